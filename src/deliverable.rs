@@ -1,0 +1,30 @@
+//! One file that an order is delivered with, from the moment it was judged fit to the moment it is hosted.
+//!
+//! This file refuses to touch the disk: `artifact` looks at bytes, `api` moves them.
+
+use serde::{Deserialize, Serialize};
+
+/// A finished file: what it is, and where it is hosted once it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliverable {
+    /// Path relative to the order's work folder, with `/` between its parts. Empty for one hosted elsewhere.
+    pub file: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the content, as lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Type by content, such as `image/png`.
+    pub content_type: String,
+    /// Where it is hosted, once it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosted: Option<Hosted>,
+}
+
+/// The marketplace's answer to an upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hosted {
+    /// Where the file can be had.
+    pub url: String,
+    /// `image` or `video` (live server: also `document`, `code`, `text`).
+    pub media_type: String,
+}

@@ -1,0 +1,345 @@
+//! An order as the marketplace tells it: parsed once, in either dialect, and valid ever after.
+//!
+//! This file refuses to know what we have done about an order; that is `state`.
+//! Nothing here fails on a member it does not need: only an order without a usable id and status is odd.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::time::Time;
+
+/// An order's id: a stranger's text until it has been through [`OrderId::new`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct OrderId(String);
+
+impl OrderId {
+    /// Accepts 1 to 200 characters, none of them a control character, and neither `.` nor `..`.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let length = text.chars().count();
+        let usable = (1..=200).contains(&length) && !text.chars().any(char::is_control) && text != "." && text != "..";
+        usable.then(|| Self(text.to_owned()))
+    }
+
+    /// As the marketplace writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A file name that is this order's alone on every file system: the id where it is plain lower-case text, else its hash.
+    #[must_use]
+    pub fn file_stem(&self) -> String {
+        let plain = self.0.len() <= 80
+            && !self.0.starts_with("x-")
+            && self.0.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        if plain { self.0.clone() } else { format!("x-{}", hex(&Sha256::digest(self.0.as_bytes()))) }
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl From<OrderId> for String {
+    fn from(id: OrderId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for OrderId {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::new(&text).ok_or_else(|| format!("{text:?} cannot be an order id"))
+    }
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Where the marketplace says an order stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Status {
+    /// The client asks for a price.
+    PendingQuote,
+    /// We named one.
+    Quoted,
+    /// The client agreed and has not paid.
+    Accepted,
+    /// Paid: new work.
+    Paid,
+    /// Begun and not delivered.
+    InProgress,
+    /// Delivered; the client reviews.
+    Delivered,
+    /// Done and paid out.
+    Completed,
+    /// The client rejects the delivery.
+    Disputed,
+    /// The client wants changes (live server).
+    RevisionRequested,
+    /// Called off.
+    Cancelled,
+    /// A status this version does not know.
+    Unknown(String),
+}
+
+impl Status {
+    /// As the marketplace writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::PendingQuote => "pending_quote",
+            Self::Quoted => "quoted",
+            Self::Accepted => "accepted",
+            Self::Paid => "paid",
+            Self::InProgress => "in_progress",
+            Self::Delivered => "delivered",
+            Self::Completed => "completed",
+            Self::Disputed => "disputed",
+            Self::RevisionRequested => "revision_requested",
+            Self::Cancelled => "cancelled",
+            Self::Unknown(text) => text,
+        }
+    }
+
+    /// Whether it is new or unfinished work.
+    #[must_use]
+    pub fn is_work(&self) -> bool {
+        matches!(self, Self::Paid | Self::InProgress)
+    }
+
+    /// Whether the marketplace takes a delivery in this status.
+    #[must_use]
+    pub fn takes_delivery(&self) -> bool {
+        matches!(self, Self::Paid | Self::InProgress | Self::Disputed | Self::RevisionRequested)
+    }
+}
+
+impl From<String> for Status {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "pending_quote" => Self::PendingQuote,
+            "quoted" => Self::Quoted,
+            "accepted" => Self::Accepted,
+            "paid" => Self::Paid,
+            "in_progress" => Self::InProgress,
+            "delivered" => Self::Delivered,
+            "completed" => Self::Completed,
+            "disputed" => Self::Disputed,
+            "revision_requested" => Self::RevisionRequested,
+            "cancelled" => Self::Cancelled,
+            _ => Self::Unknown(text),
+        }
+    }
+}
+
+impl From<Status> for String {
+    fn from(status: Status) -> Self {
+        status.as_str().to_owned()
+    }
+}
+
+/// One order of the marketplace. Serialised, it is exactly the object the server sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Value", try_from = "Value")]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Where it stands.
+    pub status: Status,
+    /// The service it was placed on; bounty orders have none.
+    pub service_id: Option<String>,
+    /// That service's title.
+    pub service_title: Option<String>,
+    /// That service's category, where the server tells it.
+    pub category: Option<String>,
+    /// What the client wants, in the client's own words; may be empty.
+    pub brief: String,
+    /// Links to follow as references.
+    pub reference_urls: Vec<String>,
+    /// Pictures to follow as references.
+    pub reference_images: Vec<String>,
+    /// The agreed price in US dollars, as decimal text.
+    pub price_usd: Option<String>,
+    /// When it was placed.
+    pub created_at: Option<Time>,
+    /// How long the service promises to take, where the order tells it.
+    pub turnaround: Option<Duration>,
+    /// What was delivered, where the server tells it.
+    pub deliverable_url: Option<String>,
+    /// Until when a subscription's workspace is open.
+    pub workspace_expires_at: Option<Time>,
+    /// How many generations a subscription grants.
+    pub quota_total: u64,
+    /// Everything the server sent.
+    pub raw: Map<String, Value>,
+}
+
+/// Why an element of the marketplace's answer is no order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Odd(pub String);
+
+impl fmt::Display for Odd {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl Order {
+    /// Reads one order of either dialect.
+    pub fn parse(value: Value) -> Result<Self, Odd> {
+        let Value::Object(raw) = value else {
+            return Err(Odd("an order that is not an object".into()));
+        };
+        let id = text(&raw, "id").ok_or_else(|| Odd("an order without an id".into()))?;
+        let id = OrderId::new(&id).ok_or_else(|| Odd("an order whose id cannot be used".into()))?;
+        let status = text(&raw, "status").ok_or_else(|| Odd(format!("order {id} has no status")))?;
+        Ok(Self {
+            id,
+            status: Status::from(status),
+            service_id: text(&raw, "service_id"),
+            service_title: text(&raw, "service_title"),
+            category: text(&raw, "category").or_else(|| text(&raw, "service_category")),
+            brief: text(&raw, "brief").unwrap_or_default(),
+            reference_urls: texts(raw.get("reference_urls")),
+            reference_images: texts(raw.get("reference_images")),
+            price_usd: text(&raw, "quoted_price_usd"),
+            created_at: text(&raw, "created_at").and_then(|t| Time::parse(&t)),
+            turnaround: number(&raw, "turnaround_hours").map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
+            deliverable_url: text(&raw, "deliverable_url"),
+            workspace_expires_at: text(&raw, "workspace_expires_at").and_then(|t| Time::parse(&t)),
+            quota_total: number(&raw, "quota_total").unwrap_or(0),
+            raw,
+        })
+    }
+
+    /// Whether the client generates in a window that a delivery would end.
+    #[must_use]
+    pub fn is_subscription(&self) -> bool {
+        self.workspace_expires_at.is_some() || self.quota_total > 0
+    }
+}
+
+impl TryFrom<Value> for Order {
+    type Error = Odd;
+    fn try_from(value: Value) -> Result<Self, Odd> {
+        Self::parse(value)
+    }
+}
+
+impl From<Order> for Value {
+    fn from(order: Order) -> Self {
+        Self::Object(order.raw)
+    }
+}
+
+/// A text member; a number is taken as its digits, null and empty as absent.
+#[must_use]
+pub fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    match object.get(name)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A whole number member; text holding one is taken as such.
+#[must_use]
+pub fn number(object: &Map<String, Value>, name: &str) -> Option<u64> {
+    match object.get(name)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A list of texts: an array (the document), a string that holds a JSON array (the servers), null or absent.
+#[must_use]
+pub fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        Some(Value::String(text)) => match serde_json::from_str::<Value>(text) {
+            Ok(inner @ Value::Array(_)) => texts(Some(&inner)),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_documents_order() {
+        let order = Order::parse(json!({
+            "id": "ord_1708123456789_abc", "service_id": "svc_123", "service_title": "Custom Avatar Generation",
+            "client_wallet": "ABC...XYZ", "brief": "Create a cyberpunk-style avatar with neon accents",
+            "reference_urls": [], "reference_images": ["https://a.example/1.png"], "status": "paid",
+            "quoted_price_usd": "5.00", "created_at": "2025-02-17T12:00:00.000Z"
+        }))
+        .unwrap();
+        assert_eq!(order.status, Status::Paid);
+        assert_eq!(order.reference_images, ["https://a.example/1.png"]);
+        assert_eq!(order.created_at, Time::parse("2025-02-17T12:00:00Z"));
+        assert_eq!(order.price_usd.as_deref(), Some("5.00"));
+        assert!(!order.is_subscription());
+    }
+
+    #[test]
+    fn the_live_servers_order() {
+        let order = Order::parse(json!({
+            "id": "ord_1795447278_k3j9", "service_id": null, "service_title": null, "brief": null,
+            "reference_urls": "[\"https://a.example/style\"]", "reference_images": null, "status": "in_progress",
+            "quoted_price_usd": 7.5, "created_at": "2026-11-23 15:21:18", "client_agent_id": null, "quota_total": 10,
+            "quota_used": 0, "workspace_expires_at": "2026-11-30 15:21:18", "revision_count": 0, "bounty_id": "b_1"
+        }))
+        .unwrap();
+        assert_eq!(order.status, Status::InProgress);
+        assert_eq!(order.service_id, None);
+        assert_eq!(order.brief, "");
+        assert_eq!(order.reference_urls, ["https://a.example/style"]);
+        assert_eq!(order.price_usd.as_deref(), Some("7.5"));
+        assert!(order.is_subscription());
+        assert_eq!(order.raw["bounty_id"], "b_1");
+        let again: Order = serde_json::from_str(&serde_json::to_string(&order).unwrap()).unwrap();
+        assert_eq!(again, order);
+    }
+
+    #[test]
+    fn odd_ones_are_named_and_unknown_statuses_kept() {
+        assert!(Order::parse(json!(7)).is_err());
+        assert!(Order::parse(json!({"status": "paid"})).is_err());
+        assert!(Order::parse(json!({"id": "a\u{0}b", "status": "paid"})).is_err());
+        assert!(Order::parse(json!({"id": "..", "status": "paid"})).is_err());
+        let order = Order::parse(json!({"id": "o", "status": "on_the_moon"})).unwrap();
+        assert_eq!(order.status, Status::Unknown("on_the_moon".into()));
+    }
+
+    #[test]
+    fn file_stems_never_collide_and_never_leave_the_folder() {
+        let ids = ["ord_1", "Ord_1", "ORD_1", "a/b", "../a", "x-1", "é", "con", &"9".repeat(81)];
+        let stems: std::collections::BTreeSet<_> =
+            ids.iter().map(|id| OrderId::new(id).unwrap().file_stem().to_lowercase()).collect();
+        assert_eq!(stems.len(), ids.len());
+        assert!(stems.iter().all(|stem| !stem.contains(['/', '.', '\\'])));
+        assert_eq!(OrderId::new("ord_1").unwrap().file_stem(), "ord_1");
+    }
+}
