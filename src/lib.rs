@@ -1,8 +1,11 @@
 //! The seller's worker for the Atelier marketplace.
 
+pub mod budget;
 pub mod deliverable;
 pub mod fault;
 pub mod limits;
 pub mod order;
+pub mod policy;
 pub mod secret;
+pub mod state;
 pub mod time;

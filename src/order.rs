@@ -229,6 +229,15 @@ impl Order {
         })
     }
 
+    /// Takes over what a later answer tells. A shorter answer leaves what it does not mention as it was.
+    pub fn absorb(&mut self, later: Self) {
+        let mut raw = self.raw.clone();
+        raw.extend(later.raw.into_iter().filter(|(_, value)| !value.is_null()));
+        if let Ok(merged) = Self::parse(Value::Object(raw)) {
+            *self = merged;
+        }
+    }
+
     /// Whether the client generates in a window that a delivery would end.
     #[must_use]
     pub fn is_subscription(&self) -> bool {

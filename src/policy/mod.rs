@@ -1,0 +1,263 @@
+//! The question at the centre: with this state, these limits and this clock, what now?
+//!
+//! Pure: [`next`] can be printed, replayed, and run against a hundred thousand bad nights. It refuses to act and to wait.
+//! The same function tells when the next beat has something to do ([`wake`]), so the gate cannot disagree with the loop.
+
+mod pace;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::budget::Allowance;
+use crate::limits::Endpoint;
+use crate::order::OrderId;
+use crate::state::{Reason, Record, State, Step, Wake};
+use crate::time::Time;
+
+/// The user's settings, as far as decisions depend on them.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The shortest time between two polls.
+    pub interval: Duration,
+    /// Requests an hour.
+    pub allowance: Allowance,
+    /// Generators at once.
+    pub parallel: usize,
+    /// Orders begun per beat.
+    pub max_per_beat: usize,
+    /// Attempts at generating per order.
+    pub max_attempts: u32,
+    /// How long a generator that is not ready may be asked again.
+    pub total_timeout: Duration,
+    /// A beat starts nothing new after this.
+    pub time_limit: Duration,
+    /// Treat subscriptions as any order.
+    pub deliver_subscriptions: bool,
+    /// Who we are among the agents that share one budget.
+    pub agent: String,
+    /// How long each request may take before it is given up: what an unanswered one counts as.
+    pub patience: Patience,
+    /// How long each service promises to take, by title, for orders that do not tell it.
+    pub turnarounds: Vec<(String, Duration)>,
+}
+
+/// The longest each kind of request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Any but the two slow ones.
+    pub request: Duration,
+    /// A delivery.
+    pub deliver: Duration,
+    /// An upload.
+    pub upload: Duration,
+}
+
+impl Default for Rules {
+    /// The defaults of `heartbeat.toml`.
+    fn default() -> Self {
+        Self {
+            interval: crate::limits::MIN_POLL_INTERVAL,
+            allowance: Allowance { per_hour: 30, shared: true },
+            parallel: 1,
+            max_per_beat: 10,
+            max_attempts: 3,
+            total_timeout: Duration::from_secs(6 * 3600),
+            time_limit: Duration::from_secs(55 * 60),
+            deliver_subscriptions: false,
+            agent: String::new(),
+            patience: Patience {
+                request: Duration::from_secs(30),
+                deliver: Duration::from_secs(150),
+                upload: Duration::from_secs(600),
+            },
+            turnarounds: Vec::new(),
+        }
+    }
+}
+
+/// What only this beat knows, and the next one need not.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// When the beat began.
+    pub started: Time,
+    /// Ignore the poll interval and the pacing (`--force`).
+    pub force: bool,
+    /// The poll of this beat was made, or is not to be made any more.
+    pub polled: bool,
+    /// Orders begun in this beat.
+    pub begun: usize,
+    /// Generators known to be at work.
+    pub running: BTreeSet<OrderId>,
+    /// Generators that said "not ready" in this beat.
+    pub not_ready: BTreeSet<OrderId>,
+    /// Orders looked up in this beat, whatever came of it.
+    pub asked: BTreeSet<OrderId>,
+    /// The generator is misconfigured: nothing is started any more.
+    pub generator_broken: bool,
+}
+
+impl Session {
+    /// A beat that begins at `started`.
+    #[must_use]
+    pub fn new(started: Time, force: bool) -> Self {
+        Self {
+            started,
+            force,
+            polled: false,
+            begun: 0,
+            running: BTreeSet::new(),
+            not_ready: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            generator_broken: false,
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// See what became of a generator.
+    Look(OrderId),
+    /// Ask the marketplace about one order.
+    Ask(OrderId),
+    /// Send the delivery.
+    Deliver(OrderId),
+    /// Upload one file.
+    Upload(OrderId, usize),
+    /// Ask the marketplace for orders.
+    Poll,
+    /// Start the generator (again, for the same attempt, where it said it was not ready).
+    Start(OrderId),
+    /// Wait for a generator to end, at most until then.
+    Wait(Time),
+    /// Nothing more in this beat.
+    Rest,
+}
+
+/// What now? Work nearest to its delivery first, then the poll, then new work; the most urgent order first in each.
+#[must_use]
+pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Action {
+    let late = now >= session.started + rules.time_limit;
+    let mut chosen: Option<(u8, Time, Action)> = None;
+    for record in state.orders.values() {
+        if let Some((rank, action)) = step(state, rules, session, record, now, late) {
+            let urgency = deadline(rules, record);
+            if chosen.as_ref().is_none_or(|(r, u, _)| (rank, urgency) < (*r, *u)) {
+                chosen = Some((rank, urgency, action));
+            }
+        }
+    }
+    let poll = !late && !session.polled && pace::poll_hold(state, rules, session.force, now).is_none();
+    match chosen {
+        Some((rank, _, action)) if rank < START || !poll => action,
+        _ if poll => Action::Poll,
+        Some((_, _, action)) => action,
+        None if !session.running.is_empty() && !late => Action::Wait(session.started + rules.time_limit),
+        None => Action::Rest,
+    }
+}
+
+/// The rank at which new generators stand: everything below goes before a poll.
+const START: u8 = 4;
+
+/// What one order asks for now, and how near to its delivery that is.
+fn step(
+    state: &State,
+    rules: &Rules,
+    session: &Session,
+    record: &Record,
+    now: Time,
+    late: bool,
+) -> Option<(u8, Action)> {
+    let id = &record.order.id;
+    let budget = &state.worker.budget;
+    if record.closed.is_some() {
+        return None;
+    }
+    let due = record.not_before.is_none_or(|at| at <= now);
+    let can_ask = due && !state.worker.no_lookup && !session.asked.contains(id);
+    let open = |endpoint| budget.closed_until(endpoint, now).is_none();
+    let free = |endpoint| if open(endpoint) { budget.free(rules.allowance, endpoint, now) } else { 0 };
+    if record.missing && can_ask {
+        return Some((0, Action::Ask(id.clone())));
+    }
+    if record.hold.is_some() {
+        return None;
+    }
+    match &record.step {
+        Step::Delivering { .. } => can_ask.then(|| (0, Action::Ask(id.clone()))),
+        Step::Generating { again: false } => (!session.running.contains(id)).then(|| (1, Action::Look(id.clone()))),
+        Step::Uploaded if due && !late && free(Endpoint::Deliver) > 0 => {
+            // A client can call a paid order off while it is being made: look once more.
+            let action = if can_ask { Action::Ask(id.clone()) } else { Action::Deliver(id.clone()) };
+            Some((2, action))
+        }
+        // No file is uploaded that cannot be delivered after it.
+        Step::Generated | Step::Uploading { .. } if due && !late => {
+            let room = if rules.allowance.shared {
+                free(Endpoint::Upload) > 1 && open(Endpoint::Deliver)
+            } else {
+                free(Endpoint::Upload) > 0 && free(Endpoint::Deliver) > 0
+            };
+            let file = record.deliverables.iter().position(|deliverable| deliverable.hosted.is_none());
+            file.filter(|_| room).map(|file| (3, Action::Upload(id.clone(), file)))
+        }
+        Step::Generating { again: true } if due && !late && !session.not_ready.contains(id) => {
+            may_start(session, rules).then(|| (START, Action::Start(id.clone())))
+        }
+        Step::Seen if due && !late && wants_work(record) && session.begun < rules.max_per_beat => {
+            let affordable = pace::can_begin(state, rules, now);
+            (affordable && may_start(session, rules)).then(|| (START + 1, Action::Start(id.clone())))
+        }
+        _ => None,
+    }
+}
+
+/// Whether this order is one to begin: paid work, or a round that a person released.
+#[must_use]
+pub fn wants_work(record: &Record) -> bool {
+    let status = &record.order.status;
+    !record.missing && (status.is_work() || record.released && status.takes_delivery())
+}
+
+fn may_start(session: &Session, rules: &Rules) -> bool {
+    !session.generator_broken && session.running.len() < rules.parallel
+}
+
+/// When the order is due: when it was placed plus what its service promises, where that is known.
+#[must_use]
+pub fn deadline(rules: &Rules, record: &Record) -> Time {
+    let placed = record.order.created_at.unwrap_or(record.first_seen);
+    placed + turnaround(rules, record).unwrap_or_default()
+}
+
+/// What the order's service promises, where that is known.
+#[must_use]
+pub fn turnaround(rules: &Rules, record: &Record) -> Option<Duration> {
+    record.order.turnaround.or_else(|| {
+        let title = record.order.service_title.as_deref()?;
+        rules.turnarounds.iter().find(|(name, _)| name == title).map(|(_, duration)| *duration)
+    })
+}
+
+/// Why no poll would be made at `now`, if so.
+#[must_use]
+pub fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
+    pace::poll_hold(state, rules, force, now)
+}
+
+/// When the next beat has something to do, by asking [`next`] at every moment at which its answer can change.
+#[must_use]
+pub fn wake(state: &State, rules: &Rules, now: Time) -> Wake {
+    let moments = pace::moments(state, rules, now);
+    let poll_at = moments.iter().copied().find(|at| pace::poll_hold(state, rules, false, *at).is_none());
+    // A moment always comes: closures and waits are bounded. An hour is the answer to the impossible.
+    let poll_at = poll_at.unwrap_or(now + crate::limits::WINDOW);
+    let due = |at: &Time| next(state, rules, &Session::new(*at, false), *at) != Action::Rest;
+    let at = moments.into_iter().find(due).unwrap_or(poll_at).min(poll_at);
+    let reason = pace::poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
+    Wake { at, poll_at, reason, interval: rules.interval.as_secs() }
+}
+
+#[cfg(test)]
+mod tests;

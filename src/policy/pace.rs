@@ -1,0 +1,126 @@
+//! How the hour's requests are shared between finding orders and finishing them.
+//!
+//! Finishing goes first. What is left is spread over the hour, so that an order found can always be paid for.
+
+use std::time::Duration;
+
+use super::Rules;
+use crate::limits::{Endpoint, WINDOW};
+use crate::state::{Reason, State, Step};
+use crate::time::Time;
+
+/// An upload and a delivery: what an order costs.
+const ORDER_COSTS: usize = 2;
+
+/// Requests that paced polling leaves for orders it may find: three of them.
+const RESERVE: usize = 3 * ORDER_COSTS;
+
+/// However little is left, the marketplace is asked this often (calls off, new work, disputes).
+const LONGEST_GAP: Duration = Duration::from_secs(15 * 60);
+
+/// Work that is not due within this time does not hold requests back.
+const HORIZON: Duration = Duration::from_secs(15 * 60);
+
+/// Why no poll may be made at `now`, if so.
+pub(super) fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
+    let worker = &state.worker;
+    if worker.budget.closed_until(Endpoint::Orders, now).is_some() {
+        return Some(Reason::RetryAfter);
+    }
+    if !force {
+        let too_soon = worker.last_poll.is_some_and(|last| now < last + rules.interval);
+        if too_soon || worker.poll_not_before.is_some_and(|at| now < at) {
+            return Some(Reason::Window);
+        }
+    }
+    let free = worker.budget.free(rules.allowance, Endpoint::Orders, now);
+    // Where each endpoint has a count of its own, polls take nothing from work.
+    let needed = if rules.allowance.shared { work_ahead(state, rules, now) } else { 0 };
+    if free <= needed {
+        return Some(Reason::Budget);
+    }
+    let hold = rules.allowance.shared && !force && is_paced(state, rules, free - needed, now);
+    hold.then_some(Reason::Budget)
+}
+
+/// Whether a poll would come sooner than the hour's remaining requests allow when spread evenly.
+fn is_paced(state: &State, rules: &Rules, spare: usize, now: Time) -> bool {
+    let Some(last) = state.worker.last_poll else { return false };
+    if now >= last + LONGEST_GAP {
+        return false;
+    }
+    let budget = &state.worker.budget;
+    let polls: Vec<Time> = budget.times(Endpoint::Orders).filter(|at| *at <= now).collect();
+    // A poll must leave what the order it may find costs.
+    if spare <= ORDER_COSTS {
+        return true;
+    }
+    let worked = budget.spent(now).saturating_sub(polls.len());
+    let ahead = work_ahead(state, rules, now) + ORDER_COSTS * backlog(state, now);
+    let per_hour = rules.allowance.per_hour.saturating_sub(worked + ahead + RESERVE);
+    let gap = match u64::try_from(per_hour) {
+        Ok(per_hour) if per_hour > 0 => Duration::from_secs(WINDOW.as_secs().div_ceil(per_hour)),
+        _ => LONGEST_GAP,
+    };
+    let gap = gap.clamp(rules.interval, LONGEST_GAP.max(rules.interval));
+    // Each poll earns its gap; one that came late leaves the next one no earlier than `tolerance` before its turn.
+    let tolerance = rules.interval.min(gap);
+    let turn = polls.iter().fold(Time::EPOCH, |turn, at| turn.max(*at) + gap);
+    now < turn - tolerance
+}
+
+/// Requests needed to finish what is begun and due soon, here and by other agents behind this address.
+pub(super) fn work_ahead(state: &State, rules: &Rules, now: Time) -> usize {
+    own_work_ahead(state, now) + state.worker.budget.claimed_by_others(&rules.agent, now)
+}
+
+/// Requests that this worker needs to finish what it has begun and what is due soon.
+pub(crate) fn own_work_ahead(state: &State, now: Time) -> usize {
+    active(state, now).filter(|record| record.is_begun()).map(|record| record.uploads_left() + 1).sum()
+}
+
+fn backlog(state: &State, now: Time) -> usize {
+    active(state, now).filter(|record| record.step == Step::Seen && super::wants_work(record)).count()
+}
+
+fn active(state: &State, now: Time) -> impl Iterator<Item = &crate::state::Record> {
+    let soon = now + HORIZON;
+    let is_active = move |record: &&crate::state::Record| {
+        record.closed.is_none() && record.hold.is_none() && record.not_before.is_none_or(|at| at <= soon)
+    };
+    state.orders.values().filter(is_active)
+}
+
+/// Whether another order can be begun: its upload and its delivery can be paid beside all that is begun.
+pub(super) fn can_begin(state: &State, rules: &Rules, now: Time) -> bool {
+    let budget = &state.worker.budget;
+    let free = |endpoint| match budget.closed_until(endpoint, now) {
+        None => budget.free(rules.allowance, endpoint, now),
+        Some(_) => 0,
+    };
+    if rules.allowance.shared {
+        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= work_ahead(state, rules, now) + ORDER_COSTS
+    } else {
+        let begun = || active(state, now).filter(|record| record.is_begun());
+        let uploads: usize = begun().map(crate::state::Record::uploads_left).sum();
+        free(Endpoint::Upload) > uploads && free(Endpoint::Deliver) > begun().count()
+    }
+}
+
+/// Every moment from `now` on at which the answer to "what now?" can change by itself.
+pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
+    let mut moments = state.worker.budget.turning_points(now);
+    moments.push(now);
+    moments.extend(state.orders.values().filter_map(|record| record.not_before));
+    moments.extend(state.worker.poll_not_before);
+    if let Some(last) = state.worker.last_poll {
+        // The pace between two polls changes with what falls due; a quarter of a minute is near enough.
+        let steps = (0..=LONGEST_GAP.as_secs()).step_by(15);
+        moments.extend(steps.map(|seconds| last + Duration::from_secs(seconds)));
+        moments.push(last + rules.interval);
+    }
+    moments.retain(|at| *at >= now);
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}

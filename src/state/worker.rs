@@ -1,0 +1,234 @@
+//! What the worker remembers of itself from one beat to the next: polls, budget, clock, what a person was told.
+//!
+//! This file refuses to know orders; it holds the one small record that the gate reads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Reason;
+use crate::budget::Budget;
+use crate::time::Time;
+
+/// A condition is told again after this long.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// The worker's own record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// When the last poll was about to be sent.
+    #[serde(default)]
+    pub last_poll: Option<Time>,
+    /// Polls that failed in a row.
+    #[serde(default)]
+    pub poll_failures: u32,
+    /// Not before this, after a poll that failed.
+    #[serde(default)]
+    pub poll_not_before: Option<Time>,
+    /// Since when the server or the network has been away.
+    #[serde(default)]
+    pub away_since: Option<Time>,
+    /// The requests of the last hour.
+    #[serde(default)]
+    pub budget: Budget,
+    /// When the next beat has something to do.
+    #[serde(default)]
+    pub wake: Option<Wake>,
+    /// What needs a person, by order id or by the name of the thing.
+    #[serde(default)]
+    pub notices: BTreeMap<String, Notice>,
+    /// The server has no `GET /orders/:id`: doubts are settled by a wider poll.
+    #[serde(default)]
+    pub no_lookup: bool,
+    /// Orders in flight, for a look that opens no other file.
+    #[serde(default)]
+    pub in_flight: usize,
+    /// The clocks when this was written.
+    #[serde(default)]
+    pub clock: Option<Clock>,
+}
+
+/// When the next beat has something to do, and why not sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// The moment.
+    pub at: Time,
+    /// When the next poll is due; later than `at` when orders in flight come first.
+    pub poll_at: Time,
+    /// What holds the poll back.
+    pub reason: Reason,
+    /// The poll interval this was reckoned with, in seconds: another one in the settings asks for a new reckoning.
+    pub interval: u64,
+}
+
+/// A condition that needs a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What is wrong, without a word of a stranger's.
+    pub why: String,
+    /// The command that helps.
+    pub help: String,
+    /// When it was last told.
+    #[serde(default)]
+    pub told: Option<Time>,
+}
+
+/// The wall clock, and the clock of this boot, which nobody turns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// The wall clock.
+    pub wall: Time,
+    /// Seconds since the machine started, suspend included, where it can be told.
+    pub boot: Option<Boot>,
+}
+
+/// A moment on the clock of one boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    /// Which boot.
+    pub id: String,
+    /// Seconds since it.
+    pub seconds: i64,
+}
+
+impl Worker {
+    /// Brings stored times to the present clock. The wall clock may have been turned since they were written:
+    /// on the same boot by how much is known, else what lies in the future is brought down to what it can be at most.
+    pub fn rebase(&mut self, present: &Clock, interval: Duration) {
+        let now = present.wall;
+        if let Some(turned) = self.clock.as_ref().and_then(|written| present.turned_since(written)) {
+            self.shift(turned);
+        }
+        if self.last_poll.is_some_and(|at| at > now) {
+            self.last_poll = Some(now);
+            self.wake = None;
+        }
+        if self.poll_not_before.is_some_and(|at| at > now + Duration::from_secs(3600)) {
+            self.poll_not_before = Some(now + interval);
+            self.wake = None;
+        }
+        if self.away_since.is_some_and(|at| at > now) {
+            self.away_since = Some(now);
+        }
+        if self.wake.is_some_and(|wake| wake.at > now + crate::budget::LONGEST_CLOSURE) {
+            self.wake = None;
+        }
+        self.budget.forget(now);
+        self.clock = Some(present.clone());
+    }
+
+    fn shift(&mut self, seconds: i64) {
+        let moved = |time: &mut Option<Time>| *time = time.map(|at| at.shifted(seconds));
+        moved(&mut self.last_poll);
+        moved(&mut self.poll_not_before);
+        moved(&mut self.away_since);
+        self.budget.shift(seconds);
+        if let Some(wake) = &mut self.wake {
+            wake.at = wake.at.shifted(seconds);
+            wake.poll_at = wake.poll_at.shifted(seconds);
+        }
+        for notice in self.notices.values_mut() {
+            notice.told = notice.told.map(|at| at.shifted(seconds));
+        }
+    }
+
+    /// A person is needed: remembers it, unless it is known in the same words.
+    pub fn notice(&mut self, about: &str, why: &str, help: &str) {
+        match self.notices.get_mut(about) {
+            Some(notice) if notice.why == why => help.clone_into(&mut notice.help),
+            _ => {
+                let notice = Notice { why: why.to_owned(), help: help.to_owned(), told: None };
+                self.notices.insert(about.to_owned(), notice);
+            }
+        }
+    }
+
+    /// The condition is over.
+    pub fn settled(&mut self, about: &str) {
+        self.notices.remove(about);
+    }
+
+    /// The conditions to tell now: new ones, and those told a day ago. Marks them as told.
+    pub fn tell(&mut self, now: Time) -> Vec<(String, Notice)> {
+        let due = |notice: &Notice| notice.told.is_none_or(|at| at > now || now >= at + TOLD_AGAIN_AFTER);
+        self.notices
+            .iter_mut()
+            .filter(|(_, notice)| due(notice))
+            .map(|(about, notice)| {
+                notice.told = Some(now);
+                (about.clone(), notice.clone())
+            })
+            .collect()
+    }
+}
+
+impl Clock {
+    /// By how many seconds the wall clock was turned since `written`; `None` where it cannot be told or is a drift of seconds.
+    fn turned_since(&self, written: &Self) -> Option<i64> {
+        let (here, there) = (self.boot.as_ref()?, written.boot.as_ref()?);
+        let ran = here.seconds - there.seconds;
+        let turned = self.wall.unix() - written.wall.unix() - ran;
+        (here.id == there.id && ran >= 0 && turned.abs() > 2).then_some(turned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Allowance;
+    use crate::limits::Endpoint;
+
+    const INTERVAL: Duration = Duration::from_secs(120);
+    const SHARED: Allowance = Allowance { per_hour: 30, shared: true };
+
+    fn clock(wall: i64, boot: i64) -> Clock {
+        Clock { wall: Time::from_unix(wall), boot: Some(Boot { id: "b".into(), seconds: boot }) }
+    }
+
+    #[test]
+    fn a_clock_turned_on_the_same_boot_moves_everything_with_it() {
+        for turned in [-40_000_000, -3600, 3600, 400_000_000] {
+            let mut worker = Worker { clock: Some(clock(1_000_000_000, 50)), ..Worker::default() };
+            worker.last_poll = Some(Time::from_unix(1_000_000_000));
+            let ticket = worker.budget.book(Endpoint::Orders, Time::from_unix(1_000_000_000), INTERVAL);
+            worker.budget.answered(ticket, Time::from_unix(1_000_000_000));
+            let present = clock(1_000_000_060 + turned, 110);
+            worker.rebase(&present, INTERVAL);
+            assert_eq!(present.wall.since(worker.last_poll.unwrap()).as_secs(), 60, "turned by {turned}");
+            assert_eq!(worker.budget.spent(present.wall), 1);
+            assert_eq!(worker.budget.free(SHARED, Endpoint::Orders, present.wall), 29);
+        }
+    }
+
+    #[test]
+    fn after_a_reboot_with_a_clock_in_the_past_the_wait_is_one_interval_at_most() {
+        let mut worker = Worker { clock: Some(clock(1_000_000_000, 50)), ..Worker::default() };
+        worker.last_poll = Some(Time::from_unix(1_000_000_000));
+        worker.wake = Some(Wake {
+            at: Time::from_unix(1_000_000_120),
+            poll_at: Time::from_unix(1_000_000_120),
+            reason: Reason::Window,
+            interval: 120,
+        });
+        let present = Clock { wall: Time::from_unix(5), boot: Some(Boot { id: "c".into(), seconds: 5 }) };
+        worker.rebase(&present, INTERVAL);
+        assert_eq!(worker.last_poll, Some(present.wall));
+        assert_eq!(worker.wake, None);
+    }
+
+    #[test]
+    fn a_condition_is_told_once_a_day_and_again_when_it_changes() {
+        let mut worker = Worker::default();
+        let at = |s: i64| Time::from_unix(1_000_000_000 + s);
+        worker.notice("ord_1", "out of attempts", "retry");
+        assert_eq!(worker.tell(at(0)).len(), 1);
+        worker.notice("ord_1", "out of attempts", "retry");
+        assert_eq!(worker.tell(at(60)).len(), 0);
+        assert_eq!(worker.tell(at(86_400)).len(), 1);
+        worker.notice("ord_1", "disputed", "show");
+        assert_eq!(worker.tell(at(86_401)).len(), 1);
+        worker.settled("ord_1");
+        assert_eq!(worker.tell(at(200_000)).len(), 0);
+    }
+}
