@@ -8,4 +8,5 @@ pub mod order;
 pub mod policy;
 pub mod secret;
 pub mod state;
+pub mod store;
 pub mod time;

@@ -1,0 +1,103 @@
+//! Writing so that a reader sees the old content or the new one, whole, whatever happens in between.
+//!
+//! This file refuses to know what is written. It is the only place that writes state.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Replaces `path`: a new file beside it, synced, renamed over it, and the folder synced.
+///
+/// The lock is held, so the new file's name can be fixed, and what a crash leaves behind is overwritten next time.
+/// A failed sync is never tried again on the same file: what the kernel then says about it cannot be trusted.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = create(&new).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
+        // Litter is harmless; the first error is the one to tell.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    sync_parent(path)
+}
+
+/// Appends one line, whole, and syncs. A torn last line, left by a crash, is closed first so that it spoils nothing after it.
+pub fn append_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut whole = String::with_capacity(line.len() + 2);
+    if ends_torn(&mut file)? {
+        whole.push('\n');
+    }
+    whole.push_str(line);
+    whole.push('\n');
+    file.write_all(whole.as_bytes())?;
+    file.sync_all()?;
+    sync_parent(path)
+}
+
+fn ends_torn(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Moves `from` to `to`, both folders synced.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_parent(to)?;
+    sync_parent(from)
+}
+
+/// Makes a folder that only its owner can enter; one that is there stays as it is.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_old_or_new_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::create_dir(folder.path().join("b.json")).unwrap();
+        assert!(replace(&folder.path().join("b.json"), b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a failed replacement takes its litter along");
+    }
+
+    #[test]
+    fn a_torn_last_line_spoils_nothing_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.jsonl");
+        append_line(&path, "one").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"tor").unwrap();
+        append_line(&path, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntor\ntwo\n");
+    }
+}

@@ -1,0 +1,89 @@
+//! The ledger: one line for each order that is over, appended, never rewritten.
+//!
+//! This file refuses to hold it in memory: it is read line by line.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::durable;
+use crate::order::OrderId;
+use crate::state::{Ending, Record};
+use crate::time::Time;
+
+/// How far back a line is looked for before it is written again: closing is repeated only right after a crash.
+const TAIL: u64 = 64 * 1024;
+
+/// One order that is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// When it was closed.
+    pub at: Time,
+    /// Which order.
+    pub order: OrderId,
+    /// Which request for work of it.
+    pub round: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// The service's title.
+    pub service: Option<String>,
+    /// The agreed price in US dollars, as decimal text.
+    pub price_usd: Option<String>,
+    /// When it was placed.
+    pub placed: Option<Time>,
+    /// Attempts at generating.
+    pub attempts: u32,
+}
+
+impl Line {
+    /// The line of an order that is over.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let closed = record.closed?;
+        Some(Self {
+            at: closed.at,
+            order: record.order.id.clone(),
+            round: record.round,
+            ending: closed.ending,
+            service: record.order.service_title.clone(),
+            price_usd: record.order.price_usd.clone(),
+            placed: record.order.created_at,
+            attempts: record.attempt,
+        })
+    }
+}
+
+/// Appends `line` unless it is there already.
+pub(super) fn append_once(path: &Path, line: &Line) -> io::Result<()> {
+    let text = serde_json::to_string(line).map_err(io::Error::other)?;
+    if tail(path)?.lines().any(|known| known == text) {
+        return Ok(());
+    }
+    durable::append_line(path, &text)
+}
+
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads the ledger in one pass; a line that cannot be read (torn by a crash) is passed over.
+pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = Line>> {
+    let file = match File::open(path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let lines = file.into_iter().flat_map(|file| BufReader::new(file).lines());
+    Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()))
+}

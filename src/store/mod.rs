@@ -1,0 +1,377 @@
+//! The state folder: its lock, what is read from it, and what is written to it.
+//!
+//! This file refuses to decide. What is damaged it sets aside and says so; what a newer version wrote it leaves alone.
+//!
+//! ```text
+//! STATE/lock                 held by the one beat that works here
+//! STATE/worker.json          the worker's own record: all that a beat with nothing to do reads
+//! STATE/orders/<id>.json     one file an order in flight
+//! STATE/closed/<id>.json     orders that are over
+//! STATE/ledger.jsonl         a line for each order that is over
+//! STATE/work/<id>/           what the generator was given and what it made
+//! STATE/seen/<sha256>        which order was made which bytes
+//! STATE/log/                 what every beat did
+//! ```
+
+pub mod durable;
+mod ledger;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Budget;
+use crate::order::OrderId;
+use crate::state::{Record, State, Worker};
+
+pub use ledger::{Line, lines};
+
+/// The version of every file in the state folder.
+pub const SCHEMA: u32 = 1;
+
+/// Below this much free space nothing is begun: a record that cannot be written may cost money.
+const ROOM: u64 = 8 * 1024 * 1024;
+
+/// How long the record of an order that is over is kept, so that it is never taken for a new one.
+const CLOSED_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The state folder, open; locked unless it was opened to look only.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    lock: Option<File>,
+    shared_budget: Option<PathBuf>,
+}
+
+/// Why the state folder cannot be worked with.
+#[derive(Debug)]
+pub enum StoreFault {
+    /// Another beat holds the lock.
+    Busy,
+    /// A file was written by a newer version.
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        schema: u32,
+    },
+    /// Reading or writing failed.
+    Io {
+        /// What was tried: `read`, `write`, `lock`.
+        verb: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Hardly any space is left.
+    Full {
+        /// Where.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+    },
+}
+
+impl std::fmt::Display for StoreFault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Busy => write!(out, "another beat is at work"),
+            Self::Newer { path, schema } => write!(
+                out,
+                "{} was written by a newer atelier-heartbeat (schema {schema}, this version knows {SCHEMA}): install that version, nothing was changed",
+                path.display()
+            ),
+            Self::Io { verb, path, error } => {
+                write!(out, "could not {verb} {}: {error}{}", path.display(), remedy(error))
+            }
+            Self::Full { path, free } => write!(
+                out,
+                "only {free} bytes are free in {}: make room (nothing is begun below {} MiB)",
+                path.display(),
+                ROOM / 1024 / 1024
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StoreFault {}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room on that disk",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable, or choose another folder with --state-dir",
+        io::ErrorKind::PermissionDenied => "; give this user the folder, or choose another one with --state-dir",
+        _ => "",
+    }
+}
+
+/// What is known of an order that is not in flight.
+#[derive(Debug)]
+pub enum History {
+    /// Nothing: it is new.
+    None,
+    /// It is over.
+    Closed(Box<Record>),
+    /// There was a record and it cannot be read, or work was begun without one.
+    Damaged,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    schema: u32,
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
+}
+
+/// A file that was read, or why not.
+enum Read<T> {
+    Fine(T),
+    Absent,
+    Damaged,
+}
+
+impl Store {
+    /// Opens the folder, makes it when it is not there, and takes its lock without waiting.
+    pub fn lock(folder: &Path, shared_budget: Option<PathBuf>) -> Result<Self, StoreFault> {
+        let path = folder.join("lock");
+        let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = open().or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => durable::make_private_dir(folder).and_then(|()| open()),
+            _ => Err(error),
+        });
+        let lock = lock.map_err(|error| fault("write", &path, error))?;
+        match fs2::FileExt::try_lock_exclusive(&lock) {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), lock: Some(lock), shared_budget }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreFault::Busy),
+            Err(error) => Err(fault("lock", &path, error)),
+        }
+    }
+
+    /// Opens the folder to look only: whole files are read, nothing is written, nobody is kept waiting.
+    #[must_use]
+    pub fn look(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), lock: None, shared_budget: None }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The order's work folder.
+    #[must_use]
+    pub fn work(&self, id: &OrderId) -> PathBuf {
+        self.folder.join("work").join(id.file_stem())
+    }
+
+    /// Reads the worker's record: all that a beat with nothing to do needs. `None` when it was damaged and set aside.
+    pub fn worker(&self) -> Result<Option<Worker>, StoreFault> {
+        match read(&self.folder.join("worker.json"))? {
+            Read::Fine(worker) => Ok(Some(worker)),
+            Read::Absent => Ok(Some(Worker::default())),
+            Read::Damaged => {
+                self.set_aside(&self.folder.join("worker.json"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads every order in flight. A damaged one is set aside: `history` says so when the marketplace tells of it again.
+    pub fn orders(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreFault> {
+        let folder = self.folder.join("orders");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(fault("read", &folder, error)),
+        };
+        let mut damaged = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| fault("read", &folder, error))?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match read::<Record>(&path)? {
+                Read::Fine(record) if path.file_stem().is_some_and(|stem| *stem == *record.order.id.file_stem()) => {
+                    state.orders.insert(record.order.id.clone(), record);
+                }
+                Read::Absent => {}
+                Read::Fine(_) | Read::Damaged => {
+                    self.set_aside(&path)?;
+                    damaged.push(path);
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Writes the worker's record.
+    pub fn save_worker(&self, worker: &Worker) -> Result<(), StoreFault> {
+        write(&self.folder.join("worker.json"), worker)
+    }
+
+    /// Writes one order's record.
+    pub fn save_order(&self, record: &Record) -> Result<(), StoreFault> {
+        let path = self.order_path("orders", &record.order.id);
+        write(&path, record).or_else(|_| {
+            make_parent(&path)?;
+            write(&path, record)
+        })
+    }
+
+    /// An order is over: its line in the ledger, then out of the way. Done again after a crash it changes nothing.
+    pub fn close_order(&self, record: &Record) -> Result<(), StoreFault> {
+        self.save_order(record)?;
+        let ledger = self.folder.join("ledger.jsonl");
+        if let Some(line) = Line::of(record) {
+            ledger::append_once(&ledger, &line).map_err(|error| fault("write", &ledger, error))?;
+        }
+        let (from, to) = (self.order_path("orders", &record.order.id), self.order_path("closed", &record.order.id));
+        make_parent(&to)?;
+        durable::rename(&from, &to).map_err(|error| fault("write", &to, error))
+    }
+
+    /// What is known of an order that is not in flight.
+    pub fn history(&self, id: &OrderId) -> Result<History, StoreFault> {
+        match read::<Record>(&self.order_path("closed", id))? {
+            Read::Fine(record) if record.order.id == *id => return Ok(History::Closed(Box::new(record))),
+            Read::Fine(_) | Read::Damaged => return Ok(History::Damaged),
+            Read::Absent => {}
+        }
+        // A record that was set aside leaves its work folder as the second witness.
+        Ok(if self.work(id).exists() { History::Damaged } else { History::None })
+    }
+
+    /// An order that was over is in flight again: its closed record goes once the new one is written.
+    pub fn reopened(&self, id: &OrderId) -> Result<(), StoreFault> {
+        let path = self.order_path("closed", id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("write", &path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Which order these bytes were made for, if they were seen before; else they are `id`'s from now on.
+    pub fn first_owner(&self, sha256: &str, id: &OrderId) -> Result<OrderId, StoreFault> {
+        let path = self.folder.join("seen").join(sha256);
+        match fs::read_to_string(&path) {
+            Ok(owner) => Ok(OrderId::new(owner.trim_end()).unwrap_or_else(|| id.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_parent(&path)?;
+                durable::replace(&path, id.as_str().as_bytes()).map_err(|error| fault("write", &path, error))?;
+                Ok(id.clone())
+            }
+            Err(error) => Err(fault("read", &path, error)),
+        }
+    }
+
+    /// Changes the budget: in the worker's record, or in the file that several agents share, under that file's own lock.
+    pub fn with_budget(&self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), StoreFault> {
+        let Some(path) = &self.shared_budget else {
+            change(&mut worker.budget);
+            return self.save_worker(worker);
+        };
+        let mut lock_name = path.clone().into_os_string();
+        lock_name.push(".lock");
+        let lock_path = PathBuf::from(lock_name);
+        make_parent(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o660).open(&lock_path);
+        let lock = lock.map_err(|error| fault("write", &lock_path, error))?;
+        // Held for one read and one write: waiting for it is waiting for a disk.
+        fs2::FileExt::lock_exclusive(&lock).map_err(|error| fault("lock", &lock_path, error))?;
+        worker.budget = match read(path)? {
+            Read::Fine(budget) => budget,
+            Read::Absent => Budget::default(),
+            Read::Damaged => {
+                self.set_aside(path)?;
+                std::mem::take(&mut worker.budget)
+            }
+        };
+        change(&mut worker.budget);
+        write(path, &worker.budget)?;
+        self.save_worker(worker)
+    }
+
+    /// Makes sure that there is room, before money is spent on what could then not be recorded.
+    pub fn room(&self) -> Result<(), StoreFault> {
+        let free = fs2::available_space(&self.folder).map_err(|error| fault("read", &self.folder, error))?;
+        if free < ROOM { Err(StoreFault::Full { path: self.folder.clone(), free }) } else { Ok(()) }
+    }
+
+    /// Clears the work folders of orders that were over before `now - keep`, and forgets closed records after half a year.
+    pub fn prune(&self, now: SystemTime, keep: Duration) {
+        let closed = fs::read_dir(self.folder.join("closed")).into_iter().flatten().flatten();
+        for entry in closed {
+            let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| now.duration_since(at).ok());
+            let path = entry.path();
+            let (Some(age), Some(stem)) = (age, path.file_stem()) else { continue };
+            // What cannot be cleared now is cleared tomorrow.
+            if age > keep {
+                let _ = fs::remove_dir_all(self.folder.join("work").join(stem));
+            }
+            if age > CLOSED_KEPT {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
+    fn order_path(&self, folder: &str, id: &OrderId) -> PathBuf {
+        self.folder.join(folder).join(format!("{}.json", id.file_stem()))
+    }
+
+    /// Damaged files are kept for a person to look at, never deleted. Without the lock they are left where they are.
+    fn set_aside(&self, path: &Path) -> Result<(), StoreFault> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
+        let stamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".damaged-{stamp}"));
+        let aside = path.with_file_name(name);
+        log::warn!("{} is damaged: set aside as {}", path.display(), aside.display());
+        durable::rename(path, &aside).map_err(|error| fault("write", &aside, error))
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, StoreFault> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Absent),
+        Err(error) => return Err(fault("read", path, error)),
+    };
+    match serde_json::from_slice::<Versioned<T>>(&bytes) {
+        Ok(file) if file.schema == SCHEMA => Ok(Read::Fine(file.data)),
+        _ => match serde_json::from_slice::<Version>(&bytes) {
+            Ok(Version { schema }) if schema > SCHEMA => Err(StoreFault::Newer { path: path.to_owned(), schema }),
+            _ => Ok(Read::Damaged),
+        },
+    }
+}
+
+fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), StoreFault> {
+    let bytes = serde_json::to_vec(&Versioned { schema: SCHEMA, data })
+        .map_err(|error| fault("write", path, io::Error::other(error)))?;
+    durable::replace(path, &bytes).map_err(|error| fault("write", path, error))
+}
+
+fn make_parent(path: &Path) -> Result<(), StoreFault> {
+    let parent = path.parent().unwrap_or(path);
+    durable::make_private_dir(parent).map_err(|error| fault("write", parent, error))
+}
+
+fn fault(verb: &'static str, path: &Path, error: io::Error) -> StoreFault {
+    StoreFault::Io { verb, path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests;

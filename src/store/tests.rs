@@ -1,0 +1,149 @@
+//! The folder as it may be found: fresh, damaged, from the future, in use.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use super::*;
+use crate::order::Order;
+use crate::state::{Event, Told};
+use crate::time::Time;
+
+fn record(id: &str) -> Record {
+    let order = Order::parse(json!({"id": id, "status": "paid", "quoted_price_usd": "5.00"})).unwrap();
+    Record::new(order, Time::from_unix(1_795_000_000))
+}
+
+fn open(folder: &Path) -> Store {
+    Store::lock(folder, None).unwrap()
+}
+
+#[test]
+fn a_fresh_folder_is_made_private_and_one_worker_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("deep/state");
+    let store = open(&folder);
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(matches!(Store::lock(&folder, None), Err(StoreFault::Busy)));
+    assert_eq!(store.worker().unwrap(), Some(Worker::default()));
+    drop(store);
+    assert!(Store::lock(&folder, None).is_ok());
+}
+
+#[test]
+fn what_was_saved_is_read_again_and_closing_twice_writes_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut done = record("ord_1");
+    store.save_order(&done).unwrap();
+    store.save_order(&record("Ord/2")).unwrap();
+    let mut state = State::default();
+    assert!(store.orders(&mut state).unwrap().is_empty());
+    assert_eq!(state.orders.len(), 2);
+    let told = Told::Found {
+        order: Box::new(Order::parse(json!({"id": "ord_1", "status": "cancelled"})).unwrap()),
+        urls: Vec::new(),
+    };
+    done.apply(Time::from_unix(1_795_000_100), &crate::policy::Rules::default(), Event::Told(told));
+    store.close_order(&done).unwrap();
+    store.close_order(&done).unwrap();
+    let ledger: Vec<_> = lines(&folder.path().join("ledger.jsonl")).unwrap().collect();
+    assert_eq!(ledger.len(), 1);
+    assert_eq!(ledger[0].ending, crate::state::Ending::Cancelled);
+    let closed = store.history(&done.order.id).unwrap();
+    assert!(matches!(closed, History::Closed(record) if *record == done));
+    let mut state = State::default();
+    store.orders(&mut state).unwrap();
+    assert_eq!(state.orders.len(), 1);
+}
+
+#[test]
+fn every_truncation_is_set_aside_and_never_read_as_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let whole = serde_json::to_vec(&Versioned { schema: SCHEMA, data: record("ord_1") }).unwrap();
+    let path = folder.path().join("orders/ord_1.json");
+    store.save_order(&record("ord_1")).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let mut state = State::default();
+        assert_eq!(store.orders(&mut state).unwrap(), std::slice::from_ref(&path), "cut at {length}");
+        assert!(state.orders.is_empty());
+    }
+    fs::create_dir_all(store.work(&OrderId::new("ord_1").unwrap())).unwrap();
+    assert!(matches!(store.history(&OrderId::new("ord_1").unwrap()).unwrap(), History::Damaged));
+    assert!(matches!(store.history(&OrderId::new("ord_9").unwrap()).unwrap(), History::None));
+}
+
+#[test]
+fn a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let path = folder.path().join("worker.json");
+    fs::write(&path, r#"{"schema":2,"data":{"worker":"of tomorrow"}}"#).unwrap();
+    let error = store.worker().unwrap_err().to_string();
+    assert!(error.contains("newer atelier-heartbeat (schema 2, this version knows 1)"), "{error}");
+    assert!(path.exists());
+}
+
+#[test]
+fn a_damaged_worker_record_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for text in ["", "{", "[]", "null", r#"{"schema":1}"#, r#"{"schema":0,"data":{}}"#] {
+        fs::write(folder.path().join("worker.json"), text).unwrap();
+        assert_eq!(store.worker().unwrap(), None, "{text:?}");
+        assert!(!folder.path().join("worker.json").exists());
+    }
+}
+
+#[test]
+fn bytes_belong_to_the_order_they_were_first_made_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (a, b) = (OrderId::new("a").unwrap(), OrderId::new("b").unwrap());
+    assert_eq!(store.first_owner("00ff", &a).unwrap(), a);
+    assert_eq!(store.first_owner("00ff", &b).unwrap(), a);
+    assert_eq!(store.first_owner("00fe", &b).unwrap(), b);
+}
+
+#[test]
+fn two_agents_share_one_budget_file() {
+    use crate::limits::Endpoint;
+    let folder = tempfile::tempdir().unwrap();
+    let shared = folder.path().join("shared/budget.json");
+    let now = Time::from_unix(1_795_000_000);
+    let spent = |name: &str| {
+        let store = Store::lock(&folder.path().join(name), Some(shared.clone())).unwrap();
+        let mut worker = Worker::default();
+        let mut spent = 0;
+        let mut book = |budget: &mut Budget| {
+            let ticket = budget.book(Endpoint::Orders, now, Duration::ZERO);
+            budget.answered(ticket, now);
+            spent = budget.spent(now);
+        };
+        store.with_budget(&mut worker, &mut book).unwrap();
+        spent
+    };
+    assert_eq!([spent("a"), spent("b"), spent("a")], [1, 2, 3]);
+}
+
+#[test]
+fn pruning_takes_old_work_and_leaves_the_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut done = record("ord_1");
+    store.save_order(&done).unwrap();
+    done.closed = Some(crate::state::Closed { at: done.first_seen, ending: crate::state::Ending::Delivered });
+    store.close_order(&done).unwrap();
+    let work = store.work(&done.order.id);
+    fs::create_dir_all(work.join("attempt-1")).unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    store.prune(SystemTime::now() + day, 2 * day);
+    assert!(work.exists());
+    store.prune(SystemTime::now() + 3 * day, 2 * day);
+    assert!(!work.exists());
+    assert!(matches!(store.history(&done.order.id).unwrap(), History::Closed(_)));
+    store.prune(SystemTime::now() + 200 * day, 2 * day);
+    assert!(matches!(store.history(&done.order.id).unwrap(), History::None));
+}
