@@ -1,5 +1,7 @@
 //! The seller's worker for the Atelier marketplace.
 
+pub mod api;
+pub mod beat;
 pub mod budget;
 pub mod deliverable;
 pub mod fault;

@@ -240,6 +240,12 @@ pub fn turnaround(rules: &Rules, record: &Record) -> Option<Duration> {
     })
 }
 
+/// Requests that this worker needs to finish what it has begun and what is due soon.
+#[must_use]
+pub fn own_work_ahead(state: &State, now: Time) -> usize {
+    pace::own_work_ahead(state, now)
+}
+
 /// Why no poll would be made at `now`, if so.
 #[must_use]
 pub fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {

@@ -75,7 +75,7 @@ pub(super) fn work_ahead(state: &State, rules: &Rules, now: Time) -> usize {
 }
 
 /// Requests that this worker needs to finish what it has begun and what is due soon.
-pub(crate) fn own_work_ahead(state: &State, now: Time) -> usize {
+pub(super) fn own_work_ahead(state: &State, now: Time) -> usize {
     active(state, now).filter(|record| record.is_begun()).map(|record| record.uploads_left() + 1).sum()
 }
 

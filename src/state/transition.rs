@@ -141,6 +141,24 @@ impl Record {
         self.attempt_since = self.attempt_since.map(|since| since.min(now));
     }
 
+    /// An order that was over is told of again: the record to go on with, or nothing when it is best left in peace.
+    #[must_use]
+    pub fn reopened(&self, order: &Order, now: Time) -> Option<Self> {
+        let ending = self.closed?.ending;
+        // What we delivered is delivered, however late the marketplace's own list learns of it.
+        if ending == Ending::Delivered && order.status.is_work() {
+            return None;
+        }
+        let mut record = Self { closed: None, hold: None, missing: false, not_before: None, ..self.clone() };
+        if ending == Ending::Delivered {
+            record.round += 1;
+            record.attempt = 0;
+            record.step = Step::Seen;
+        }
+        record.note(now, "told of again after it was over");
+        Some(record)
+    }
+
     /// A person asks for another try: clears what holds it and makes it due now.
     pub fn retry(&mut self, now: Time) {
         let afresh = |hold: Hold| !matches!(hold.kind, HoldKind::Refused | HoldKind::Unclear | HoldKind::Subscription);

@@ -1,0 +1,160 @@
+//! One order's way: ask, start, look, upload, deliver. Each effect stands between two records.
+
+use super::summary::{Failed, Failure};
+use super::{Beat, Unsent, World, state_broken};
+use crate::limits::Endpoint;
+use crate::order::OrderId;
+use crate::state::{Ending, Event, HoldKind, Made, Told};
+
+impl<W: World> Beat<'_, W> {
+    /// Something happened to an order: its record changes, and is on disk before anything else is done.
+    pub(super) fn happened(&mut self, id: &OrderId, event: Event) -> Result<(), Failure> {
+        let now = self.now();
+        let Some(record) = self.state.orders.get_mut(id) else { return Ok(()) };
+        let before = record.clone();
+        record.apply(now, self.rules, event);
+        if *record == before {
+            return Ok(());
+        }
+        if record.step != before.step {
+            log::info!("order {}: {}", id.file_stem(), record.step.word());
+        }
+        if record.trouble != before.trouble
+            && let Some(trouble) = &record.trouble
+        {
+            log::warn!("order {}: {} failed: {}", id.file_stem(), trouble.step, trouble.text);
+            let declined = record.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Declined);
+            if declined {
+                self.summary.declined.push(id.clone());
+            } else {
+                self.summary.failed.push(Failed {
+                    order: id.clone(),
+                    step: trouble.step.clone(),
+                    error: trouble.text.clone(),
+                    attempt: record.attempt,
+                    retry_at: if record.hold.is_none() { Some(record.not_before.unwrap_or(now)) } else { None },
+                });
+            }
+        }
+        if record.closed.is_some() {
+            return self.retire(id);
+        }
+        self.world.save_order(record).map_err(state_broken)
+    }
+
+    /// An order is over: into the ledger and out of the way.
+    pub(super) fn retire(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        self.world.close_order(record).map_err(state_broken)?;
+        if record.closed.is_some_and(|closed| closed.ending == Ending::Delivered) {
+            self.summary.delivered.push(id.clone());
+        }
+        self.state.orders.remove(id);
+        Ok(())
+    }
+
+    pub(super) fn ask(&mut self, id: &OrderId) -> Result<(), Failure> {
+        self.session.asked.insert(id.clone());
+        match self.world.ask(id) {
+            Ok(Told::Unsupported) => {
+                self.state.worker.no_lookup = true;
+                Ok(())
+            }
+            Ok(told) => self.happened(id, Event::Told(told)),
+            Err(fault) => {
+                let fault = self.sorted(Endpoint::Messages, fault)?;
+                let needed = self
+                    .state
+                    .orders
+                    .get(id)
+                    .is_some_and(|r| r.missing || matches!(r.step, crate::state::Step::Delivering { .. }));
+                // A look before a delivery is a courtesy: without an answer, the delivery itself will tell.
+                if needed { self.happened(id, Event::AskFailed(fault)) } else { Ok(()) }
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let anew = self.state.orders.get(id).is_some_and(|record| !record.is_begun());
+        self.happened(id, Event::Starting)?;
+        self.session.begun += usize::from(anew);
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let made = self.world.start(record);
+        self.made(id, made)
+    }
+
+    pub(super) fn look(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let made = self.world.look(record).map_err(state_broken)?;
+        self.made(id, made)
+    }
+
+    fn made(&mut self, id: &OrderId, made: Made) -> Result<(), Failure> {
+        match &made {
+            Made::Running => {
+                self.session.running.insert(id.clone());
+            }
+            Made::NotReady => {
+                self.session.not_ready.insert(id.clone());
+            }
+            Made::Misconfigured(why) => {
+                self.session.generator_broken = true;
+                self.generator_fault.get_or_insert_with(|| why.clone());
+            }
+            _ => {}
+        }
+        self.happened(id, Event::Made(made))
+    }
+
+    pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
+        let Some(ticket) = self.book(Endpoint::Upload, self.rules.patience.upload)? else { return Ok(()) };
+        self.happened(id, Event::Uploading(file))?;
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let answer = self.world.upload(record, file);
+        let event = match answer {
+            Ok(hosted) => Event::Uploaded(file, hosted),
+            Err(Unsent::Spoiled(why)) => Event::Spoiled(why),
+            Err(Unsent::Fault(fault)) => {
+                Event::UploadFailed(self.sorted_or_recorded(id, Endpoint::Upload, fault, Event::UploadFailed)?)
+            }
+        };
+        self.happened(id, event)?;
+        self.answered(ticket)
+    }
+
+    pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let Some(ticket) = self.book(Endpoint::Deliver, self.rules.patience.deliver)? else { return Ok(()) };
+        self.happened(id, Event::Delivering)?;
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let answer = self.world.deliver(record);
+        // A delivery in doubt is asked about afresh, also when this order was looked up before.
+        self.session.asked.remove(id);
+        let event = match answer {
+            Ok(()) => Event::Delivered,
+            Err(fault) => {
+                let already = self.world.says_already_delivered(&fault);
+                let failed = |fault| Event::DeliverFailed { fault, already };
+                failed(self.sorted_or_recorded(id, Endpoint::Deliver, fault, failed)?)
+            }
+        };
+        self.happened(id, event)?;
+        self.answered(ticket)
+    }
+
+    /// A fault that ends the beat is recorded with the order first: its step must not be left in doubt.
+    fn sorted_or_recorded(
+        &mut self,
+        id: &OrderId,
+        endpoint: Endpoint,
+        fault: crate::fault::Fault,
+        event: impl Fn(crate::fault::Fault) -> Event,
+    ) -> Result<crate::fault::Fault, Failure> {
+        match self.sorted(endpoint, fault.clone()) {
+            Ok(fault) => Ok(fault),
+            Err(failure) => {
+                self.happened(id, event(fault))?;
+                Err(failure)
+            }
+        }
+    }
+}

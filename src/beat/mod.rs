@@ -1,0 +1,249 @@
+//! One heartbeat: the gate, then again and again *what now?* → record the intent → act → record the outcome.
+//!
+//! The table of contents of the program. It refuses to decide (`policy` does) and to touch the world (a [`World`] does).
+
+mod fulfil;
+mod poll;
+mod summary;
+mod world;
+
+use crate::policy::{self, Action, Rules, Session};
+use crate::state::{Clock, State, Step, Wake, Worker};
+use crate::time::Time;
+
+pub use poll::wide_statuses;
+pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, Summary, Would};
+pub use world::{Broken, Unsent, World};
+
+/// More decisions than this in one beat are a fault of ours, not work.
+const MOST_ACTIONS: usize = 100_000;
+
+/// The marketplace may be away this long before a person hears of it.
+const AWAY_QUIETLY: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// What the user asks of this beat.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Ignore the poll interval.
+    pub force: bool,
+    /// Poll and tell, but act on nothing.
+    pub dry_run: bool,
+}
+
+/// The gate: whether a beat has nothing to do, told from the worker's own record alone.
+#[must_use]
+pub fn gate(worker: &Worker, rules: &Rules, now: Time) -> Option<Wake> {
+    worker.wake.filter(|wake| wake.at > now && wake.interval == rules.interval.as_secs())
+}
+
+/// Runs one beat to its end. The state is on disk whenever an effect is.
+pub fn run(
+    world: &mut impl World,
+    state: &mut State,
+    rules: &Rules,
+    statuses: &[crate::order::Status],
+    wish: Wish,
+) -> (Summary, Option<FailureKind>) {
+    let clock = world.clock();
+    let mut beat = Beat::new(world, state, rules, statuses, wish, &clock);
+    let ended = beat.go();
+    let ended = match ended {
+        Ok(()) => beat.finish(),
+        // What was learned is kept as far as the disk allows; the first failure is the one to tell.
+        Err(failure) if failure.kind == FailureKind::State => Err(failure),
+        Err(failure) => Err(beat.finish().err().unwrap_or(failure)),
+    };
+    let summary = beat.summary;
+    match ended {
+        Ok(()) => (summary, None),
+        Err(failure) => {
+            let (summary, kind) = summary.failed(failure);
+            (summary, Some(kind))
+        }
+    }
+}
+
+/// A beat under way.
+struct Beat<'a, W: World> {
+    world: &'a mut W,
+    state: &'a mut State,
+    rules: &'a Rules,
+    statuses: &'a [crate::order::Status],
+    wish: Wish,
+    session: Session,
+    summary: Summary,
+    acted: bool,
+    generator_fault: Option<String>,
+}
+
+impl<'a, W: World> Beat<'a, W> {
+    fn new(
+        world: &'a mut W,
+        state: &'a mut State,
+        rules: &'a Rules,
+        statuses: &'a [crate::order::Status],
+        wish: Wish,
+        clock: &Clock,
+    ) -> Self {
+        state.worker.rebase(clock, rules.interval);
+        for record in state.orders.values_mut() {
+            record.rebase(clock.wall);
+        }
+        let reason = policy::poll_hold(state, rules, wish.force, clock.wall);
+        let summary = Summary::new(Outcome::Skipped, reason.map(crate::state::Reason::as_str));
+        let session = Session::new(clock.wall, wish.force);
+        Self { world, state, rules, statuses, wish, session, summary, acted: false, generator_fault: None }
+    }
+
+    fn go(&mut self) -> Result<(), Failure> {
+        // A budget shared with others may have changed since we last looked.
+        self.budget(&mut |_| {})?;
+        self.close_what_is_over()?;
+        for _ in 0..MOST_ACTIONS {
+            if self.world.stopping() {
+                self.stop()?;
+                return Ok(());
+            }
+            let now = self.now();
+            let action = policy::next(self.state, self.rules, &self.session, now);
+            log::debug!("{now}: {action:?}");
+            let acts = !matches!(action, Action::Poll | Action::Rest | Action::Wait(_));
+            if self.wish.dry_run && action != Action::Poll {
+                return Ok(());
+            }
+            self.acted |= acts;
+            match action {
+                Action::Rest => return Ok(()),
+                Action::Poll => self.poll()?,
+                Action::Ask(id) => self.ask(&id)?,
+                Action::Start(id) => self.start(&id)?,
+                Action::Look(id) => self.look(&id)?,
+                Action::Upload(id, file) => self.upload(&id, file)?,
+                Action::Deliver(id) => self.deliver(&id)?,
+                Action::Wait(until) => {
+                    self.world.wait(until);
+                    // Whichever ended, a look tells.
+                    self.session.running.clear();
+                }
+            }
+        }
+        Err(Failure::new(
+            FailureKind::Internal,
+            format!("a beat took more than {MOST_ACTIONS} decisions: please report this"),
+        ))
+    }
+
+    fn now(&mut self) -> Time {
+        self.world.clock().wall
+    }
+
+    /// Orders that a crash left between "over" and "out of the way".
+    fn close_what_is_over(&mut self) -> Result<(), Failure> {
+        let over: Vec<_> =
+            self.state.orders.values().filter(|record| record.closed.is_some()).map(|r| r.order.id.clone()).collect();
+        over.iter().try_for_each(|id| self.retire(id))
+    }
+
+    /// Told to stop: every generator is stopped; its attempt is not held against the order.
+    fn stop(&mut self) -> Result<(), Failure> {
+        let at_work = |record: &&crate::state::Record| matches!(record.step, Step::Generating { again: false });
+        let records: Vec<_> = self.state.orders.values().filter(at_work).collect();
+        let ids: Vec<_> = records.iter().map(|record| record.order.id.clone()).collect();
+        if !records.is_empty() {
+            self.world.stop_all(&records);
+        }
+        self.session.running.clear();
+        ids.iter().try_for_each(|id| self.look(id))
+    }
+
+    /// The last words: what waits, what needs a person, when to wake.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let clock = self.world.clock();
+        let now = clock.wall;
+        let state = &mut *self.state;
+        let summary = &mut self.summary;
+        if !self.session.polled || summary.outcome != Outcome::Polled {
+            summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
+            summary.reason.get_or_insert(crate::state::Reason::Budget.as_str());
+        }
+        sync_notices(state, self.generator_fault.as_deref());
+        summary.waiting = state.orders.values().filter(|r| r.hold.is_none()).map(|r| r.order.id.clone()).collect();
+        summary.needs_attention = state
+            .worker
+            .notices
+            .iter()
+            .map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() })
+            .collect();
+        summary.told = state.worker.tell(now);
+        if self.wish.dry_run {
+            summary.would = Some(would(state, self.rules, &self.session, now));
+        }
+        state.worker.in_flight = state.orders.len();
+        let wake = policy::wake(state, self.rules, now);
+        state.worker.wake = Some(wake);
+        summary.next_poll_at = Some(wake.poll_at);
+        state.worker.clock = Some(clock);
+        let need = policy::own_work_ahead(state, now);
+        let agent = self.rules.agent.clone();
+        self.budget(&mut |budget| budget.claim(&agent, need, now))?;
+        match self.generator_fault.take() {
+            Some(why) => Err(Failure::new(FailureKind::Config, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Durably changes the budget.
+    fn budget(&mut self, change: &mut dyn FnMut(&mut crate::budget::Budget)) -> Result<(), Failure> {
+        self.world.with_budget(&mut self.state.worker, change).map_err(state_broken)
+    }
+}
+
+fn state_broken(broken: Broken) -> Failure {
+    Failure::new(FailureKind::State, broken.0)
+}
+
+/// Keeps the notices in step with what holds orders.
+fn sync_notices(state: &mut State, generator_fault: Option<&str>) {
+    let held =
+        |state: &State, about: &str| state.orders.values().any(|r| r.hold.is_some() && r.order.id.as_str() == about);
+    let over: Vec<String> = state
+        .worker
+        .notices
+        .keys()
+        .filter(|about| !THINGS.contains(&about.as_str()) && !held(state, about))
+        .cloned()
+        .collect();
+    over.iter().for_each(|about| state.worker.settled(about));
+    for record in state.orders.values() {
+        if let Some(hold) = &record.hold {
+            let id = record.order.id.as_str();
+            state.worker.notice(id, &hold.why, &format!("atelier-heartbeat retry {id}"));
+        }
+    }
+    match generator_fault {
+        Some(why) => state.worker.notice("generator", why, "atelier-heartbeat check"),
+        None => state.worker.settled("generator"),
+    }
+}
+
+/// Notices that are not about an order.
+const THINGS: [&str; 3] = ["generator", "marketplace", "state"];
+
+fn would(state: &State, rules: &Rules, session: &Session, now: Time) -> Vec<Would> {
+    let mut records: Vec<_> = state.orders.values().filter(|record| record.hold.is_none()).collect();
+    records.sort_by_key(|record| policy::deadline(rules, record));
+    let step = |step: &Step| match step {
+        Step::Seen | Step::Generating { .. } => "generate",
+        Step::Generated | Step::Uploading { .. } => "upload",
+        Step::Uploaded => "deliver",
+        Step::Delivering { .. } | Step::Delivered => "ask",
+    };
+    let due = |record: &crate::state::Record| record.not_before.is_none_or(|at| at <= now) && !session.generator_broken;
+    records
+        .into_iter()
+        .map(|record| Would {
+            order: record.order.id.clone(),
+            step: if due(record) { step(&record.step) } else { "wait" }.to_owned(),
+        })
+        .collect()
+}

@@ -1,0 +1,199 @@
+//! The poll: what it costs is booked before it is sent, and each order of its answer is met on its own.
+
+use super::summary::{Failure, FailureKind, Outcome};
+use super::{AWAY_QUIETLY, Beat, World, state_broken};
+use crate::api::Listing;
+use crate::budget::Ticket;
+use crate::fault::{Fault, FaultKind};
+use crate::limits::Endpoint;
+use crate::order::{Order, OrderId, Status};
+use crate::state::{Event, Hold, HoldKind, Record, Step, Told, backoff};
+use crate::store::History;
+
+/// The statuses asked for where single orders cannot be looked up and one is in doubt.
+#[must_use]
+pub fn wide_statuses(usual: &[Status]) -> Vec<Status> {
+    let mut wide = usual.to_vec();
+    let others = [
+        Status::Paid,
+        Status::InProgress,
+        Status::Delivered,
+        Status::Completed,
+        Status::Disputed,
+        Status::RevisionRequested,
+        Status::Cancelled,
+    ];
+    wide.extend(others.into_iter().filter(|status| !usual.contains(status)));
+    wide
+}
+
+impl<W: World> Beat<'_, W> {
+    pub(super) fn poll(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        self.session.polled = true;
+        self.state.worker.last_poll = Some(now);
+        // A wake from before this poll must not outlive a crash during it.
+        self.state.worker.wake = None;
+        let Some(ticket) = self.book(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
+        let in_doubt = |record: &Record| record.missing || matches!(record.step, Step::Delivering { .. });
+        let wide = self.state.worker.no_lookup && self.state.orders.values().any(in_doubt);
+        let statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
+        let answer = self.world.poll(&statuses);
+        self.answered(ticket)?;
+        match answer {
+            Ok(listing) => {
+                self.summary.outcome = Outcome::Polled;
+                self.summary.reason = None;
+                let worker = &mut self.state.worker;
+                (worker.poll_failures, worker.poll_not_before, worker.away_since) = (0, None, None);
+                worker.settled("marketplace");
+                self.meet(listing, wide)
+            }
+            Err(fault) => self.poll_failed(fault),
+        }
+    }
+
+    /// Each order of the answer on its own, and those that are missing from it.
+    fn meet(&mut self, listing: Listing, wide: bool) -> Result<(), Failure> {
+        self.summary.orders_seen = listing.orders.len() + listing.odd.len();
+        for odd in &listing.odd {
+            log::warn!("passed over: {odd}");
+        }
+        let complete = listing.odd.is_empty();
+        let present: std::collections::BTreeSet<OrderId> =
+            listing.orders.iter().map(|order| order.id.clone()).collect();
+        for order in listing.orders {
+            self.meet_one(order)?;
+        }
+        if complete {
+            let absent: Vec<_> = self.state.orders.keys().filter(|id| !present.contains(*id)).cloned().collect();
+            for id in absent {
+                // Where it cannot be asked for by itself, an answer that would have held it in any status is the last word.
+                let event = if wide { Event::Told(Told::Gone) } else { Event::Absent };
+                self.happened(&id, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn meet_one(&mut self, order: Order) -> Result<(), Failure> {
+        let id = order.id.clone();
+        let urls: Vec<String> = order.deliverable_url.iter().cloned().collect();
+        let told = |order: Order| Event::Told(Told::Found { order: Box::new(order), urls: urls.clone() });
+        if self.state.orders.contains_key(&id) {
+            return self.happened(&id, told(order));
+        }
+        if !order.status.takes_delivery() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut record = match self.world.history(&id).map_err(state_broken)? {
+            History::None => Record::new(order.clone(), now),
+            History::Damaged => {
+                let mut record = Record::new(order.clone(), now);
+                let why = "its record was damaged and is set aside: something may have been made or delivered already";
+                record.hold = Some(Hold { kind: HoldKind::Unclear, why: why.to_owned() });
+                record
+            }
+            History::Closed(record) => match record.reopened(&order, now) {
+                Some(record) => record,
+                None => return Ok(()),
+            },
+        };
+        record.apply(now, self.rules, told(order));
+        self.world.save_order(&record).map_err(state_broken)?;
+        self.world.reopened(&id).map_err(state_broken)?;
+        log::info!("order {}: seen, {}", record.order.id.file_stem(), record.step.word());
+        self.state.orders.insert(id, record);
+        Ok(())
+    }
+
+    fn poll_failed(&mut self, fault: Fault) -> Result<(), Failure> {
+        let now = self.now();
+        log::warn!("poll failed: {fault}");
+        let fault = self.sorted(Endpoint::Orders, fault)?;
+        if let FaultKind::Limited { .. } = fault.kind {
+            return Err(Failure::new(FailureKind::Server, fault.message));
+        }
+        if let FaultKind::Refused { status: 401 | 403 | 404 } = fault.kind {
+            let message = format!(
+                "the key is good, but the marketplace does not show it the orders of this agent id: {}; compare agent_id with `atelier-heartbeat check`",
+                fault.message
+            );
+            return Err(Failure::new(FailureKind::Credentials, message));
+        }
+        let kind = match fault.kind {
+            FaultKind::Unreachable | FaultKind::Unanswered => FailureKind::Network,
+            _ => FailureKind::Server,
+        };
+        let worker = &mut self.state.worker;
+        worker.poll_failures = worker.poll_failures.saturating_add(1);
+        let wait = match fault.kind {
+            FaultKind::Broken { wait: Some(wait), .. } => wait,
+            _ => self.rules.interval.max(backoff(worker.poll_failures).min(std::time::Duration::from_secs(900))),
+        };
+        worker.poll_not_before = Some(now + wait);
+        let since = *worker.away_since.get_or_insert(now);
+        if now >= since + AWAY_QUIETLY {
+            self.summary.long_away = true;
+            worker.notice("marketplace", &format!("has not answered a poll since {since}"), "atelier-heartbeat check");
+        }
+        Err(Failure::new(kind, fault.message))
+    }
+
+    /// Books a request before it is sent. `None` when another agent was faster: the budget is fresh, the decision is made anew.
+    pub(super) fn book(
+        &mut self,
+        endpoint: Endpoint,
+        patience: std::time::Duration,
+    ) -> Result<Option<Ticket>, Failure> {
+        let now = self.now();
+        let allowance = self.rules.allowance;
+        let need = crate::policy::own_work_ahead(self.state, now);
+        let agent = self.rules.agent.clone();
+        let mut ticket = None;
+        self.budget(&mut |budget| {
+            budget.forget(now);
+            if budget.closed_until(endpoint, now).is_none() && budget.free(allowance, endpoint, now) > 0 {
+                ticket = Some(budget.book(endpoint, now, patience));
+                budget.claim(&agent, need, now);
+            }
+        })?;
+        Ok(ticket)
+    }
+
+    /// The answer came, whatever it was.
+    pub(super) fn answered(&mut self, ticket: Ticket) -> Result<(), Failure> {
+        let now = self.now();
+        self.budget(&mut |budget| budget.answered(ticket, now))
+    }
+
+    /// What a fault means for the beat as a whole: a closed door, a refused key, a moved address. Else it is the order's.
+    pub(super) fn sorted(&mut self, endpoint: Endpoint, fault: Fault) -> Result<Fault, Failure> {
+        match &fault.kind {
+            FaultKind::Limited { wait } => {
+                let (allowance, until) = (self.rules.allowance, self.now() + *wait);
+                self.budget(&mut |budget| budget.close(allowance, endpoint, until))?;
+                Ok(fault)
+            }
+            FaultKind::Unauthorized | FaultKind::Refused { status: 403 }
+                if endpoint == Endpoint::Orders || fault.kind == FaultKind::Unauthorized =>
+            {
+                if self.world.key_is_refused() == Ok(true) {
+                    let message = format!(
+                        "the marketplace refuses the API key: {}; it is never replaced by registering again: see `atelier-heartbeat check`",
+                        fault.message
+                    );
+                    return Err(Failure::new(FailureKind::Auth, message));
+                }
+                Ok(Fault::new(
+                    FaultKind::Refused { status: if fault.kind == FaultKind::Unauthorized { 401 } else { 403 } },
+                    fault.message,
+                ))
+            }
+            FaultKind::Moved { permanent: true, .. } => Err(Failure::new(FailureKind::Config, fault.message)),
+            FaultKind::Moved { .. } => Ok(Fault::new(FaultKind::Broken { status: 302, wait: None }, fault.message)),
+            _ => Ok(fault),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The world as a beat sees it: the trade's verbs, and nothing of how they are done.
+//!
+//! The real one is `hands`; the one of the tests fails, lies, turns its clock and dies at any verb.
+
+use std::fmt;
+
+use crate::api::Listing;
+use crate::budget::Budget;
+use crate::deliverable::Hosted;
+use crate::fault::Fault;
+use crate::order::{OrderId, Status};
+use crate::state::{Clock, Made, Record, Told, Worker};
+use crate::store::History;
+use crate::time::Time;
+
+/// What a beat asks of the world. Each verb does one thing and decides nothing.
+pub trait World {
+    /// The clocks, now.
+    fn clock(&mut self) -> Clock;
+
+    /// Whether we were told to stop.
+    fn stopping(&mut self) -> bool;
+
+    /// Durably writes the worker's record.
+    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken>;
+
+    /// Durably writes an order's record.
+    fn save_order(&mut self, record: &Record) -> Result<(), Broken>;
+
+    /// Durably moves an order that is over out of the way.
+    fn close_order(&mut self, record: &Record) -> Result<(), Broken>;
+
+    /// An order that was over is in flight again, and its new record is written.
+    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken>;
+
+    /// What is known of an order that is not in flight.
+    fn history(&mut self, id: &OrderId) -> Result<History, Broken>;
+
+    /// Durably changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
+    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken>;
+
+    /// Asks for orders in these statuses.
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault>;
+
+    /// Asks about one order.
+    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault>;
+
+    /// Asks the judge of keys: `true` when it refuses ours.
+    fn key_is_refused(&mut self) -> Result<bool, Fault>;
+
+    /// Starts the generator for the attempt that `record` intends.
+    fn start(&mut self, record: &Record) -> Made;
+
+    /// What became of the generator of the attempt that `record` intends.
+    fn look(&mut self, record: &Record) -> Result<Made, Broken>;
+
+    /// Waits until a generator may have ended, we are told to stop, or the time has come.
+    fn wait(&mut self, until: Time);
+
+    /// Stops every generator, briefly and for good.
+    fn stop_all(&mut self, records: &[&Record]);
+
+    /// Uploads one file of an order, after making sure that it is the one that was judged.
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent>;
+
+    /// Delivers an order with what is hosted.
+    fn deliver(&mut self, record: &Record) -> Result<(), Fault>;
+
+    /// Whether a refusal says that the order is delivered already.
+    fn says_already_delivered(&self, fault: &Fault) -> bool;
+}
+
+/// Why an upload did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The file is gone or is not what was judged.
+    Spoiled(String),
+    /// The request failed.
+    Fault(Fault),
+}
+
+/// The state cannot be read or written: the beat ends at once, before its next effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
