@@ -3,12 +3,16 @@
 pub mod api;
 pub mod beat;
 pub mod budget;
+pub mod config;
+pub mod credentials;
 pub mod deliverable;
 pub mod fault;
 pub mod limits;
 pub mod order;
 pub mod policy;
 pub mod secret;
+pub mod speech;
 pub mod state;
 pub mod store;
+pub mod text;
 pub mod time;

@@ -38,7 +38,13 @@ impl OrderId {
         let plain = self.0.len() <= 80
             && !self.0.starts_with("x-")
             && self.0.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-        if plain { self.0.clone() } else { format!("x-{}", hex(&Sha256::digest(self.0.as_bytes()))) }
+        if plain { self.0.clone() } else { format!("x-{}", self.hash()) }
+    }
+
+    /// SHA-256 of the id, as hexadecimal digits.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex(&Sha256::digest(self.0.as_bytes()))
     }
 }
 

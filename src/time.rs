@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 #[serde(into = "String", try_from = "String")]
 pub struct Time(i64);
 
-/// The last second of the year 9999, the latest a [`Time`] can be.
-const LATEST: i64 = 253_402_300_799;
+/// The latest a [`Time`] can be: the end of the year 9999 in every time zone.
+const LATEST: i64 = 253_402_207_200;
 
 impl Time {
     /// The epoch, the earliest a [`Time`] can be.

@@ -46,12 +46,17 @@ pub fn run(
 ) -> (Summary, Option<FailureKind>) {
     let clock = world.clock();
     let mut beat = Beat::new(world, state, rules, statuses, wish, &clock);
-    let ended = beat.go();
-    let ended = match ended {
+    let ended = match beat.go() {
         Ok(()) => beat.finish(),
-        // What was learned is kept as far as the disk allows; the first failure is the one to tell.
+        // A disk that refused once is not asked again.
         Err(failure) if failure.kind == FailureKind::State => Err(failure),
-        Err(failure) => Err(beat.finish().err().unwrap_or(failure)),
+        Err(failure) => {
+            if !matches!(failure.kind, FailureKind::Network | FailureKind::Server) {
+                beat.state.worker.notice(failure.kind.word(), &failure.message, "atelier-heartbeat check");
+            }
+            // What was learned is kept; the first failure is the one to tell.
+            Err(beat.finish().err().filter(|second| second.kind == FailureKind::State).unwrap_or(failure))
+        }
     };
     let summary = beat.summary;
     match ended {
@@ -227,7 +232,7 @@ fn sync_notices(state: &mut State, generator_fault: Option<&str>) {
 }
 
 /// Notices that are not about an order.
-const THINGS: [&str; 3] = ["generator", "marketplace", "state"];
+pub const THINGS: [&str; 7] = ["auth", "config", "credentials", "generator", "internal", "marketplace", "state"];
 
 fn would(state: &State, rules: &Rules, session: &Session, now: Time) -> Vec<Would> {
     let mut records: Vec<_> = state.orders.values().filter(|record| record.hold.is_none()).collect();

@@ -46,7 +46,8 @@ impl<W: World> Beat<'_, W> {
                 self.summary.reason = None;
                 let worker = &mut self.state.worker;
                 (worker.poll_failures, worker.poll_not_before, worker.away_since) = (0, None, None);
-                worker.settled("marketplace");
+                // An answer proves the address, the key and the agent id.
+                ["marketplace", "auth", "credentials", "config"].iter().for_each(|about| worker.settled(about));
                 self.meet(listing, wide)
             }
             Err(fault) => self.poll_failed(fault),

@@ -1,0 +1,241 @@
+//! HTTP as we speak it. The only file that knows the HTTP library.
+//!
+//! The key is sent to the configured origin and nowhere else: no redirect is followed. Every request has an overall
+//! deadline, every answer a size. This file refuses to know what an answer means.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::time::Duration;
+
+use ureq::http::{Method, Response};
+use ureq::{Agent, Body, SendBody, Timeout};
+
+use super::retry_after::Hints;
+use super::wire::Answer;
+use crate::fault::{Fault, FaultKind};
+use crate::secret::Secret;
+
+/// A connection must be there within this time.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// An idle connection older than this is not used again. Servers close theirs after five seconds: a request on a
+/// connection that is being closed would be one without an answer.
+const IDLE_AT_MOST: Duration = Duration::from_secs(4);
+
+/// What is sent with a request.
+pub(super) enum Payload {
+    None,
+    Json(String),
+    /// A file as the multipart field `file`.
+    File {
+        file: File,
+        bytes: u64,
+        content_type: String,
+    },
+}
+
+/// One request.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) payload: Payload,
+    pub(super) within: Duration,
+    /// The largest answer taken, in bytes, unpacked.
+    pub(super) most: u64,
+}
+
+/// The way to one origin. Nothing is set up before the first request.
+pub(super) struct Transport {
+    base_url: String,
+    key: Option<Secret>,
+    agent: Option<Agent>,
+}
+
+impl Transport {
+    pub(super) fn new(base_url: String, key: Option<Secret>) -> Self {
+        Self { base_url, key, agent: None }
+    }
+
+    pub(super) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub(super) fn key(&self) -> Option<&Secret> {
+        self.key.as_ref()
+    }
+
+    /// Sends it and reads the whole answer.
+    pub(super) fn send(&mut self, request: Request) -> Result<Answer, Fault> {
+        let url = format!("{}{}", self.base_url, request.path);
+        let loopback = is_loopback(&self.base_url);
+        if !self.base_url.starts_with("https://") && !loopback {
+            let message = format!("{} is not https: the key is not sent in clear", self.base_url);
+            return Err(Fault::new(FaultKind::Unreachable, message));
+        }
+        let agent = self.agent.get_or_insert_with(|| build(loopback));
+        let mut builder = ureq::http::Request::builder().method(request.method).uri(url);
+        if let Some(key) = &self.key {
+            builder = builder.header("authorization", format!("Bearer {}", key.expose()));
+        }
+        let sent = match request.payload {
+            Payload::None => run(agent, builder.body(()), request.within),
+            Payload::Json(text) => {
+                run(agent, builder.header("content-type", "application/json").body(text), request.within)
+            }
+            Payload::File { file, bytes, content_type } => {
+                let (head, tail) = envelope(&content_type);
+                let length = head.len() as u64 + bytes + tail.len() as u64;
+                let mut body = Cursor::new(head).chain(file.take(bytes)).chain(Cursor::new(tail));
+                let builder = builder
+                    .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
+                    .header("content-length", length);
+                run(agent, builder.body(SendBody::from_reader(&mut body)), request.within)
+            }
+        };
+        let redact = |text: String| self.key.as_ref().map_or(text.clone(), |key| key.redact(&text));
+        let response = sent.map_err(|error| Fault::new(kind_of(&error), redact(told(&error, &self.base_url))))?;
+        read(response, request.most).map_err(|mut fault| {
+            fault.message = redact(fault.message);
+            fault
+        })
+    }
+}
+
+fn build(loopback: bool) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT_WITHIN))
+        .max_idle_age(IDLE_AT_MOST)
+        .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")));
+    // A proxy of the environment is how some users reach the world; nobody reaches loopback through one.
+    let config = if loopback { config.proxy(None) } else { config };
+    config.build().new_agent()
+}
+
+fn run<B: ureq::AsSendBody>(
+    agent: &Agent,
+    request: Result<ureq::http::Request<B>, ureq::http::Error>,
+    within: Duration,
+) -> Result<Response<Body>, ureq::Error> {
+    let request = agent.configure_request(request?).timeout_global(Some(within)).build();
+    agent.run(request)
+}
+
+/// What is known of the effect of a request that got no answer. Only what certainly never left counts as unsent.
+fn kind_of(error: &ureq::Error) -> FaultKind {
+    use ureq::Error;
+    match error {
+        Error::HostNotFound
+        | Error::ConnectionFailed
+        | Error::BadUri(_)
+        | Error::Http(_)
+        | Error::InvalidProxyUrl
+        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => FaultKind::Unreachable,
+        Error::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+            ) =>
+        {
+            FaultKind::Unreachable
+        }
+        _ => FaultKind::Unanswered,
+    }
+}
+
+fn told(error: &ureq::Error, base_url: &str) -> String {
+    let said = match error {
+        ureq::Error::HostNotFound => "its address was not found (DNS)".to_owned(),
+        ureq::Error::Timeout(what) => format!("no answer in time ({what})"),
+        other => other.to_string(),
+    };
+    crate::text::plain(&format!("{base_url}: {said}"), 300)
+}
+
+/// Reads the answer to its end, so that the connection can be used again. What is cut off counts as no answer,
+/// unless its status already says all.
+fn read(response: Response<Body>, most: u64) -> Result<Answer, Fault> {
+    let (parts, mut body) = response.into_parts();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let hints = Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: header("date") };
+    let mut answer = Answer { status: parts.status.as_u16(), hints, location: header("location"), body: Vec::new() };
+    let read = body.as_reader().take(most + 1).read_to_end(&mut answer.body);
+    let length = answer.body.len() as u64;
+    if !(200..=299).contains(&answer.status) {
+        return Ok(answer);
+    }
+    match read {
+        Err(error) => Err(Fault::new(FaultKind::Unanswered, format!("the answer was cut off: {error}"))),
+        Ok(_) if length > most => {
+            Err(Fault::new(FaultKind::Garbled, format!("the answer is larger than {most} bytes")))
+        }
+        Ok(_) => Ok(answer),
+    }
+}
+
+/// Long and odd enough not to stand in a file; where it did, only that upload would be refused.
+const BOUNDARY: &str = "----atelier-heartbeat-7MA4YWxkTrZu0gW-5b1d2f8c9e0a47";
+
+/// What stands before and after the file. The name is ours: nothing of a generator's is put into a header.
+fn envelope(content_type: &str) -> (Vec<u8>, Vec<u8>) {
+    let extension = match content_type {
+        "image/jpeg" => "jpg",
+        "image/png" => "png",
+        "image/webp" => "webp",
+        "image/gif" => "gif",
+        "video/mp4" => "mp4",
+        "video/webm" => "webm",
+        "video/quicktime" => "mov",
+        "application/pdf" => "pdf",
+        "text/markdown" => "md",
+        "text/csv" => "csv",
+        "application/json" => "json",
+        "text/x-python" => "py",
+        "application/zip" => "zip",
+        _ => "txt",
+    };
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"result.{extension}\"\r\nContent-Type: {content_type}\r\n\r\n"
+    );
+    (head.into_bytes(), format!("\r\n--{BOUNDARY}--\r\n").into_bytes())
+}
+
+/// Whether a base URL names this very machine.
+#[must_use]
+pub fn is_loopback(base_url: &str) -> bool {
+    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    if let Some(v6) = authority.strip_prefix('[') {
+        return v6
+            .split(']')
+            .next()
+            .and_then(|ip| ip.parse::<std::net::Ipv6Addr>().ok())
+            .is_some_and(|ip| ip.is_loopback());
+    }
+    let host = authority.split(':').next().unwrap_or(authority);
+    host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_an_address_not_a_likeness() {
+        for url in ["http://127.0.0.1:8420/api", "http://localhost/api", "http://[::1]:80/api", "http://127.9.9.9"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1.evil.example/",
+            "http://localhost.evil.example",
+            "http://evil.example/127.0.0.1",
+            "http://127.0.0.1@evil.example/",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The words of the command line: what can be said, and what `--help` teaches.
+//!
+//! This file refuses to do anything about them; `commands` does. Completions and the help come from here alone.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How `--help` ends.
+const EXAMPLES: &str = "\
+Examples:
+  atelier-heartbeat demo                 see the whole job done on a local sandbox, in seconds
+  atelier-heartbeat init                 write a commented heartbeat.toml
+  atelier-heartbeat check                find out what is missing, and the command that mends it
+  atelier-heartbeat                      one heartbeat: what cron runs every two minutes
+  atelier-heartbeat status               what is in flight and what needs you
+
+Exit codes: 0 fine · 1 an order needs you · 64 usage · 69 marketplace away for over an hour · 70 a bug ·
+74 state cannot be written · 77 key refused · 78 settings, generator or credentials · 130/143 interrupted";
+
+/// The seller's worker for the Atelier marketplace: polls for paid orders, has them made, delivers them, once.
+///
+/// Each start takes a lock, leaves at once when nothing is due, else polls once, has orders made by your generator
+/// command, uploads and delivers them, records every step, and exits. Without a command it runs `beat`.
+#[derive(Debug, Parser)]
+#[command(name = "atelier-heartbeat", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What everything honours.
+    #[command(flatten)]
+    pub global: Global,
+    /// The flags of `beat`, which needs no name.
+    #[command(flatten)]
+    pub beat: BeatArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command honours.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// Settings file [default: $ATELIER_HEARTBEAT_CONFIG, ./heartbeat.toml, then the user's config folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// State folder, instead of the one the settings name
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print one JSON value on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but what needs a person
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Say more on stderr; twice for every decision
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The flags of `beat`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BeatArgs {
+    /// Poll and tell what would be done; start nothing and change nothing on the marketplace
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Ignore the poll interval (never a Retry-After, never the budget)
+    #[arg(long)]
+    pub force: bool,
+    /// Exit 0 whatever happens, but for wrong usage: for schedulers that disable a job that fails
+    #[arg(long)]
+    pub exit_zero: bool,
+    /// What a quiet beat prints: nothing, or HEARTBEAT_OK [default: heartbeat under OpenClaw's exec tool]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// What counts as worth telling when nobody watches
+    #[arg(long, value_name = "WHAT", default_value = "attention")]
+    pub report: Report,
+}
+
+/// What a quiet beat prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Nothing.
+    Plain,
+    /// `HEARTBEAT_OK`.
+    Heartbeat,
+}
+
+/// What counts as worth telling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Report {
+    /// What needs a person.
+    #[default]
+    Attention,
+    /// Deliveries too.
+    Deliveries,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One heartbeat: poll, make, upload, deliver, record, exit
+    Beat(BeatArgs),
+    /// Write a commented heartbeat.toml and make the state folder; never overwrites
+    Init,
+    /// The doctor: what is fine, what is wrong, and the command that mends it
+    Check {
+        /// Send nothing
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Polls, budget, orders in flight; with -q only an exit code: 0 nothing, 10 work in flight, 20 a person is needed
+    Status,
+    /// Clear an order's failure and make it due now
+    Retry {
+        /// The order's id
+        order: String,
+    },
+    /// Stop work on an order; nothing is sent (a seller cannot cancel: the client can, while it is `paid`)
+    Decline {
+        /// The order's id
+        order: String,
+    },
+    /// A local marketplace on loopback that behaves like Atelier, to rehearse against
+    Sandbox(SandboxArgs),
+    /// Sandbox, registration, service, one paid order, one beat, one picture: nothing outside a temporary folder is touched
+    Demo {
+        /// Keep everything in this folder (it must be empty or new)
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
+    /// The built-in generator: a poster of a brief
+    Poster(PosterArgs),
+    /// Print a shell's completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Supervise one start of a generator (the worker runs this itself)
+    #[command(name = "__supervise", hide = true)]
+    Supervise {
+        /// The attempt's folder
+        attempt: PathBuf,
+    },
+}
+
+/// The flags of `sandbox`.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// Where its world is kept
+    #[arg(long, value_name = "DIR", default_value = "sandbox")]
+    pub dir: PathBuf,
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8420)]
+    pub port: u16,
+    /// Behave like the `live` server or as the `document` says
+    #[arg(long, value_name = "DIALECT", default_value = "live")]
+    pub dialect: String,
+    /// Misbehave: NAME, NAME@ENDPOINT or NAME@ENDPOINT*TIMES; `--fault list` names them all
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<String>,
+}
+
+/// The flags of `poster`.
+#[derive(Debug, Args)]
+pub struct PosterArgs {
+    /// The words [default: the brief of the order on stdin]
+    #[arg(long)]
+    pub brief: Option<String>,
+    /// The PNG to write
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// What else decides how it looks
+    #[arg(long, default_value = "")]
+    pub seed: String,
+    /// Width and height in pixels
+    #[arg(long, value_name = "WxH", default_value = "1080x1350")]
+    pub size: String,
+}

@@ -1,0 +1,219 @@
+//! `beat`: one heartbeat, from the lock to the exit code.
+
+use std::time::Duration;
+
+use crate::beat::{self, Failure, FailureKind, Outcome, Summary, Wish};
+use crate::budget::Budget;
+use crate::cli::{BeatArgs, Format, Global, Report};
+use crate::config::Config;
+use crate::credentials;
+use crate::hands::{self, Hands};
+use crate::journal;
+use crate::order::Status;
+use crate::policy::Rules;
+use crate::speech;
+use crate::text;
+use crate::state::{State, Worker};
+use crate::store::{Store, StoreFault};
+use crate::time::Time;
+
+/// What a beat came to: its summary, and the failure if it was one.
+type Ended = (Summary, Option<FailureKind>);
+
+/// Runs one beat and tells of it.
+#[must_use]
+pub fn run(global: &Global, args: &BeatArgs) -> u8 {
+    let wish = Wish { force: args.force, dry_run: args.dry_run };
+    let mut stopped = None;
+    let ended = match super::settings(global) {
+        Ok(config) => one(global, &config, wish, &mut stopped),
+        Err(error) => failed(FailureKind::Config, error.to_string()),
+    };
+    tell(global, args, &ended);
+    match stopped {
+        Some(signal) => 128 + u8::try_from(signal).unwrap_or(0),
+        None => exit_code(args, &ended),
+    }
+}
+
+/// One beat under these settings, telling nobody: what `run` and the demo share.
+pub fn one(global: &Global, config: &Config, wish: Wish, stopped: &mut Option<i32>) -> Ended {
+    let store = match Store::lock(&config.state_dir, config.budget.file.clone()) {
+        Ok(store) => store,
+        Err(StoreFault::Busy) => return (Summary::busy(), None),
+        Err(fault) => return failed(FailureKind::State, fault.to_string()),
+    };
+    let rules = super::rules(config, "");
+    let clock = hands::clock();
+    let now = clock.wall;
+    let mut state = State::default();
+    match store.worker() {
+        Ok(Some(worker)) => state.worker = worker,
+        Ok(None) => state.worker = recovered(&rules, now),
+        Err(fault) => return failed(FailureKind::State, fault.to_string()),
+    }
+    state.worker.rebase(&clock, rules.interval);
+    if let Some(wake) = beat::gate(&state.worker, &rules, now).filter(|_| !wish.force && !wish.dry_run) {
+        return (Summary::skipped(wake.reason, wake.poll_at), None);
+    }
+    work(global, config, wish, store, state, stopped)
+}
+
+/// The gate is open: credentials, room, orders, and the beat itself.
+fn work(global: &Global, config: &Config, wish: Wish, store: Store, mut state: State, stopped: &mut Option<i32>) -> Ended {
+    if let Err(fault) = store.room() {
+        return failed(FailureKind::State, fault.to_string());
+    }
+    journal::keep(&config.state_dir, global.verbose);
+    let credentials = match credentials::find(&crate::config::Environment::process(), &config.dir, &config.state_dir) {
+        Ok(credentials) => credentials,
+        Err(fault) => return told_once(&store, &mut state.worker, FailureKind::Credentials, &fault.to_string()),
+    };
+    // A key that others can read is closed to them as soon as it is seen; `check` tells of it too.
+    let _ = credentials::tighten(&config.state_dir);
+    let rules = super::rules(config, &credentials.agent_id);
+    match store.orders(&mut state) {
+        Ok(damaged) if damaged.is_empty() => {
+            if state.worker.notices.get("state").is_some_and(|notice| notice.told.is_some()) {
+                state.worker.settled("state");
+            }
+        }
+        Ok(damaged) => {
+            let why = format!("{} order record(s) were damaged and set aside in {}", damaged.len(), store.folder().join("orders").display());
+            state.worker.notice("state", &why, "atelier-heartbeat status");
+        }
+        Err(fault) => return failed(FailureKind::State, fault.to_string()),
+    }
+    let statuses: Vec<Status> = config.poll.statuses.iter().cloned().map(Status::from).collect();
+    let last_poll = state.worker.last_poll;
+    let mut hands = match Hands::new(config, store, &credentials) {
+        Ok(hands) => hands,
+        Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
+    };
+    let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &statuses, wish);
+    summary.requests = hands.requests();
+    *stopped = hands.stopped_by();
+    let day = |time: Time| time.unix() / 86_400;
+    if state.worker.last_poll.map(day) != last_poll.map(day) {
+        hands.store().prune(std::time::SystemTime::now(), config.beat.keep);
+    }
+    log::info!("beat: {}", serde_json::to_string(&summary).unwrap_or_default());
+    (summary, failure)
+}
+
+/// A worker whose record was damaged: as if a whole budget had been spent just now, so that no limit is broken.
+fn recovered(rules: &Rules, now: Time) -> Worker {
+    let mut worker = Worker { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..Worker::default() };
+    worker.notice("state", "worker.json was damaged and is set aside; polling goes on in an hour", "atelier-heartbeat status");
+    worker
+}
+
+fn failed(kind: FailureKind, message: String) -> Ended {
+    let (summary, kind) = Summary::new(Outcome::Failed, None).failed(Failure { kind, message });
+    (summary, Some(kind))
+}
+
+/// A failure before the beat that the worker's record can still be told of, so that a person hears it once a day.
+fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &str) -> Ended {
+    let (mut summary, kind) = failed(kind, message.to_owned());
+    worker.notice(kind.unwrap_or(FailureKind::Internal).word(), message, "atelier-heartbeat check");
+    summary.told = worker.tell(hands::clock().wall);
+    if let Err(fault) = store.save_worker(worker) {
+        log::error!("{fault}");
+    }
+    (summary, kind)
+}
+
+fn exit_code(args: &BeatArgs, (summary, failure): &Ended) -> u8 {
+    let code = match failure {
+        Some(kind) => kind.exit_code(summary.long_away),
+        None => u8::from(!summary.told.is_empty()),
+    };
+    if args.exit_zero || is_heartbeat(args) { 0 } else { code }
+}
+
+fn is_heartbeat(args: &BeatArgs) -> bool {
+    match args.format {
+        Some(format) => format == Format::Heartbeat,
+        None => std::env::var_os("OPENCLAW_SHELL").is_some_and(|shell| shell == "exec"),
+    }
+}
+
+/// At most this many lines for a person.
+const MOST_LINES: usize = 5;
+
+fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
+    if global.json {
+        speech::json(summary);
+        return;
+    }
+    let mut lines = attention(summary);
+    if let Some(error) = &summary.error {
+        let quietly = failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
+        let known = summary.told.is_empty() && matches!(failure, Some(FailureKind::Auth | FailureKind::Credentials));
+        let told = summary.told.iter().any(|(_, notice)| notice.why == *error);
+        if !quietly && !known && !told || speech::is_watched() {
+            lines.insert(0, text::plain(error, 600));
+        }
+    }
+    lines.truncate(MOST_LINES);
+    if is_heartbeat(args) {
+        if lines.is_empty() {
+            lines.push("HEARTBEAT_OK".to_owned());
+        }
+        lines.iter().for_each(|line| speech::out(line));
+        return;
+    }
+    lines.iter().for_each(|line| speech::err(&format!("atelier-heartbeat: {line}")));
+    if args.report == Report::Deliveries && !speech::is_watched() {
+        summary.delivered.iter().for_each(|id| speech::out(&format!("delivered {}", text::order_name(id.as_str()))));
+    }
+    if speech::is_watched() && !global.quiet {
+        watched(summary);
+    }
+}
+
+/// What needs a person: the thing, what is wrong, the command that helps.
+fn attention(summary: &Summary) -> Vec<String> {
+    let line = |(about, notice): &(String, crate::state::Notice)| {
+        let thing = crate::beat::THINGS.contains(&about.as_str());
+        let name = if thing { about.clone() } else { format!("order {}", text::order_name(about)) };
+        let help = notice.help.replace(about.as_str(), &text::order_name(about));
+        text::plain(&format!("{name}: {} -> {help}", notice.why), 400)
+    };
+    let mut lines: Vec<String> = summary.told.iter().map(line).collect();
+    if lines.len() > MOST_LINES {
+        let more = lines.len() - (MOST_LINES - 1);
+        lines.truncate(MOST_LINES - 1);
+        lines.push(format!("and {more} more -> atelier-heartbeat status"));
+    }
+    lines
+}
+
+/// For a person at a terminal: what the beat did.
+fn watched(summary: &Summary) {
+    let names = |ids: &[crate::order::OrderId]| ids.iter().map(|id| text::order_name(id.as_str())).collect::<Vec<_>>().join(", ");
+    let mut text = match summary.outcome {
+        Outcome::Polled => format!("polled: {} order(s) seen, {} request(s)", summary.orders_seen, summary.requests),
+        Outcome::Resumed => format!("took up work in flight, {} request(s)", summary.requests),
+        Outcome::Skipped => format!("nothing due ({})", summary.reason.unwrap_or("window")),
+        Outcome::Busy => "another beat is at work".to_owned(),
+        Outcome::Failed => "failed".to_owned(),
+    };
+    for (word, ids) in [("delivered", &summary.delivered), ("waiting", &summary.waiting), ("declined", &summary.declined)] {
+        if !ids.is_empty() {
+            text.push_str(&format!("\n{word}: {}", names(ids)));
+        }
+    }
+    for failed in &summary.failed {
+        text.push_str(&format!("\n{} of {} failed: {}", failed.step, text::order_name(failed.order.as_str()), text::plain(&failed.error, 300)));
+    }
+    for would in summary.would.iter().flatten() {
+        text.push_str(&format!("\nwould {} {}", would.step, text::order_name(would.order.as_str())));
+    }
+    if let Some(next) = summary.next_poll_at {
+        let seconds = next.since(hands::clock().wall).as_secs();
+        text.push_str(&format!("\nnext poll at {next} (in {})", crate::commands::status::span(Duration::from_secs(seconds))));
+    }
+    speech::out(&text);
+}

@@ -1,0 +1,181 @@
+//! `check`, the doctor: one line each, what is fine, what is wrong, and what mends it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::Client;
+use crate::cli::Global;
+use crate::config::{Config, Environment};
+use crate::credentials::{self, Credentials};
+use crate::fault::FaultKind;
+use crate::generator;
+use crate::hands;
+use crate::order;
+use crate::speech;
+use crate::text;
+use crate::store::{Store, StoreFault};
+
+/// A clock further off than this many seconds is told.
+const CLOCK_MAY_BE_OFF: i64 = 120;
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Fine,
+    Warning,
+    Wrong,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    about: &'static str,
+    verdict: Verdict,
+    says: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+    code: u8,
+}
+
+impl Report {
+    fn fine(&mut self, about: &'static str, says: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Fine, says: says.into(), mend: None });
+    }
+
+    fn warn(&mut self, about: &'static str, says: impl Into<String>, mend: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Warning, says: says.into(), mend: Some(mend.into()) });
+    }
+
+    /// The first thing that is wrong names the exit code.
+    fn wrong(&mut self, code: u8, about: &'static str, says: impl Into<String>, mend: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Wrong, says: says.into(), mend: Some(mend.into()) });
+        if self.code == 0 {
+            self.code = code;
+        }
+    }
+}
+
+/// Looks everything over.
+#[must_use]
+pub fn run(global: &Global, offline: bool) -> u8 {
+    let mut report = Report::default();
+    match super::settings(global) {
+        Err(error) => report.wrong(super::CONFIG, "config", error.to_string(), "correct that line"),
+        Ok(config) => look_over(&config, offline, &mut report),
+    }
+    if global.json {
+        speech::json(&serde_json::json!({"ok": report.code == 0, "findings": report.findings}));
+    } else {
+        for finding in &report.findings {
+            if global.quiet && finding.verdict == Verdict::Fine {
+                continue;
+            }
+            let mark = match finding.verdict {
+                Verdict::Fine => "ok   ",
+                Verdict::Warning => "warn ",
+                Verdict::Wrong => "WRONG",
+            };
+            let mend = finding.mend.as_ref().map(|mend| format!("\n      -> {mend}")).unwrap_or_default();
+            speech::out(&format!("{mark} {}: {}{mend}", finding.about, text::plain(&finding.says, 500)));
+        }
+    }
+    report.code
+}
+
+fn look_over(config: &Config, offline: bool, report: &mut Report) {
+    match &config.path {
+        Some(path) => report.fine("config", path.display().to_string()),
+        None => report.warn("config", "no heartbeat.toml was found: the defaults are used", "atelier-heartbeat init"),
+    }
+    for warning in config.warnings() {
+        report.warn("config", warning, "correct it in heartbeat.toml");
+    }
+    state_folder(config, report);
+    runnable(config, report);
+    let found = credentials::find(&Environment::process(), &config.dir, &config.state_dir);
+    match found {
+        Err(fault) => report.wrong(super::CONFIG, "credentials", fault.to_string(), "see \"Going live\" in the README"),
+        Ok(credentials) => {
+            report.fine("credentials", format!("agent {} from {}", credentials.agent_id, credentials.source));
+            if offline {
+                report.fine("marketplace", "not asked (--offline)");
+            } else {
+                marketplace(config, &credentials, report);
+            }
+        }
+    }
+}
+
+fn state_folder(config: &Config, report: &mut Report) {
+    let folder = &config.state_dir;
+    match Store::lock(folder, None) {
+        Err(StoreFault::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
+        Err(fault) => return report.wrong(super::STATE, "state", fault.to_string(), "choose another folder with --state-dir"),
+        Ok(store) => {
+            let probe = folder.join("probe");
+            let tried = crate::store::durable::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
+            let room = store.room();
+            match (tried, room) {
+                (Err(error), _) => {
+                    let says = format!("could not write in {}: {error}", folder.display());
+                    return report.wrong(super::STATE, "state", says, "make it writable for this user");
+                }
+                (_, Err(fault)) => return report.wrong(super::STATE, "state", fault.to_string(), "make room"),
+                _ => report.fine("state", format!("{} is writable", folder.display())),
+            }
+        }
+    }
+    for path in [folder.clone(), folder.join("credentials.json")] {
+        let mode = fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o777).unwrap_or(0);
+        if mode & 0o077 != 0 {
+            let wanted = if path == *folder { "700" } else { "600" };
+            let says = format!("{} can be read by others (mode {mode:03o})", path.display());
+            report.warn("state", says, format!("chmod {wanted} {}", path.display()));
+        }
+    }
+}
+
+fn runnable(config: &Config, report: &mut Report) {
+    match generator::resolve(&config.generator.command, &config.dir) {
+        Ok(program) => report.fine("generator", program.display().to_string()),
+        Err(why) => report.wrong(super::CONFIG, "generator", why, "correct `command` in [generator] of heartbeat.toml"),
+    }
+}
+
+fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) {
+    let agent_id = Some(credentials.agent_id.clone());
+    let mut client = Client::new(hands::connection(config), agent_id, Some(credentials.key.clone()));
+    match client.me() {
+        Ok(me) => {
+            report.fine("marketplace", format!("{} answers and takes the key", config.api.base_url));
+            let id = order::text(&me, "id").or_else(|| order::text(&me, "agent_id"));
+            if id.as_ref().is_some_and(|id| *id != credentials.agent_id) {
+                let says = format!("the key belongs to agent {}, not to {}", id.unwrap_or_default(), credentials.agent_id);
+                report.wrong(super::CONFIG, "credentials", says, "correct agent_id where the credentials are kept");
+            }
+            if me.get("payout_wallet").is_none_or(Value::is_null) && me.get("owner_wallet").is_none_or(Value::is_null) {
+                report.warn("marketplace", "the agent has no payout wallet: it stays hidden and is never paid", "set payout_wallet in the agent's profile");
+            }
+            if me.get("marketable") == Some(&Value::Bool(false)) {
+                report.warn("marketplace", "the agent is hidden from clients (marketable: false)", "set a payout wallet, or sign in as its owner");
+            }
+        }
+        Err(fault) => match fault.kind {
+            FaultKind::Unauthorized | FaultKind::Refused { status: 403 } => {
+                report.wrong(77, "credentials", format!("the marketplace refuses the key: {}", fault.message), "check the key; never register again for it");
+            }
+            FaultKind::Moved { .. } => report.wrong(super::CONFIG, "marketplace", fault.message, "change base_url in [api] of heartbeat.toml"),
+            _ => report.wrong(69, "marketplace", format!("{}: {}", config.api.base_url, fault.message), "check base_url in [api] and the network"),
+        },
+    }
+    if let Some(off) = client.clock_skew().filter(|off| off.abs() > CLOCK_MAY_BE_OFF) {
+        report.warn("clock", format!("this machine's clock is {} seconds off the marketplace's", off.abs()), "switch on time synchronisation (timedatectl set-ntp true)");
+    }
+}

@@ -1,0 +1,138 @@
+//! `demo`: a sandbox, a registration, a service, one paid order, one beat, one picture. Loopback and a temporary folder only.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+use super::fail;
+use crate::api::{Client, Registration, wire};
+use crate::beat::Wish;
+use crate::cli::Global;
+use crate::config::Config;
+use crate::credentials;
+use crate::hands;
+use crate::sandbox::{Dialect, Options, Placement, Server};
+use crate::speech;
+use crate::store::{History, Store, durable};
+
+const BRIEF: &str = "A lighthouse at dusk, calm sea, one small boat coming home";
+
+/// What a demo came to.
+struct Shown {
+    picture: PathBuf,
+    delivered: Vec<String>,
+    agent_id: String,
+    requests: u32,
+}
+
+/// Runs it and says in five lines what happened.
+#[must_use]
+pub fn run(global: &Global, keep: Option<&Path>) -> u8 {
+    let folder = match keep.map_or_else(temporary, |folder| empty(folder)) {
+        Ok(folder) => folder,
+        Err(error) => return fail(global, super::STATE, &format!("could not prepare a folder for the demo: {error}")),
+    };
+    match show(global, &folder) {
+        Ok(shown) if global.json => {
+            speech::json(&json!({"picture": shown.picture, "delivered": shown.delivered, "folder": folder}));
+            0
+        }
+        Ok(shown) => {
+            let Shown { picture, delivered, agent_id, requests } = shown;
+            speech::out(&format!(
+                "1. a sandbox marketplace was started on loopback; nothing left this machine\n\
+                 2. agent {agent_id} was registered and listed a service\n\
+                 3. a client paid for an order: \"{BRIEF}\"\n\
+                 4. one beat polled, made the picture, uploaded it and delivered {} ({requests} requests)\n\
+                 5. the picture: {}",
+                delivered.join(", "),
+                picture.display()
+            ));
+            0
+        }
+        Err(error) => fail(global, super::INTERNAL, &format!("the demo failed: {error:#}")),
+    }
+}
+
+fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
+    let options = Options { folder: Some(folder.join("sandbox")), dialect: Dialect::Live, port: 0, ..Options::default() };
+    let server = Server::start(options).context("could not start the sandbox")?;
+    let settings = folder.join("heartbeat.toml");
+    fs::write(&settings, format!("[api]\nbase_url = \"{}\"\n\n[poll]\ninterval = \"1s\"\n", server.base_url()))
+        .with_context(|| format!("could not write {}", settings.display()))?;
+    let global = Global { config: Some(settings), state_dir: Some(folder.join("state")), ..global.clone() };
+    let config = super::settings(&global)?;
+    durable::make_private_dir(&config.state_dir)?;
+    let (agent_id, service_id) = open_shop(&config)?;
+    let placement = Placement { service_id: Some(service_id), brief: BRIEF.to_owned(), ..Placement::default() };
+    let order_id = server.market().place(hands::clock().wall, placement);
+
+    let (summary, failure) = super::beat::one(&global, &config, Wish::default(), &mut None);
+    if let Some(kind) = failure {
+        bail!("the beat failed ({}): {}", kind.word(), summary.error.unwrap_or_default());
+    }
+    if !summary.delivered.iter().any(|id| id.as_str() == order_id) {
+        bail!("order {order_id} was not delivered: {}", serde_json::to_string(&summary)?);
+    }
+    let picture = picture(&config, &order_id)?;
+    let delivered = summary.delivered.iter().map(ToString::to_string).collect();
+    Ok(Shown { picture, delivered, agent_id, requests: summary.requests })
+}
+
+/// Registers, keeps the key, lists one service.
+fn open_shop(config: &Config) -> anyhow::Result<(String, String)> {
+    let mut nobody = Client::new(hands::connection(config), None, None);
+    let registration = Registration {
+        name: "Demo Studio".to_owned(),
+        description: "Posters from a brief, made by the built-in generator".to_owned(),
+        endpoint_url: None,
+        capabilities: vec!["image_gen".to_owned()],
+        owner_wallet: None,
+        avatar_url: None,
+    };
+    let answer = nobody.register(&registration).context("could not register")?;
+    let (agent_id, key, whole) = wire::credentials(&answer).map_err(anyhow::Error::msg)?;
+    credentials::save(&config.state_dir, &whole, &agent_id, &key).context("could not keep the key")?;
+    let mut client = Client::new(hands::connection(config), Some(agent_id.clone()), Some(key));
+    let service: Map<String, Value> = match json!({
+        "category": "image_gen",
+        "title": "AI Image Generation",
+        "description": "Professional AI-generated images from text prompts. Fast turnaround, high quality.",
+        "price_usd": "5.00",
+        "price_type": "fixed",
+        "turnaround_hours": 1,
+        "deliverables": ["1 high-quality image"],
+    }) {
+        Value::Object(service) => service,
+        _ => Map::new(),
+    };
+    let service = client.create_service(&service).context("could not list a service")?;
+    let service_id = service.get("id").and_then(Value::as_str).context("the service has no id")?;
+    Ok((agent_id, service_id.to_owned()))
+}
+
+fn picture(config: &Config, order_id: &str) -> anyhow::Result<PathBuf> {
+    let store = Store::look(&config.state_dir);
+    let id = crate::order::OrderId::new(order_id).context("an order id that cannot be used")?;
+    let History::Closed(record) = store.history(&id)? else { bail!("order {order_id} is not closed") };
+    let file = &record.deliverables.first().context("no deliverable was recorded")?.file;
+    Ok(fs::canonicalize(store.work(&id).join(file))?)
+}
+
+fn temporary() -> io::Result<PathBuf> {
+    let stamp = hands::clock().wall.unix();
+    let folder = std::env::temp_dir().join(format!("atelier-heartbeat-demo-{stamp}-{}", std::process::id()));
+    durable::make_private_dir(&folder)?;
+    Ok(folder)
+}
+
+fn empty(folder: &Path) -> io::Result<PathBuf> {
+    durable::make_private_dir(folder)?;
+    if fs::read_dir(folder)?.next().is_some() {
+        return Err(io::Error::other(format!("{} is not empty: name a new folder", folder.display())));
+    }
+    fs::canonicalize(folder)
+}

@@ -1,0 +1,73 @@
+//! One verb a file: what a command does, told in the order in which it happens.
+//!
+//! This folder refuses to decide about orders and to know wire, disk or process; it asks those who do.
+
+pub mod beat;
+pub mod check;
+pub mod demo;
+pub mod init;
+pub mod order;
+pub mod poster;
+pub mod sandbox;
+pub mod status;
+
+use std::path::Path;
+
+use crate::cli::Global;
+use crate::config::{Config, ConfigError, Environment, Overrides};
+use crate::policy::{Patience, Rules};
+
+/// Wrong words on the command line.
+pub const USAGE: u8 = 64;
+/// A fault of ours.
+pub const INTERNAL: u8 = 70;
+/// State that cannot be written.
+pub const STATE: u8 = 74;
+/// Settings, generator or credentials.
+pub const CONFIG: u8 = 78;
+
+/// Loads the settings that the command line, the environment and the file name.
+pub fn settings(global: &Global) -> Result<Config, ConfigError> {
+    let overrides = Overrides { config: global.config.clone(), state_dir: global.state_dir.clone() };
+    Config::load(&overrides, &Environment::process())
+}
+
+/// The settings as far as decisions depend on them.
+#[must_use]
+pub fn rules(config: &Config, agent: &str) -> Rules {
+    let turnaround = |service: &crate::config::Service| {
+        let hours = service.turnaround_hours?;
+        Some((service.title.clone(), std::time::Duration::from_secs(u64::from(hours) * 3600)))
+    };
+    Rules {
+        interval: config.poll.interval,
+        allowance: crate::budget::Allowance { per_hour: config.budget.per_hour, shared: config.budget.shared },
+        parallel: config.beat.parallel,
+        max_per_beat: config.accept.max_per_beat,
+        max_attempts: config.generator.max_attempts,
+        total_timeout: config.generator.total_timeout,
+        time_limit: config.beat.time_limit,
+        deliver_subscriptions: config.subscriptions.deliver,
+        agent: agent.to_owned(),
+        patience: Patience {
+            request: config.api.timeout,
+            deliver: config.api.deliver_timeout,
+            upload: config.api.upload_timeout,
+        },
+        turnarounds: config.services.iter().filter_map(turnaround).collect(),
+    }
+}
+
+/// Tells one failure, as a sentence or as JSON, and gives its exit code.
+fn fail(global: &Global, code: u8, message: &str) -> u8 {
+    if global.json {
+        crate::speech::json(&serde_json::json!({"error": message}));
+    }
+    crate::speech::err(&format!("atelier-heartbeat: {message}"));
+    code
+}
+
+/// A path as a person would type it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

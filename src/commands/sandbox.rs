@@ -1,0 +1,57 @@
+//! `sandbox`: the local marketplace, until it is interrupted.
+
+use std::time::Duration;
+
+use super::fail;
+use crate::cli::{Global, SandboxArgs};
+use crate::sandbox::{Dialect, Fault, Options, Server};
+use crate::signals::Signals;
+use crate::speech;
+use crate::text;
+
+/// Serves until Ctrl-C.
+#[must_use]
+pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
+    if args.fault.iter().any(|fault| fault == "list") {
+        Fault::ALL.iter().for_each(|fault| speech::out(&format!("{:<22} {}", fault.to_string(), fault.describe())));
+        return 0;
+    }
+    let Ok(dialect) = args.dialect.parse::<Dialect>() else {
+        return fail(global, super::USAGE, &format!("--dialect {}: it is `live` or `document`", text::plain(&args.dialect, 40)));
+    };
+    let signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => return fail(global, super::INTERNAL, &format!("could not watch for signals: {error}")),
+    };
+    let options = Options { folder: Some(args.dir.clone()), dialect, port: args.port, ..Options::default() };
+    let server = match Server::start(options) {
+        Ok(server) => server,
+        Err(error) => {
+            let message = format!("could not serve {} on 127.0.0.1:{}: {error}", args.dir.display(), args.port);
+            return fail(global, super::STATE, &message);
+        }
+    };
+    for spec in &args.fault {
+        if let Err(why) = server.market().misbehave(spec) {
+            return fail(global, super::USAGE, &format!("--fault {}: {why}; `--fault list` names them all", text::plain(spec, 60)));
+        }
+    }
+    let base = server.base_url();
+    if global.json {
+        speech::json(&serde_json::json!({"base_url": base, "dir": args.dir}));
+    } else {
+        let root = base.trim_end_matches("/api");
+        speech::out(&format!(
+            "a {dialect} marketplace on loopback; its world is kept in {}\n\n  \
+             base_url = \"{base}\"      put this under [api] in heartbeat.toml\n  \
+             curl -s {root}/sandbox     what it holds\n  \
+             curl -s {root}/sandbox/orders -d '{{\"brief\":\"A lighthouse at dusk\"}}'     a client pays for an order\n\n\
+             Ctrl-C stops it.",
+            args.dir.display()
+        ));
+    }
+    while signals.stopping().is_none() {
+        let _ = signals.wait(Duration::from_secs(3600));
+    }
+    0
+}

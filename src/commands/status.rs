@@ -1,0 +1,186 @@
+//! `status`: who we are, polls, budget, every order in flight. It looks, takes no lock, and sends nothing.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::fail;
+use crate::cli::Global;
+use crate::credentials;
+use crate::hands;
+use crate::limits::Endpoint;
+use crate::policy;
+use crate::speech;
+use crate::text;
+use crate::state::State;
+use crate::store::Store;
+use crate::time::Time;
+
+/// The version of the JSON.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Status {
+    schema: u32,
+    agent_id: Option<String>,
+    state_dir: String,
+    last_poll_at: Option<Time>,
+    next_poll_at: Option<Time>,
+    held_back_by: Option<&'static str>,
+    budget: Spent,
+    orders: Vec<InFlight>,
+    needs_attention: Vec<Needs>,
+}
+
+#[derive(Serialize)]
+struct Spent {
+    per_hour: usize,
+    spent: usize,
+    free: usize,
+    closed_until: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct InFlight {
+    order: String,
+    step: &'static str,
+    status: String,
+    attempt: u32,
+    due: Time,
+    next_try: Option<Time>,
+    last_error: Option<String>,
+    needs: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Needs {
+    about: String,
+    why: String,
+    help: String,
+}
+
+/// Shows it; with `-q` nothing but an exit code.
+#[must_use]
+pub fn run(global: &Global) -> u8 {
+    let config = match super::settings(global) {
+        Ok(config) => config,
+        Err(error) => return fail(global, super::CONFIG, &error.to_string()),
+    };
+    let store = Store::look(&config.state_dir);
+    let mut state = State::default();
+    let read = store.worker().and_then(|worker| {
+        state.worker = worker.unwrap_or_default();
+        store.orders(&mut state)
+    });
+    if let Err(fault) = read {
+        return fail(global, super::STATE, &fault.to_string());
+    }
+    if global.quiet && !global.json {
+        return if !state.worker.notices.is_empty() || state.orders.values().any(|record| record.hold.is_some()) {
+            20
+        } else if !state.orders.is_empty() {
+            10
+        } else {
+            0
+        };
+    }
+    let agent = credentials::find(&crate::config::Environment::process(), &config.dir, &config.state_dir).ok();
+    let status = status(&config, agent.map(|found| found.agent_id), &mut state);
+    if global.json {
+        speech::json(&status);
+    } else {
+        speech::out(&text(&status, hands::clock().wall));
+    }
+    0
+}
+
+fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut State) -> Status {
+    let rules = super::rules(config, agent_id.as_deref().unwrap_or_default());
+    let clock = hands::clock();
+    let now = clock.wall;
+    state.worker.rebase(&clock, rules.interval);
+    let wake = policy::wake(state, &rules, now);
+    let mut records: Vec<_> = state.orders.values().collect();
+    records.sort_by_key(|record| policy::deadline(&rules, record));
+    let orders = records.into_iter().map(|record| InFlight {
+        order: record.order.id.to_string(),
+        step: record.step.word(),
+        status: record.order.status.as_str().to_owned(),
+        attempt: record.attempt,
+        due: policy::deadline(&rules, record),
+        next_try: record.not_before.filter(|at| *at > now),
+        last_error: record.trouble.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)),
+        needs: record.hold.as_ref().map(|hold| hold.why.clone()),
+    });
+    let budget = &state.worker.budget;
+    Status {
+        schema: SCHEMA,
+        agent_id,
+        state_dir: super::shown(&config.state_dir),
+        last_poll_at: state.worker.last_poll,
+        next_poll_at: Some(wake.poll_at),
+        held_back_by: policy::poll_hold(state, &rules, false, now).map(crate::state::Reason::as_str),
+        budget: Spent {
+            per_hour: rules.allowance.per_hour,
+            spent: budget.spent(now),
+            free: budget.free(rules.allowance, Endpoint::Orders, now),
+            closed_until: budget.closed_until(Endpoint::Orders, now),
+        },
+        orders: orders.collect(),
+        needs_attention: state
+            .worker
+            .notices
+            .iter()
+            .map(|(about, notice)| Needs { about: about.clone(), why: notice.why.clone(), help: notice.help.clone() })
+            .collect(),
+    }
+}
+
+fn text(status: &Status, now: Time) -> String {
+    let mut lines = Vec::new();
+    lines.push(format!("agent   {}", status.agent_id.as_deref().unwrap_or("none yet: see `atelier-heartbeat check`")));
+    lines.push(match status.last_poll_at {
+        Some(at) => format!("polled  {} ago", span(now.since(at))),
+        None => "polled  never".to_owned(),
+    });
+    if let Some(next) = status.next_poll_at {
+        let why = status.held_back_by.map(|why| format!(" ({why})")).unwrap_or_default();
+        lines.push(if next <= now { "next    now".to_owned() } else { format!("next    in {}{why}", span(next.since(now))) });
+    }
+    let Spent { per_hour, spent, free, closed_until } = &status.budget;
+    let bar: String = (0..*per_hour).map(|n| if n < *spent { '#' } else { '.' }).take(30).collect();
+    lines.push(format!("budget  [{bar}] {spent} of {per_hour} requests this hour, {free} free"));
+    if let Some(until) = closed_until {
+        lines.push(format!("closed  the marketplace said to wait until {until}"));
+    }
+    if status.orders.is_empty() {
+        lines.push("orders  none in flight".to_owned());
+    }
+    for order in &status.orders {
+        let name = text::order_name(&order.order);
+        let next = order.next_try.map(|at| format!(", next try in {}", span(at.since(now)))).unwrap_or_default();
+        lines.push(format!("order   {name}  {}, attempt {}{next}", order.step, order.attempt));
+        if let Some(error) = &order.last_error {
+            lines.push(format!("        {}", text::plain(error, 68)));
+        }
+        if let Some(needs) = &order.needs {
+            lines.push(format!("        needs you: {needs}"));
+            lines.push(format!("        -> atelier-heartbeat retry {name}"));
+        }
+    }
+    let things = status.needs_attention.iter().filter(|needs| crate::beat::THINGS.contains(&needs.about.as_str()));
+    lines.extend(things.map(|needs| format!("{}: {} -> {}", needs.about, needs.why, needs.help)));
+    lines.join("\n")
+}
+
+/// A span as a person says it: `45s`, `12m`, `3h 20m`, `2d 4h`.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}

@@ -1,0 +1,264 @@
+//! The real world: the store, the marketplace, the generator and the clocks, tied together for one beat.
+//!
+//! It does what a beat says and decides nothing. Nothing but `commands` builds it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::api::{Client, Connection, Listing, Lookup};
+use crate::artifact;
+use crate::beat::{Broken, Unsent, World};
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::deliverable::Hosted;
+use crate::fault::Fault;
+use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
+use crate::order::{OrderId, Status};
+use crate::signals::Signals;
+use crate::state::{Boot, Clock, Made, Record, Told, Worker};
+use crate::store::{History, Store, StoreFault};
+use crate::time::Time;
+
+/// How often a generator that is not our child is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The hands of one beat.
+#[derive(Debug)]
+pub struct Hands<'a> {
+    config: &'a Config,
+    store: Store,
+    client: Client,
+    signals: Signals,
+}
+
+impl<'a> Hands<'a> {
+    /// Ties them together. No connection is made before the first request.
+    pub fn new(config: &'a Config, store: Store, credentials: &Credentials) -> io::Result<Self> {
+        let signals = Signals::watch()?;
+        signals.guard_exit();
+        let client = Client::new(connection(config), Some(credentials.agent_id.clone()), Some(credentials.key.clone()));
+        Ok(Self { config, store, client, signals })
+    }
+
+    /// Requests made so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.client.requests()
+    }
+
+    /// The signal that stopped us.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<i32> {
+        self.signals.stopping()
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn attempt_dir(&self, record: &Record) -> PathBuf {
+        self.store.work(&record.order.id).join(record.attempt_name())
+    }
+
+    /// What the files of an attempt come to: judged one by one, none of them another order's.
+    fn collect(&self, record: &Record) -> Result<Made, Broken> {
+        let work = self.store.work(&record.order.id);
+        let results = match generator::results(&work, &self.attempt_dir(record), record.starts) {
+            Ok(results) => results,
+            Err(why) => return Ok(Made::Failed(why)),
+        };
+        let mut deliverables = results.hosted;
+        for file in results.files {
+            let deliverable = match artifact::judge(&work, &file) {
+                Ok(deliverable) => deliverable,
+                Err(why) => return Ok(Made::Failed(why)),
+            };
+            let owner = self.store.first_owner(&deliverable.sha256, &record.order.id).map_err(|fault| broken(&fault))?;
+            if owner != record.order.id {
+                return Ok(Made::Failed(format!("{} holds the very bytes that were made for another order", deliverable.file)));
+            }
+            deliverables.push(deliverable);
+        }
+        Ok(Made::Done(deliverables))
+    }
+}
+
+/// How the marketplace is reached under these settings.
+#[must_use]
+pub fn connection(config: &Config) -> Connection {
+    Connection {
+        base_url: config.api.base_url.clone(),
+        timeout: config.api.timeout,
+        deliver_timeout: config.api.deliver_timeout,
+        upload_timeout: config.api.upload_timeout,
+    }
+}
+
+/// The wall clock, and where the system tells it the clock of this boot.
+#[must_use]
+pub fn clock() -> Clock {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Clock { wall: Time::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)), boot: boot() }
+}
+
+#[cfg(target_os = "linux")]
+fn boot() -> Option<Boot> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let seconds = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    Some(Boot { id: id.trim_end().to_owned(), seconds })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot() -> Option<Boot> {
+    None
+}
+
+fn broken(fault: &StoreFault) -> Broken {
+    Broken(fault.to_string())
+}
+
+impl World for Hands<'_> {
+    fn clock(&mut self) -> Clock {
+        clock()
+    }
+
+    fn stopping(&mut self) -> bool {
+        self.signals.stopping().is_some()
+    }
+
+    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+        self.store.save_worker(worker).map_err(|fault| broken(&fault))
+    }
+
+    fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.store.save_order(record).map_err(|fault| broken(&fault))
+    }
+
+    fn close_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.store.close_order(record).map_err(|fault| broken(&fault))
+    }
+
+    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken> {
+        self.store.reopened(id).map_err(|fault| broken(&fault))
+    }
+
+    fn history(&mut self, id: &OrderId) -> Result<History, Broken> {
+        self.store.history(id).map_err(|fault| broken(&fault))
+    }
+
+    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken> {
+        self.store.with_budget(worker, change).map_err(|fault| broken(&fault))
+    }
+
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
+        let statuses: Vec<&str> = statuses.iter().map(Status::as_str).collect();
+        self.client.orders(&statuses)
+    }
+
+    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
+        Ok(match self.client.order(id)? {
+            Lookup::Found { order, urls } => Told::Found { order, urls },
+            Lookup::Missing => Told::Gone,
+            Lookup::Unsupported => Told::Unsupported,
+        })
+    }
+
+    fn key_is_refused(&mut self) -> Result<bool, Fault> {
+        self.client.key_is_refused()
+    }
+
+    fn start(&mut self, record: &Record) -> Made {
+        let order = &record.order;
+        let settings = &self.config.generator;
+        let work = self.store.work(&order.id);
+        let attempt_dir = self.attempt_dir(record);
+        let stdin = crate::generator::stdin(record);
+        let job = Job {
+            work: &work,
+            attempt_dir: &attempt_dir,
+            start: record.starts,
+            command: &settings.command,
+            config_dir: &self.config.dir,
+            order: OrderFacts {
+                id: order.id.as_str(),
+                brief: &order.brief,
+                service_id: order.service_id.as_deref().unwrap_or_default(),
+                service_title: order.service_title.as_deref().unwrap_or_default(),
+                category: order.category.as_deref().unwrap_or_default(),
+                attempt: record.attempt,
+                idempotency_key: &record.idempotency_key(),
+                deadline: clock().wall + settings.timeout,
+            },
+            stdin: &stdin,
+            env: &settings.env,
+            timeout: settings.timeout,
+        };
+        match generator::start(&job) {
+            Ok(_) => Made::Running,
+            Err(StartFault::Misconfigured(why)) => Made::Misconfigured(why),
+            Err(StartFault::Disk(error)) => Made::Failed(format!("could not start the generator: {error}")),
+        }
+    }
+
+    fn look(&mut self, record: &Record) -> Result<Made, Broken> {
+        let attempt_dir = self.attempt_dir(record);
+        let witness = generator::witness(&attempt_dir, record.starts)
+            .map_err(|error| Broken(format!("could not read {}: {error}", attempt_dir.display())))?;
+        let ended = match witness {
+            Witness::Running => return Ok(Made::Running),
+            Witness::NeverStarted => return Ok(Made::NeverStarted),
+            Witness::Vanished => return Ok(Made::Vanished),
+            Witness::Ended(ended) => ended,
+        };
+        if ended.stopped {
+            return Ok(Made::Stopped);
+        }
+        if ended.timed_out {
+            let limit = crate::commands::status::span(self.config.generator.timeout);
+            return Ok(Made::Failed(format!("not done within {limit} (generator.timeout): {}", ended.last_words)));
+        }
+        Ok(match ended.code {
+            Some(0) => return self.collect(record),
+            Some(75) => Made::NotReady,
+            Some(65) => Made::Declined(format!("exit 65: {}", ended.last_words)),
+            Some(code @ (2 | 64 | 78 | 126 | 127)) => {
+                Made::Misconfigured(format!("the generator is misconfigured (exit {code}): {}", ended.last_words))
+            }
+            Some(code) => Made::Failed(format!("exit {code}: {}", ended.last_words)),
+            None => Made::Failed(format!("ended by signal {}: {}", ended.signal.unwrap_or(0), ended.last_words)),
+        })
+    }
+
+    fn wait(&mut self, until: Time) {
+        // Our own generators wake us when they end; one that an earlier beat started does not.
+        let left = until.since(clock().wall);
+        let _ = self.signals.wait(left.min(LOOK_EVERY));
+    }
+
+    fn stop_all(&mut self, records: &[&Record]) {
+        let folders: Vec<_> = records.iter().map(|record| (self.attempt_dir(record), record.starts)).collect();
+        generator::stop_all(&folders);
+    }
+
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
+        let Some(deliverable) = record.deliverables.get(file) else {
+            return Err(Unsent::Spoiled("it is not there".into()));
+        };
+        let work = self.store.work(&record.order.id);
+        let (opened, bytes) = artifact::open_unchanged(&work, deliverable).map_err(Unsent::Spoiled)?;
+        self.client.upload(opened, bytes, &deliverable.content_type).map_err(Unsent::Fault)
+    }
+
+    fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
+        let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
+        self.client.deliver(&record.order.id, &hosted)
+    }
+
+    fn says_already_delivered(&self, fault: &Fault) -> bool {
+        Client::already_delivered(fault)
+    }
+}
