@@ -1,0 +1,237 @@
+//! What came out: whether a file is fit to be delivered, told by its bytes and not by its name.
+//!
+//! One pass from disk whatever its size. This file refuses to change it and to know where it goes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::deliverable::Deliverable;
+use crate::limits::MAX_UPLOAD_BYTES;
+use crate::order::hex;
+use crate::text::plain;
+
+/// What the marketplace takes, document and live server together, as told by content.
+const KINDS: [&str; 9] = [
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "video/mp4",
+    "video/webm",
+    "video/quicktime",
+    "application/pdf",
+    "application/zip",
+];
+
+/// No client's browser shows more, and no honest generator makes more, on one side.
+const LONGEST_SIDE: usize = 16_384;
+
+/// As many bytes as a header of any of these types needs.
+const HEAD: usize = 64 * 1024;
+
+/// Judges one file of an order's work folder. The error is one sentence for a person.
+pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, String> {
+    let relative = relative(work, file)?;
+    let shown = plain(&relative, 120);
+    let mut opened = open(file).map_err(|error| format!("{shown} cannot be opened: {error}"))?;
+    let meta = opened.metadata().map_err(|error| format!("{shown} cannot be looked at: {error}"))?;
+    if !meta.is_file() {
+        return Err(format!("{shown} is not a regular file"));
+    }
+    if meta.len() == 0 {
+        return Err(format!("{shown} is empty"));
+    }
+    if meta.len() > MAX_UPLOAD_BYTES {
+        return Err(format!("{shown} has {} bytes, the marketplace takes {MAX_UPLOAD_BYTES}", meta.len()));
+    }
+    let (bytes, sha256, head, is_text) =
+        pass(&mut opened).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let content_type = kind(&head, file, is_text).map_err(|why| format!("{shown} {why}"))?;
+    if content_type.starts_with("image/") {
+        let size = opened.rewind().and_then(|()| Ok(imagesize::reader_size(io::BufReader::new(&opened))));
+        let size = size.map_err(|error| format!("{shown} cannot be read: {error}"))?;
+        let size = size.map_err(|error| format!("{shown} does not decode as {content_type}: {error}"))?;
+        if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
+            return Err(format!("{shown} is {} by {} pixels", size.width, size.height));
+        }
+    }
+    Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), hosted: None })
+}
+
+/// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.
+pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), String> {
+    let shown = plain(&deliverable.file, 120);
+    let mut opened = open(&work.join(&deliverable.file)).map_err(|error| format!("{shown} is gone: {error}"))?;
+    let (bytes, sha256, ..) = pass(&mut opened).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    if bytes != deliverable.bytes || sha256 != deliverable.sha256 {
+        return Err(format!("{shown} is not the file that was made: its bytes have changed"));
+    }
+    opened.rewind().map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    Ok((opened, bytes))
+}
+
+/// Without following a link at its end, and without waiting for a pipe's other side.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)
+}
+
+fn relative(work: &Path, file: &Path) -> Result<String, String> {
+    let real =
+        |path: &Path| fs::canonicalize(path).map_err(|error| format!("{} cannot be found: {error}", path.display()));
+    let folder: PathBuf = real(file.parent().unwrap_or(file))?;
+    let home = real(work)?;
+    let inside = folder.strip_prefix(&home).map_err(|_| format!("{} is outside the order's folder", file.display()))?;
+    let name = file.file_name().unwrap_or_default();
+    inside
+        .join(name)
+        .to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{} has a name that is not text", file.display()))
+}
+
+/// Size, hash, beginning, and whether it is text, in one pass.
+fn pass(file: &mut File) -> io::Result<(u64, String, Vec<u8>, bool)> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; HEAD];
+    let mut head = Vec::new();
+    let (mut bytes, mut text, mut pending) = (0, true, Vec::new());
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let part = &buffer[..read];
+        hash.update(part);
+        bytes += read as u64;
+        if head.len() < HEAD {
+            head.extend_from_slice(&part[..read.min(HEAD - head.len())]);
+        }
+        text = text && continues_text(&mut pending, part);
+    }
+    Ok((bytes, hex(&hash.finalize()), head, text && pending.is_empty()))
+}
+
+/// Whether `part` goes on being UTF-8 without control characters; a character cut at the end waits in `pending`.
+fn continues_text(pending: &mut Vec<u8>, part: &[u8]) -> bool {
+    pending.extend_from_slice(part);
+    let (valid, rest) = match std::str::from_utf8(pending) {
+        Ok(text) => (text, 0),
+        Err(error) if error.error_len().is_some() => return false,
+        Err(error) => {
+            let rest = pending.len() - error.valid_up_to();
+            (std::str::from_utf8(&pending[..error.valid_up_to()]).unwrap_or_default(), rest)
+        }
+    };
+    let proper = !valid.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}'));
+    pending.drain(..pending.len() - rest);
+    proper
+}
+
+/// The type the marketplace would be told: by content; a text's by its ending.
+fn kind(head: &[u8], file: &Path, is_text: bool) -> Result<&'static str, String> {
+    let sniffed = infer::get(head).map(|kind| kind.mime_type());
+    if let Some(known) = KINDS.into_iter().find(|known| Some(*known) == sniffed) {
+        return Ok(known);
+    }
+    // Some cameras and tools write MP4 under a brand of their own.
+    if sniffed == Some("video/x-m4v") {
+        return Ok("video/mp4");
+    }
+    if !is_text {
+        return Err(format!("is {}, which the marketplace does not take", sniffed.unwrap_or("of no type it knows")));
+    }
+    let beginning: String = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start().to_lowercase();
+    if beginning.starts_with("<!doctype") || beginning.starts_with("<html") || beginning.starts_with("<?xml") {
+        return Err("is a web page, not a result (an error page?)".to_owned());
+    }
+    if beginning.starts_with("error")
+        || beginning.starts_with("traceback (most recent call last)")
+        || beginning.starts_with("{\"error\"")
+    {
+        return Err("is an error message, not a result".to_owned());
+    }
+    Ok(match file.extension().and_then(|extension| extension.to_str()) {
+        Some("md") => "text/markdown",
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        Some("py") => "text/x-python",
+        Some("txt") => "text/plain",
+        _ => {
+            return Err("is text under a name that does not say so: end it in .txt, .md, .csv, .json or .py".to_owned());
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0\xfd\xd4\x9as";
+
+    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        judge(folder.path(), &path)
+    }
+
+    #[test]
+    fn the_bytes_tell_the_type_and_the_name_does_not() {
+        let made = judged("result.mp4", PNG).unwrap();
+        assert_eq!((made.content_type.as_str(), made.bytes), ("image/png", PNG.len() as u64));
+        assert_eq!(made.sha256, hex(&Sha256::digest(PNG)));
+        assert_eq!(judged("a.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap().content_type, "video/mp4");
+        assert_eq!(judged("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ").unwrap().content_type, "video/quicktime");
+        assert_eq!(judged("a.md", "# Grüße\n".as_bytes()).unwrap().content_type, "text/markdown");
+    }
+
+    #[test]
+    fn an_error_is_never_taken_for_a_result() {
+        for (name, content, word) in [
+            ("a.png", &b""[..], "is empty"),
+            ("a.png", b"<!DOCTYPE html><title>502</title>", "web page"),
+            ("a.png", b"just words", "end it in .txt"),
+            ("a.txt", b"Error: quota exceeded", "error message"),
+            ("a.png", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "does not take"),
+            ("a.png", &PNG[..12], "does not decode"),
+            ("a.png", b"\xff\xfe\x00\x01", "does not take"),
+        ] {
+            let why = judged(name, content).unwrap_err();
+            assert!(why.contains(word), "{content:?}: {why}");
+        }
+    }
+
+    #[test]
+    fn links_and_places_outside_are_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (work, outside) = (folder.path().join("work"), folder.path().join("outside.png"));
+        fs::create_dir(&work).unwrap();
+        fs::write(&outside, PNG).unwrap();
+        std::os::unix::fs::symlink(&outside, work.join("link.png")).unwrap();
+        assert!(judge(&work, &work.join("link.png")).unwrap_err().contains("cannot be opened"));
+        assert!(judge(&work, &outside).unwrap_err().contains("outside"));
+        assert!(judge(&work, &work.join("../outside.png")).unwrap_err().contains("outside"));
+    }
+
+    #[test]
+    fn a_large_file_is_refused_by_its_size_and_a_changed_one_by_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        fs::write(&path, PNG).unwrap();
+        let made = judge(folder.path(), &path).unwrap();
+        assert_eq!(open_unchanged(folder.path(), &made).unwrap().1, made.bytes);
+        fs::write(&path, [PNG, b"x"].concat()).unwrap();
+        assert!(open_unchanged(folder.path(), &made).unwrap_err().contains("changed"));
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_UPLOAD_BYTES + 1).unwrap();
+        assert!(judge(folder.path(), &path).unwrap_err().contains("the marketplace takes"));
+        fs::remove_file(&path).unwrap();
+        assert!(open_unchanged(folder.path(), &made).unwrap_err().contains("is gone"));
+    }
+}

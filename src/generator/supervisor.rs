@@ -1,0 +1,208 @@
+//! The supervisor: this program once more, between the worker and the generator.
+//!
+//! It keeps the deadline, kills what is left over, and says the last word. It refuses to know orders and the marketplace.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use super::{LastWord, Order};
+use crate::signals::{Signals, Woken};
+use crate::store::durable;
+
+/// Between SIGTERM and SIGKILL, when the time is up.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Between SIGTERM and SIGKILL, when we are told to stop: who told us has two seconds.
+const HASTE: Duration = Duration::from_secs(1);
+
+/// What is left over when a generator has ended is given this long to die.
+const LEFTOVERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How much of its output is kept: the beginning and the end.
+const KEPT_HEAD: usize = 960 * 1024;
+const KEPT_TAIL: usize = 64 * 1024;
+
+/// Runs one start to its end. The exit code is for nobody: the last word is a file.
+#[must_use]
+pub fn supervise(attempt_dir: &Path) -> i32 {
+    match run(attempt_dir) {
+        Ok(()) => 0,
+        // There is nobody to tell; without a last word the worker knows what it must know.
+        Err(_) => 74,
+    }
+}
+
+fn run(attempt_dir: &Path) -> io::Result<()> {
+    let order: Order = serde_json::from_slice(&fs::read(attempt_dir.join("job.json"))?)?;
+    // Our stdin is the lease. A copy without close-on-exec goes on to the generator: as long as it lives, it is held.
+    let lease = rustix::io::dup(io::stdin())?;
+    let signals = Signals::watch()?;
+    let _ = rustix::process::setsid();
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let mut lease = File::from(lease);
+    lease.set_len(0)?;
+    lease.rewind()?;
+    lease.write_all(rustix::process::getpid().as_raw_nonzero().to_string().as_bytes())?;
+
+    let started = attempt_dir.join(format!("started.{}", order.start));
+    // Made here and nowhere else: whoever finds it there must not start again.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&started)?.sync_all()?;
+    File::open(attempt_dir)?.sync_all()?;
+    let word = match spawn(attempt_dir, &order) {
+        Ok(child) => attend(child, attempt_dir, &order, &signals),
+        Err(error) => {
+            LastWord { code: code_of(&error), error: Some(format!("could not be run: {error}")), ..LastWord::default() }
+        }
+    };
+    let path = attempt_dir.join(format!("exit.{}.json", order.start));
+    durable::replace(&path, &serde_json::to_vec(&word)?)
+}
+
+/// As a shell would put it: not found is 127, not executable 126.
+fn code_of(error: &io::Error) -> Option<i32> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Some(127),
+        io::ErrorKind::PermissionDenied => Some(126),
+        _ => None,
+    }
+}
+
+fn spawn(attempt_dir: &Path, order: &Order) -> io::Result<Child> {
+    Command::new(&order.program)
+        .args(&order.arguments)
+        .current_dir(&order.work)
+        .stdin(File::open(attempt_dir.join("stdin.json"))?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+}
+
+/// Waits for its end, its deadline, or our own; then leaves nothing of it behind.
+fn attend(mut child: Child, attempt_dir: &Path, order: &Order, signals: &Signals) -> LastWord {
+    let (pumped, drained) = mpsc::channel();
+    pump(child.stdout.take(), attempt_dir.join("stdout"), pumped.clone());
+    pump(child.stderr.take(), attempt_dir.join("stderr"), pumped);
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let kill = |signal| {
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    };
+    let mut word = LastWord::default();
+    let mut until = Instant::now() + Duration::from_secs(order.seconds);
+    let mut told = false;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            Ok(None) => {}
+            Err(_) => break None,
+        }
+        let woken = if word.stopped {
+            // The signal stays told: from here on only time and children count.
+            std::thread::sleep(Duration::from_millis(10));
+            Woken::TimedOut
+        } else {
+            signals.wait(until.saturating_duration_since(Instant::now()))
+        };
+        match woken {
+            Woken::Stop(_) if !word.stopped => {
+                word.stopped = true;
+                told = true;
+                until = Instant::now() + HASTE;
+                kill(Signal::TERM);
+            }
+            _ if Instant::now() >= until && !told => {
+                word.timed_out = true;
+                told = true;
+                until = Instant::now() + GRACE;
+                kill(Signal::TERM);
+            }
+            _ if Instant::now() >= until => kill(Signal::KILL),
+            _ => {}
+        }
+    };
+    kill(Signal::KILL);
+    clear_leftovers();
+    // What it wrote is in the pipes; whoever might still hold them has just been killed.
+    for _ in 0..2 {
+        let _ = drained.recv_timeout(LEFTOVERS_WITHIN);
+    }
+    word.code = status.as_ref().and_then(ExitStatus::code);
+    word.signal = status.as_ref().and_then(ExitStatusExt::signal);
+    word
+}
+
+/// Kills every process that the generator left behind, in sessions of their own too: their next parent is this process.
+fn clear_leftovers() {
+    let until = Instant::now() + LEFTOVERS_WITHIN;
+    while Instant::now() < until {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => continue,
+            Ok(None) => {}
+            Err(_) => return,
+        }
+        for pid in children() {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The processes whose parent is this one, on systems that tell.
+fn children() -> Vec<Pid> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let pids = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>();
+    lists.flat_map(pids).filter_map(Pid::from_raw).collect()
+}
+
+/// Takes what the generator writes as fast as it comes, and keeps its beginning and its end.
+fn pump(from: Option<impl Read + Send + 'static>, to: std::path::PathBuf, done: mpsc::Sender<()>) {
+    let Some(mut from) = from else { return };
+    std::thread::spawn(move || {
+        let _ = keep_ends(&mut from, &to);
+        let _ = done.send(());
+    });
+}
+
+fn keep_ends(from: &mut impl Read, to: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+    let mut buffer = vec![0; 64 * 1024];
+    let (mut kept, mut left_out) = (0, 0_u64);
+    let mut tail = std::collections::VecDeque::with_capacity(KEPT_TAIL);
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        let head = read.min(KEPT_HEAD - kept);
+        // A disk that is full stops the log, not the generator.
+        let _ = file.write_all(&buffer[..head]);
+        kept += head;
+        for byte in &buffer[head..read] {
+            if tail.len() == KEPT_TAIL {
+                tail.pop_front();
+                left_out += 1;
+            }
+            tail.push_back(*byte);
+        }
+    }
+    if left_out > 0 {
+        writeln!(file, "\n[{left_out} bytes left out]")?;
+    }
+    let (first, second) = tail.as_slices();
+    file.write_all(first)?;
+    file.write_all(second)
+}

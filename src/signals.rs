@@ -1,0 +1,99 @@
+//! Being told to stop, and hearing that a child has ended.
+//!
+//! This file refuses to stop anything itself but, at the very last, this process.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGXFSZ};
+
+/// A beat that was told to stop is gone within two seconds, whatever it is waiting for.
+const GONE_WITHIN: Duration = Duration::from_millis(1800);
+
+/// Listens for SIGTERM, SIGINT and the end of children.
+#[derive(Debug)]
+pub struct Signals {
+    stop: Arc<AtomicUsize>,
+    pipe: UnixStream,
+}
+
+/// Why a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// We were told to stop, by this signal.
+    Stop(i32),
+    /// A child may have ended.
+    Child,
+    /// The time is up.
+    TimedOut,
+}
+
+impl Signals {
+    /// Listens from here on.
+    pub fn watch() -> io::Result<Self> {
+        let stop = Arc::new(AtomicUsize::new(0));
+        let (pipe, writer) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        for signal in [SIGTERM, SIGINT] {
+            // The number first, the wake-up second: who is woken finds it.
+            signal_hook::flag::register_usize(signal, Arc::clone(&stop), usize::try_from(signal).unwrap_or(0))?;
+        }
+        for signal in [SIGTERM, SIGINT, SIGCHLD] {
+            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+        }
+        // A file that may not grow is an error to handle, not a reason to die.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+        Ok(Self { stop, pipe })
+    }
+
+    /// The signal that told us to stop, if one did.
+    #[must_use]
+    pub fn stopping(&self) -> Option<i32> {
+        i32::try_from(self.stop.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
+    }
+
+    /// Waits until a child may have ended, we are told to stop, or the time is up.
+    pub fn wait(&self, at_most: Duration) -> Woken {
+        if let Some(signal) = self.stopping() {
+            return Woken::Stop(signal);
+        }
+        let timeout = Timespec {
+            tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(at_most.subsec_nanos()),
+        };
+        let mut poll = [PollFd::new(&self.pipe, PollFlags::IN)];
+        let woken = rustix::event::poll(&mut poll, Some(&timeout));
+        let mut drained = [0; 64];
+        while matches!((&self.pipe).read(&mut drained), Ok(read) if read > 0) {}
+        match (self.stopping(), woken) {
+            (Some(signal), _) => Woken::Stop(signal),
+            (None, Ok(0)) => Woken::TimedOut,
+            (None, _) => Woken::Child,
+        }
+    }
+
+    /// From now on, a signal to stop calls `stop` at once and ends the process before two seconds are over, whatever its
+    /// main thread is waiting for: every effect is recorded before it is made, so the next beat finds its way.
+    pub fn guard_exit(&self, stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let (mut told, writer) = UnixStream::pair()?;
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+        }
+        let number = Arc::clone(&self.stop);
+        std::thread::Builder::new().name("guard".into()).spawn(move || {
+            let mut byte = [0];
+            if told.read_exact(&mut byte).is_ok() {
+                stop();
+                std::thread::sleep(GONE_WITHIN);
+                let signal = i32::try_from(number.load(Ordering::SeqCst)).unwrap_or(SIGTERM);
+                std::process::exit(128 + signal);
+            }
+        })?;
+        Ok(())
+    }
+}
