@@ -52,7 +52,7 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, String> {
         pass(&mut opened).map_err(|error| format!("{shown} cannot be read: {error}"))?;
     let content_type = kind(&head, file, is_text).map_err(|why| format!("{shown} {why}"))?;
     if content_type.starts_with("image/") {
-        let size = opened.rewind().and_then(|()| Ok(imagesize::reader_size(io::BufReader::new(&opened))));
+        let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
         let size = size.map_err(|error| format!("{shown} cannot be read: {error}"))?;
         let size = size.map_err(|error| format!("{shown} does not decode as {content_type}: {error}"))?;
         if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {

@@ -2,9 +2,14 @@
 //!
 //! It does what a beat says and decides nothing. Nothing but `commands` builds it.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
 
 use crate::api::{Client, Connection, Listing, Lookup};
 use crate::artifact;
@@ -31,15 +36,27 @@ pub struct Hands<'a> {
     store: Store,
     client: Client,
     signals: Signals,
+    supervisor: PathBuf,
+    /// Attempts that are, or may be, at work: what the guard stops when this thread cannot.
+    at_work: AtWork,
+    children: Vec<Child>,
 }
+
+type AtWork = Arc<Mutex<BTreeSet<PathBuf>>>;
 
 impl<'a> Hands<'a> {
     /// Ties them together. No connection is made before the first request.
     pub fn new(config: &'a Config, store: Store, credentials: &Credentials) -> io::Result<Self> {
         let signals = Signals::watch()?;
-        signals.guard_exit();
+        let at_work = AtWork::default();
+        let known = Arc::clone(&at_work);
+        signals.guard_exit(move || {
+            let attempts = known.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.iter().for_each(|attempt_dir| generator::tell_to_stop(attempt_dir));
+        })?;
+        let supervisor = std::env::current_exe()?;
         let client = Client::new(connection(config), Some(credentials.agent_id.clone()), Some(credentials.key.clone()));
-        Ok(Self { config, store, client, signals })
+        Ok(Self { config, store, client, signals, supervisor, at_work, children: Vec::new() })
     }
 
     /// Requests made so far.
@@ -64,10 +81,19 @@ impl<'a> Hands<'a> {
         self.store.work(&record.order.id).join(record.attempt_name())
     }
 
+    fn set_at_work(&self, attempt_dir: &Path, is_at_work: bool) {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_at_work {
+            at_work.insert(attempt_dir.to_owned());
+        } else {
+            at_work.remove(attempt_dir);
+        }
+    }
+
     /// What the files of an attempt come to: judged one by one, none of them another order's.
     fn collect(&self, record: &Record) -> Result<Made, Broken> {
         let work = self.store.work(&record.order.id);
-        let results = match generator::results(&work, &self.attempt_dir(record), record.starts) {
+        let results = match generator::results(&work, &self.attempt_dir(record)) {
             Ok(results) => results,
             Err(why) => return Ok(Made::Failed(why)),
         };
@@ -77,9 +103,13 @@ impl<'a> Hands<'a> {
                 Ok(deliverable) => deliverable,
                 Err(why) => return Ok(Made::Failed(why)),
             };
-            let owner = self.store.first_owner(&deliverable.sha256, &record.order.id).map_err(|fault| broken(&fault))?;
+            let owner =
+                self.store.first_owner(&deliverable.sha256, &record.order.id).map_err(|fault| broken(&fault))?;
             if owner != record.order.id {
-                return Ok(Made::Failed(format!("{} holds the very bytes that were made for another order", deliverable.file)));
+                return Ok(Made::Failed(format!(
+                    "{} holds the very bytes that were made for another order",
+                    deliverable.file
+                )));
             }
             deliverables.push(deliverable);
         }
@@ -115,6 +145,16 @@ fn boot() -> Option<Boot> {
 #[cfg(not(target_os = "linux"))]
 fn boot() -> Option<Boot> {
     None
+}
+
+/// The order as the generator is given it: everything the server sent, and what we add to it.
+fn stdin(record: &Record) -> Vec<u8> {
+    let mut order = record.order.raw.clone();
+    order.insert("attempt".into(), record.attempt.into());
+    order.insert("references".into(), Value::Array(Vec::new()));
+    order.insert("messages".into(), Value::Array(Vec::new()));
+    order.insert("previous_deliverables".into(), Value::Array(Vec::new()));
+    Value::Object(order).to_string().into_bytes()
 }
 
 fn broken(fault: &StoreFault) -> Broken {
@@ -176,8 +216,9 @@ impl World for Hands<'_> {
         let settings = &self.config.generator;
         let work = self.store.work(&order.id);
         let attempt_dir = self.attempt_dir(record);
-        let stdin = crate::generator::stdin(record);
+        let stdin = stdin(record);
         let job = Job {
+            supervisor: &self.supervisor,
             work: &work,
             attempt_dir: &attempt_dir,
             start: record.starts,
@@ -197,8 +238,12 @@ impl World for Hands<'_> {
             env: &settings.env,
             timeout: settings.timeout,
         };
+        self.set_at_work(&attempt_dir, true);
         match generator::start(&job) {
-            Ok(_) => Made::Running,
+            Ok(child) => {
+                self.children.extend(child);
+                Made::Running
+            }
             Err(StartFault::Misconfigured(why)) => Made::Misconfigured(why),
             Err(StartFault::Disk(error)) => Made::Failed(format!("could not start the generator: {error}")),
         }
@@ -208,6 +253,7 @@ impl World for Hands<'_> {
         let attempt_dir = self.attempt_dir(record);
         let witness = generator::witness(&attempt_dir, record.starts)
             .map_err(|error| Broken(format!("could not read {}: {error}", attempt_dir.display())))?;
+        self.set_at_work(&attempt_dir, witness == Witness::Running);
         let ended = match witness {
             Witness::Running => return Ok(Made::Running),
             Witness::NeverStarted => return Ok(Made::NeverStarted),
@@ -235,8 +281,12 @@ impl World for Hands<'_> {
 
     fn wait(&mut self, until: Time) {
         // Our own generators wake us when they end; one that an earlier beat started does not.
-        let left = until.since(clock().wall);
-        let _ = self.signals.wait(left.min(LOOK_EVERY));
+        let left = until.since(clock().wall).max(Duration::from_millis(1));
+        let children = self.children.len();
+        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        if children == self.children.len() {
+            let _ = self.signals.wait(left.min(LOOK_EVERY));
+        }
     }
 
     fn stop_all(&mut self, records: &[&Record]) {

@@ -80,7 +80,8 @@ fn open(state_dir: &Path) -> Option<fs::File> {
     let path = folder.join("beat.log");
     if fs::metadata(&path).is_ok_and(|meta| meta.len() >= TURNED_OVER_AT) {
         for number in (1..KEPT).rev() {
-            let _ = fs::rename(folder.join(format!("beat.log.{number}")), folder.join(format!("beat.log.{}", number + 1)));
+            let _ =
+                fs::rename(folder.join(format!("beat.log.{number}")), folder.join(format!("beat.log.{}", number + 1)));
         }
         let _ = fs::rename(&path, folder.join("beat.log.1"));
     }

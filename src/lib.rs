@@ -1,17 +1,32 @@
-//! The seller's worker for the Atelier marketplace.
+//! The seller's worker for the Atelier marketplace: the house, room by room, from the ground up.
+//!
+//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`]
+//! * head, pure: [`budget`], [`state`], [`policy`]
+//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`signals`], [`credentials`], [`config`]
+//! * the loop: [`beat`], and [`hands`], which ties the hands together for it
+//! * the door: [`cli`], [`commands`], [`speech`], [`journal`]
+//! * the annex: [`sandbox`], [`poster`]
+//!
+//! Imports point down only; a test reads them.
 
 pub mod api;
 pub mod artifact;
 pub mod beat;
 pub mod budget;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod credentials;
 pub mod deliverable;
 pub mod fault;
 pub mod generator;
+pub mod hands;
+pub mod journal;
 pub mod limits;
 pub mod order;
 pub mod policy;
+pub mod poster;
+pub mod sandbox;
 pub mod secret;
 pub mod signals;
 pub mod speech;

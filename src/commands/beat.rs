@@ -12,9 +12,9 @@ use crate::journal;
 use crate::order::Status;
 use crate::policy::Rules;
 use crate::speech;
-use crate::text;
 use crate::state::{State, Worker};
 use crate::store::{Store, StoreFault};
+use crate::text;
 use crate::time::Time;
 
 /// What a beat came to: its summary, and the failure if it was one.
@@ -60,7 +60,14 @@ pub fn one(global: &Global, config: &Config, wish: Wish, stopped: &mut Option<i3
 }
 
 /// The gate is open: credentials, room, orders, and the beat itself.
-fn work(global: &Global, config: &Config, wish: Wish, store: Store, mut state: State, stopped: &mut Option<i32>) -> Ended {
+fn work(
+    global: &Global,
+    config: &Config,
+    wish: Wish,
+    store: Store,
+    mut state: State,
+    stopped: &mut Option<i32>,
+) -> Ended {
     if let Err(fault) = store.room() {
         return failed(FailureKind::State, fault.to_string());
     }
@@ -79,7 +86,11 @@ fn work(global: &Global, config: &Config, wish: Wish, store: Store, mut state: S
             }
         }
         Ok(damaged) => {
-            let why = format!("{} order record(s) were damaged and set aside in {}", damaged.len(), store.folder().join("orders").display());
+            let why = format!(
+                "{} order record(s) were damaged and set aside in {}",
+                damaged.len(),
+                store.folder().join("orders").display()
+            );
             state.worker.notice("state", &why, "atelier-heartbeat status");
         }
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
@@ -103,8 +114,13 @@ fn work(global: &Global, config: &Config, wish: Wish, store: Store, mut state: S
 
 /// A worker whose record was damaged: as if a whole budget had been spent just now, so that no limit is broken.
 fn recovered(rules: &Rules, now: Time) -> Worker {
-    let mut worker = Worker { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..Worker::default() };
-    worker.notice("state", "worker.json was damaged and is set aside; polling goes on in an hour", "atelier-heartbeat status");
+    let mut worker =
+        Worker { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..Worker::default() };
+    worker.notice(
+        "state",
+        "worker.json was damaged and is set aside; polling goes on in an hour",
+        "atelier-heartbeat status",
+    );
     worker
 }
 
@@ -192,7 +208,9 @@ fn attention(summary: &Summary) -> Vec<String> {
 
 /// For a person at a terminal: what the beat did.
 fn watched(summary: &Summary) {
-    let names = |ids: &[crate::order::OrderId]| ids.iter().map(|id| text::order_name(id.as_str())).collect::<Vec<_>>().join(", ");
+    let names = |ids: &[crate::order::OrderId]| {
+        ids.iter().map(|id| text::order_name(id.as_str())).collect::<Vec<_>>().join(", ")
+    };
     let mut text = match summary.outcome {
         Outcome::Polled => format!("polled: {} order(s) seen, {} request(s)", summary.orders_seen, summary.requests),
         Outcome::Resumed => format!("took up work in flight, {} request(s)", summary.requests),
@@ -200,20 +218,30 @@ fn watched(summary: &Summary) {
         Outcome::Busy => "another beat is at work".to_owned(),
         Outcome::Failed => "failed".to_owned(),
     };
-    for (word, ids) in [("delivered", &summary.delivered), ("waiting", &summary.waiting), ("declined", &summary.declined)] {
+    for (word, ids) in
+        [("delivered", &summary.delivered), ("waiting", &summary.waiting), ("declined", &summary.declined)]
+    {
         if !ids.is_empty() {
             text.push_str(&format!("\n{word}: {}", names(ids)));
         }
     }
     for failed in &summary.failed {
-        text.push_str(&format!("\n{} of {} failed: {}", failed.step, text::order_name(failed.order.as_str()), text::plain(&failed.error, 300)));
+        text.push_str(&format!(
+            "\n{} of {} failed: {}",
+            failed.step,
+            text::order_name(failed.order.as_str()),
+            text::plain(&failed.error, 300)
+        ));
     }
     for would in summary.would.iter().flatten() {
         text.push_str(&format!("\nwould {} {}", would.step, text::order_name(would.order.as_str())));
     }
     if let Some(next) = summary.next_poll_at {
         let seconds = next.since(hands::clock().wall).as_secs();
-        text.push_str(&format!("\nnext poll at {next} (in {})", crate::commands::status::span(Duration::from_secs(seconds))));
+        text.push_str(&format!(
+            "\nnext poll at {next} (in {})",
+            crate::commands::status::span(Duration::from_secs(seconds))
+        ));
     }
     speech::out(&text);
 }

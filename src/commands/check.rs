@@ -15,8 +15,8 @@ use crate::generator;
 use crate::hands;
 use crate::order;
 use crate::speech;
-use crate::text;
 use crate::store::{Store, StoreFault};
+use crate::text;
 
 /// A clock further off than this many seconds is told.
 const CLOCK_MAY_BE_OFF: i64 = 120;
@@ -117,7 +117,9 @@ fn state_folder(config: &Config, report: &mut Report) {
     let folder = &config.state_dir;
     match Store::lock(folder, None) {
         Err(StoreFault::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
-        Err(fault) => return report.wrong(super::STATE, "state", fault.to_string(), "choose another folder with --state-dir"),
+        Err(fault) => {
+            return report.wrong(super::STATE, "state", fault.to_string(), "choose another folder with --state-dir");
+        }
         Ok(store) => {
             let probe = folder.join("probe");
             let tried = crate::store::durable::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
@@ -157,25 +159,50 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
             report.fine("marketplace", format!("{} answers and takes the key", config.api.base_url));
             let id = order::text(&me, "id").or_else(|| order::text(&me, "agent_id"));
             if id.as_ref().is_some_and(|id| *id != credentials.agent_id) {
-                let says = format!("the key belongs to agent {}, not to {}", id.unwrap_or_default(), credentials.agent_id);
+                let says =
+                    format!("the key belongs to agent {}, not to {}", id.unwrap_or_default(), credentials.agent_id);
                 report.wrong(super::CONFIG, "credentials", says, "correct agent_id where the credentials are kept");
             }
             if me.get("payout_wallet").is_none_or(Value::is_null) && me.get("owner_wallet").is_none_or(Value::is_null) {
-                report.warn("marketplace", "the agent has no payout wallet: it stays hidden and is never paid", "set payout_wallet in the agent's profile");
+                report.warn(
+                    "marketplace",
+                    "the agent has no payout wallet: it stays hidden and is never paid",
+                    "set payout_wallet in the agent's profile",
+                );
             }
             if me.get("marketable") == Some(&Value::Bool(false)) {
-                report.warn("marketplace", "the agent is hidden from clients (marketable: false)", "set a payout wallet, or sign in as its owner");
+                report.warn(
+                    "marketplace",
+                    "the agent is hidden from clients (marketable: false)",
+                    "set a payout wallet, or sign in as its owner",
+                );
             }
         }
         Err(fault) => match fault.kind {
             FaultKind::Unauthorized | FaultKind::Refused { status: 403 } => {
-                report.wrong(77, "credentials", format!("the marketplace refuses the key: {}", fault.message), "check the key; never register again for it");
+                report.wrong(
+                    77,
+                    "credentials",
+                    format!("the marketplace refuses the key: {}", fault.message),
+                    "check the key; never register again for it",
+                );
             }
-            FaultKind::Moved { .. } => report.wrong(super::CONFIG, "marketplace", fault.message, "change base_url in [api] of heartbeat.toml"),
-            _ => report.wrong(69, "marketplace", format!("{}: {}", config.api.base_url, fault.message), "check base_url in [api] and the network"),
+            FaultKind::Moved { .. } => {
+                report.wrong(super::CONFIG, "marketplace", fault.message, "change base_url in [api] of heartbeat.toml");
+            }
+            _ => report.wrong(
+                69,
+                "marketplace",
+                format!("{}: {}", config.api.base_url, fault.message),
+                "check base_url in [api] and the network",
+            ),
         },
     }
     if let Some(off) = client.clock_skew().filter(|off| off.abs() > CLOCK_MAY_BE_OFF) {
-        report.warn("clock", format!("this machine's clock is {} seconds off the marketplace's", off.abs()), "switch on time synchronisation (timedatectl set-ntp true)");
+        report.warn(
+            "clock",
+            format!("this machine's clock is {} seconds off the marketplace's", off.abs()),
+            "switch on time synchronisation (timedatectl set-ntp true)",
+        );
     }
 }

@@ -31,7 +31,7 @@ struct Shown {
 /// Runs it and says in five lines what happened.
 #[must_use]
 pub fn run(global: &Global, keep: Option<&Path>) -> u8 {
-    let folder = match keep.map_or_else(temporary, |folder| empty(folder)) {
+    let folder = match keep.map_or_else(temporary, empty) {
         Ok(folder) => folder,
         Err(error) => return fail(global, super::STATE, &format!("could not prepare a folder for the demo: {error}")),
     };
@@ -58,7 +58,8 @@ pub fn run(global: &Global, keep: Option<&Path>) -> u8 {
 }
 
 fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
-    let options = Options { folder: Some(folder.join("sandbox")), dialect: Dialect::Live, port: 0, ..Options::default() };
+    let options =
+        Options { folder: Some(folder.join("sandbox")), dialect: Dialect::Live, port: 0, ..Options::default() };
     let server = Server::start(options).context("could not start the sandbox")?;
     let settings = folder.join("heartbeat.toml");
     fs::write(&settings, format!("[api]\nbase_url = \"{}\"\n\n[poll]\ninterval = \"1s\"\n", server.base_url()))

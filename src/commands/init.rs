@@ -27,7 +27,10 @@ pub fn run(global: &Global) -> u8 {
         speech::json(&serde_json::json!({"config": path, "written": wrote, "state_dir": state_dir}));
     } else if !global.quiet {
         let wrote = if wrote { "wrote" } else { "left as it is:" };
-        speech::out(&format!("{wrote} {}\nstate folder: {state_dir}\nnext: put in your generator, then `atelier-heartbeat check`", path.display()));
+        speech::out(&format!(
+            "{wrote} {}\nstate folder: {state_dir}\nnext: put in your generator, then `atelier-heartbeat check`",
+            path.display()
+        ));
     }
     0
 }

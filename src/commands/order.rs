@@ -4,9 +4,9 @@ use super::fail;
 use crate::cli::Global;
 use crate::hands;
 use crate::speech;
-use crate::text;
 use crate::state::{Hold, HoldKind, Record, State};
 use crate::store::Store;
+use crate::text;
 
 /// Clears an order's failure and makes it due now.
 #[must_use]
@@ -17,7 +17,8 @@ pub fn retry(global: &Global, id: &str) -> u8 {
 /// Stops work on an order.
 #[must_use]
 pub fn decline(global: &Global, id: &str) -> u8 {
-    let said = "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
+    let said =
+        "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
     change(global, id, said, |record| {
         record.note(hands::clock().wall, "declined by a person");
         record.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
@@ -52,7 +53,11 @@ fn change(global: &Global, id: &str, said: &str, change: impl FnOnce(&mut Record
         Ok(true) if global.json => speech::json(&serde_json::json!({"order": id, "said": said})),
         Ok(true) => speech::out(&format!("order {name}: {said}")),
         Ok(false) => {
-            return fail(global, super::USAGE, &format!("no order {name} is in flight here: `atelier-heartbeat status` lists them"));
+            return fail(
+                global,
+                super::USAGE,
+                &format!("no order {name} is in flight here: `atelier-heartbeat status` lists them"),
+            );
         }
         Err(fault) => return fail(global, super::STATE, &format!("{fault}; try again in a moment")),
     }

@@ -15,14 +15,17 @@ const MOST_STDIN: u64 = 4 * 1024 * 1024;
 #[must_use]
 pub fn run(global: &Global, args: &PosterArgs) -> u8 {
     let Some(size) = size(&args.size) else {
-        let message = format!("--size {}: write width and height in pixels, 16 to 4096 each, such as 1080x1350", args.size);
+        let message =
+            format!("--size {}: write width and height in pixels, 16 to 4096 each, such as 1080x1350", args.size);
         return fail(global, super::USAGE, &message);
     };
     let brief = args.brief.clone().unwrap_or_else(brief_on_stdin);
     match poster::render_to(&args.output, &brief, &args.seed, size) {
         Ok(()) if global.json => speech::json(&serde_json::json!({"path": args.output})),
         Ok(()) => {}
-        Err(error) => return fail(global, super::STATE, &format!("could not write {}: {error}", args.output.display())),
+        Err(error) => {
+            return fail(global, super::STATE, &format!("could not write {}: {error}", args.output.display()));
+        }
     }
     0
 }

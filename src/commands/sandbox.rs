@@ -17,7 +17,11 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
         return 0;
     }
     let Ok(dialect) = args.dialect.parse::<Dialect>() else {
-        return fail(global, super::USAGE, &format!("--dialect {}: it is `live` or `document`", text::plain(&args.dialect, 40)));
+        return fail(
+            global,
+            super::USAGE,
+            &format!("--dialect {}: it is `live` or `document`", text::plain(&args.dialect, 40)),
+        );
     };
     let signals = match Signals::watch() {
         Ok(signals) => signals,
@@ -33,7 +37,11 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
     };
     for spec in &args.fault {
         if let Err(why) = server.market().misbehave(spec) {
-            return fail(global, super::USAGE, &format!("--fault {}: {why}; `--fault list` names them all", text::plain(spec, 60)));
+            return fail(
+                global,
+                super::USAGE,
+                &format!("--fault {}: {why}; `--fault list` names them all", text::plain(spec, 60)),
+            );
         }
     }
     let base = server.base_url();

@@ -11,9 +11,9 @@ use crate::hands;
 use crate::limits::Endpoint;
 use crate::policy;
 use crate::speech;
-use crate::text;
 use crate::state::State;
 use crate::store::Store;
+use crate::text;
 use crate::time::Time;
 
 /// The version of the JSON.
@@ -145,7 +145,11 @@ fn text(status: &Status, now: Time) -> String {
     });
     if let Some(next) = status.next_poll_at {
         let why = status.held_back_by.map(|why| format!(" ({why})")).unwrap_or_default();
-        lines.push(if next <= now { "next    now".to_owned() } else { format!("next    in {}{why}", span(next.since(now))) });
+        lines.push(if next <= now {
+            "next    now".to_owned()
+        } else {
+            format!("next    in {}{why}", span(next.since(now)))
+        });
     }
     let Spent { per_hour, spent, free, closed_until } = &status.budget;
     let bar: String = (0..*per_hour).map(|n| if n < *spent { '#' } else { '.' }).take(30).collect();
