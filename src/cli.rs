@@ -2,6 +2,7 @@
 //!
 //! This file refuses to do anything about them; `commands` does. Completions and the help come from here alone.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,17 +24,29 @@ Exit codes: 0 fine · 1 an order needs you · 64 usage · 69 marketplace away fo
 /// Each start takes a lock, leaves at once when nothing is due, else polls once, has orders made by your generator
 /// command, uploads and delivers them, records every step, and exits. Without a command it runs `beat`.
 #[derive(Debug, Parser)]
-#[command(name = "atelier-heartbeat", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(name = "atelier-heartbeat", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// What everything honours.
     #[command(flatten)]
     pub global: Global,
-    /// The flags of `beat`, which needs no name.
-    #[command(flatten)]
-    pub beat: BeatArgs,
     /// The command.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads the words of the command line. Without a command they are those of `beat`.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        let names_one = |word: &OsString| {
+            let word = word.to_str().unwrap_or_default();
+            Command::has_subcommand(word) || matches!(word, "help" | "--help" | "-h" | "--version" | "-V")
+        };
+        if !words.iter().skip(1).any(names_one) {
+            words.insert(1.min(words.len()), "beat".into());
+        }
+        Self::try_parse_from(words)
+    }
 }
 
 /// What every command honours.

@@ -133,7 +133,7 @@ impl Client {
         let payload = Payload::Json(wire::deliver_body(hosted).to_string());
         let within = self.connection.deliver_timeout;
         let answer = self.send(Request { method: Method::POST, path, payload, within, most: MOST })?;
-        self.judge(&answer).map(drop)
+        wire::delivered(&self.judge(&answer)?)
     }
 
     /// Whether a refused delivery says that the order had been delivered before.

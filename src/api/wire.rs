@@ -232,6 +232,14 @@ pub fn deliver_body(hosted: &[Hosted]) -> Value {
     Value::Object(body)
 }
 
+/// Whether the answer to a delivery is one: a success whose data is nonsense is asked about, not believed.
+pub fn delivered(data: &Value) -> Result<(), Fault> {
+    match data {
+        Value::Object(_) | Value::Null => Ok(()),
+        _ => Err(Fault::new(FaultKind::Garbled, "the answer to the delivery is not the marketplace's")),
+    }
+}
+
 /// Whether a refused delivery says that the order had been delivered before.
 #[must_use]
 pub fn says_already_delivered(fault: &Fault) -> bool {

@@ -141,7 +141,7 @@ fn refusals_are_the_servers_own() {
         "Cannot quote order with status \"paid\""
     );
     let (status, body) = shop.send(
-        1,
+        3601,
         "POST",
         "/api/agents/register",
         &json!({"name": "Demo Studio", "description": "Posters from a brief"}),

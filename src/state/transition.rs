@@ -18,6 +18,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(120);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+/// How long the marketplace may go on listing an order whose delivery it took.
+const LISTED_AT_MOST: Duration = Duration::from_secs(3600);
+
 /// How often a start may vanish without a last word before its attempt counts as failed.
 const DEATHS_PER_ATTEMPT: u32 = 2;
 
@@ -145,9 +148,21 @@ impl Record {
     #[must_use]
     pub fn reopened(&self, order: &Order, now: Time) -> Option<Self> {
         let ending = self.closed?.ending;
-        // What we delivered is delivered, however late the marketplace's own list learns of it.
+        // What we delivered is delivered, however late the marketplace's own list learns of it. When it never does, its
+        // word stands against its word: a person decides, and nothing is made or delivered a second time by itself.
+        let closed_at = self.closed?.at;
         if ending == Ending::Delivered && order.status.is_work() {
-            return None;
+            if now < closed_at + LISTED_AT_MOST {
+                return None;
+            }
+            let mut record =
+                Self { closed: None, step: Step::Uploaded, missing: false, not_before: None, ..self.clone() };
+            record.held(
+                now,
+                HoldKind::Unclear,
+                "its delivery was taken, and an hour later it is still listed as not delivered",
+            );
+            return Some(record);
         }
         let mut record = Self { closed: None, hold: None, missing: false, not_before: None, ..self.clone() };
         if ending == Ending::Delivered {

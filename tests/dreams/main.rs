@@ -1,0 +1,44 @@
+//! The real beat loop in dreamed worlds: a server that fails, lies, acts late and drops answers; generators of every
+//! temper; clocks that are turned; death at any verb. What must never be true is counted on the server's side.
+//!
+//! `WORLDS=100000 cargo test --release --test dreams` dreams longer; `DREAM=seed` dreams one world again and tells it.
+
+mod world;
+
+use world::World;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_done_twice() {
+    world::hush();
+    if let Some(seed) = number("DREAM") {
+        let told = World::dream(seed);
+        told.story.iter().for_each(|line| println!("{line}"));
+        assert_eq!(told.broken, Vec::<String>::new());
+        return;
+    }
+    let worlds = number("WORLDS").unwrap_or(2000);
+    let (mut deaths, mut deliveries, mut orders, mut faults) = (0, 0, 0, 0);
+    for seed in 0..worlds {
+        let told = World::dream(seed);
+        assert!(
+            told.broken.is_empty(),
+            "in world {seed} (tell it again with DREAM={seed}):\n{}\nits last hours:\n{}",
+            told.broken.join("\n"),
+            told.story[told.story.len().saturating_sub(40)..].join("\n")
+        );
+        deaths += told.deaths;
+        deliveries += told.deliveries;
+        orders += told.orders;
+        faults += told.faults;
+    }
+    println!("{worlds} worlds, {orders} orders, {deliveries} delivered, {faults} faults, {deaths} deaths");
+    // A harness whose faults do not fire proves nothing.
+    assert!(
+        deaths > worlds && faults > worlds && deliveries > worlds,
+        "{deaths} deaths, {faults} faults, {deliveries} deliveries"
+    );
+}

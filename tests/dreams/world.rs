@@ -1,0 +1,566 @@
+//! A seeded world: its clock, its market, its disk, its generators, and what goes wrong in it.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::time::Duration;
+
+use atelier_heartbeat::api::{Hints, Listing, Lookup, wire};
+use atelier_heartbeat::beat::{self, Broken, Unsent, Wish};
+use atelier_heartbeat::budget::{Allowance, Budget};
+use atelier_heartbeat::deliverable::{Deliverable, Hosted};
+use atelier_heartbeat::fault::{Fault, FaultKind};
+use atelier_heartbeat::limits::Endpoint;
+use atelier_heartbeat::order::{OrderId, Status};
+use atelier_heartbeat::policy::Rules;
+use atelier_heartbeat::sandbox::{Answer, Dialect, Market, Placement, Reply, Request};
+use atelier_heartbeat::state::{Boot, Clock, Made, Record, State, Told, Worker};
+use atelier_heartbeat::store::History;
+use atelier_heartbeat::time::Time;
+
+const BASE: &str = "http://127.0.0.1:1/api";
+const START: i64 = 1_795_000_000;
+
+/// The worker dies here.
+struct Died;
+
+/// Deaths are part of the dream: they leave no trace on the terminal.
+pub fn hush() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.payload().is::<Died>() {
+            usual(info);
+        }
+    }));
+}
+
+/// What a dream came to.
+pub struct Dreamt {
+    pub broken: Vec<String>,
+    pub story: Vec<String>,
+    pub deaths: u64,
+    pub deliveries: u64,
+    pub orders: u64,
+    pub faults: u64,
+}
+
+#[derive(Default)]
+struct Disk {
+    worker: Option<String>,
+    orders: BTreeMap<OrderId, String>,
+    closed: BTreeMap<OrderId, String>,
+}
+
+struct Generator {
+    ends_at: i64,
+    made: Made,
+}
+
+pub struct World {
+    dice: u64,
+    now: i64,
+    turned: i64,
+    boot: (u32, i64),
+    calm: bool,
+    market: Market,
+    agent_id: String,
+    key: String,
+    late: Vec<(i64, Request)>,
+    disk: Disk,
+    generators: BTreeMap<(OrderId, String, u32), Generator>,
+    dies_in: Option<u32>,
+    stops_in: Option<u32>,
+    told: Dreamt,
+    /// The clock was turned while the machine was off: no worker can know by how much.
+    lost_track: Option<i64>,
+}
+
+impl World {
+    /// Dreams one world to its end.
+    pub fn dream(seed: u64) -> Dreamt {
+        let mut world = Self::new(seed);
+        let shared = world.market.dialect() == Dialect::Live || world.chance(50);
+        let rules = Rules {
+            allowance: Allowance { per_hour: 30, shared },
+            parallel: world.below(3) as usize + 1,
+            agent: world.agent_id.clone(),
+            ..Rules::default()
+        };
+        for _ in 0..world.below(90) + 10 {
+            world.something_happens();
+            world.beat(&rules);
+        }
+        world.calm = true;
+        world.say("calm");
+        let until = world.now + 36 * 3600;
+        while world.now < until && !world.is_settled() {
+            world.pass(120);
+            world.beat(&rules);
+        }
+        world.judge(&rules);
+        world.told
+    }
+
+    fn new(seed: u64) -> Self {
+        let dialect = if seed.is_multiple_of(3) { Dialect::Document } else { Dialect::Live };
+        let mut market = Market::new(dialect, seed);
+        let register = Request {
+            method: "POST".into(),
+            path: "/api/agents/register".into(),
+            body: br#"{"name":"Dreamer","description":"Made for a dream","endpoint_url":"https://a.example"}"#.to_vec(),
+            ..Request::default()
+        };
+        let reply = market.handle(Time::from_unix(START - 7200), &register);
+        let (agent_id, key, _) = wire::credentials(&reply.body).unwrap();
+        Self {
+            dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d,
+            now: START,
+            turned: 0,
+            boot: (1, START - 500),
+            calm: false,
+            market,
+            agent_id,
+            key: key.expose().to_owned(),
+            late: Vec::new(),
+            disk: Disk::default(),
+            generators: BTreeMap::new(),
+            dies_in: None,
+            stops_in: None,
+            told: Dreamt { broken: Vec::new(), story: Vec::new(), deaths: 0, deliveries: 0, orders: 0, faults: 0 },
+            lost_track: None,
+        }
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        (self.dice >> 11) % end
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn say(&mut self, what: impl std::fmt::Display) {
+        let line = format!("{:>8} {what}", self.now - START);
+        self.told.story.push(line);
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now += seconds;
+        // What the server was late with happens in between.
+        let due: Vec<Request> = {
+            let (due, late) = self.late.drain(..).partition(|(at, _)| *at <= self.now);
+            self.late = late;
+            let due: Vec<(i64, Request)> = due;
+            due.into_iter().map(|(_, request)| request).collect()
+        };
+        for request in due {
+            self.say(format!("the server acts late on {} {}", request.method, request.path));
+            self.market.handle(Time::from_unix(self.now), &request);
+        }
+    }
+
+    /// Between two beats: time, clients, clocks, power.
+    fn something_happens(&mut self) {
+        let pause = match self.below(10) {
+            0 => self.below(20) as i64,
+            1 => 600 + self.below(7200) as i64,
+            _ => 60 + self.below(120) as i64,
+        };
+        self.pass(pause);
+        while self.chance(12) {
+            let brief = format!("wish {}", self.told.orders);
+            let id = self.market.place(Time::from_unix(self.now), Placement { brief, ..Placement::default() });
+            self.told.orders += 1;
+            self.say(format!("a client pays for {id}"));
+        }
+        if self.chance(2) {
+            let paid: Vec<String> = self
+                .market
+                .statuses()
+                .filter(|(_, status)| **status == Status::Paid)
+                .map(|(id, _)| id.to_owned())
+                .collect();
+            if let Some(id) = paid.first() {
+                self.market.cancel(id);
+                self.say(format!("a client calls {id} off"));
+            }
+        }
+        if self.chance(2) {
+            let by = [-40_000_000, -86_400, -3600, -70, 70, 3600, 86_400, 40_000_000][self.below(8) as usize];
+            self.turned += by;
+            self.say(format!("the clock is turned by {by} s"));
+        }
+        if self.chance(2) {
+            self.boot = (self.boot.0 + 1, self.now);
+            self.say("power cut");
+            for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
+                (generator.ends_at, generator.made) = (self.now, Made::Vanished);
+            }
+            if self.chance(20) {
+                // Back only: a clock that jumps ahead while the machine is off takes every witness along.
+                self.turned -= [60, 3600, 40_000_000][self.below(3) as usize];
+                self.lost_track = Some(self.now);
+                self.say("and the clock comes back wrong");
+            }
+        }
+        self.dies_in = if self.chance(35) { Some(self.below(60) as u32) } else { None };
+        self.stops_in = if self.chance(8) { Some(self.below(40) as u32) } else { None };
+    }
+
+    fn beat(&mut self, rules: &Rules) {
+        if self.calm {
+            (self.dies_in, self.stops_in) = (None, None);
+        }
+        let mut state = State::default();
+        if let Some(text) = &self.disk.worker {
+            state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
+        }
+        let clock = self.read_clock();
+        state.worker.rebase(&clock, rules.interval);
+        if beat::gate(&state.worker, rules, clock.wall).is_some() {
+            return;
+        }
+        for (id, text) in &self.disk.orders {
+            state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
+        }
+        let wish = Wish { force: !self.calm && self.chance(3), dry_run: false };
+        let statuses = [Status::Paid, Status::InProgress];
+        let ended = catch_unwind(AssertUnwindSafe(|| beat::run(self, &mut state, rules, &statuses, wish)));
+        match ended {
+            Ok((summary, failure)) => {
+                self.say(format!(
+                    "beat: {:?} {:?} delivered {:?}, waiting {}, {failure:?} {:?}",
+                    summary.outcome,
+                    summary.reason,
+                    summary.delivered.iter().map(OrderId::as_str).collect::<Vec<_>>(),
+                    summary.waiting.len(),
+                    summary.error
+                ));
+            }
+            Err(payload) if payload.is::<Died>() => {
+                self.told.deaths += 1;
+                self.say("the worker dies");
+            }
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
+    }
+
+    fn read_clock(&self) -> Clock {
+        Clock {
+            wall: Time::from_unix(self.now + self.turned),
+            boot: Some(Boot { id: self.boot.0.to_string(), seconds: self.now - self.boot.1 }),
+        }
+    }
+
+    /// One verb of the world: the worker may die before it or after it.
+    fn verb(&mut self) {
+        match &mut self.dies_in {
+            Some(0) => {
+                self.dies_in = None;
+                panic_any(Died);
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+    }
+
+    /// Every order is delivered, off, or with a person.
+    fn is_settled(&self) -> bool {
+        self.late.is_empty() && self.forgotten().is_empty()
+    }
+
+    fn forgotten(&self) -> Vec<String> {
+        let held = |id: &str| {
+            let record = OrderId::new(id).and_then(|id| self.disk.orders.get(&id).cloned());
+            record.is_some_and(|text| serde_json::from_str::<Record>(&text).unwrap().hold.is_some())
+        };
+        self.market
+            .statuses()
+            .filter(|(id, status)| status.is_work() && !held(id))
+            .map(|(id, _)| id.to_owned())
+            .collect()
+    }
+
+    /// What must never be true, as the server's books have it.
+    fn judge(&mut self, rules: &Rules) {
+        let mut broken = Vec::new();
+        for id in self.forgotten() {
+            broken.push(format!("order {id} is paid for and forgotten"));
+        }
+        let books = self.market.books();
+        for (at, endpoint) in &books.refused {
+            broken.push(format!("{endpoint:?} was refused with 429 at {}", at.unix() - START));
+        }
+        let counted: Vec<(Time, Endpoint)> =
+            books.counted.iter().filter(|(at, _)| at.unix() >= START).copied().collect();
+        if rules.allowance.shared {
+            for (index, (first, _)) in counted.iter().enumerate() {
+                let hour =
+                    counted[index..].iter().filter(|(at, _)| at.since(*first) < Duration::from_secs(3600)).count();
+                if hour > rules.allowance.per_hour {
+                    broken.push(format!("{hour} requests in the hour from {}", first.unix() - START));
+                    break;
+                }
+            }
+        }
+        for (order, deliveries) in &books.deliveries {
+            if deliveries.len() > 1 {
+                let times: Vec<i64> = deliveries.iter().map(|(at, _)| at.unix() - START).collect();
+                broken.push(format!("order {order} was delivered at {times:?}"));
+            }
+        }
+        self.told.deliveries = books.deliveries.len() as u64;
+        self.told.broken.extend(broken);
+    }
+
+    fn send(&mut self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Result<wire::Answer, Fault> {
+        let request = Request {
+            method: method.into(),
+            path: format!("/api{path}"),
+            headers: vec![
+                ("authorization".into(), format!("Bearer {}", self.key)),
+                ("content-type".into(), content_type.into()),
+            ],
+            body,
+            address: "10.0.0.1".into(),
+        };
+        let fault = |kind| Err(Fault::new(kind, "dreamt"));
+        let trouble = if self.calm { 99 } else { self.below(100) };
+        self.told.faults += u64::from(trouble < 16);
+        let seconds = self.below(4) as i64;
+        self.pass(seconds);
+        match trouble {
+            0..2 => return fault(FaultKind::Unreachable),
+            2..5 => {
+                self.pass(20);
+                return fault(FaultKind::Unanswered);
+            }
+            5..8 => {
+                self.handle(&request);
+                self.pass(15);
+                return fault(FaultKind::Unanswered);
+            }
+            8..10 if path.ends_with("/deliver") => {
+                let at = self.now + self.below(119) as i64;
+                self.late.push((at, request));
+                return fault(FaultKind::Unanswered);
+            }
+            10 => return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}")),
+            11 => {
+                self.handle(&request);
+                return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}"));
+            }
+            12 => return Ok(plain(200, b"<html>sign in</html>")),
+            13 => {
+                self.handle(&request);
+                return Ok(plain(502, b"<html>bad gateway</html>"));
+            }
+            14 => {
+                let mut answer = plain(503, b"");
+                answer.hints.retry_after = Some("90".into());
+                return Ok(answer);
+            }
+            15 => return Ok(plain(200, b"{\"success\":true,\"data\":7}")),
+            _ => {}
+        }
+        let reply = self.handle(&request);
+        if path.ends_with("/deliver") {
+            let seconds = self.below(60) as i64;
+            self.pass(seconds);
+        }
+        let header = |name: &str| reply.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let hints = Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: None };
+        Ok(wire::Answer { status: reply.status, hints, location: header("location"), body: reply.body })
+    }
+
+    fn handle(&mut self, request: &Request) -> Reply {
+        match self.market.answer(Time::from_unix(self.now), request) {
+            Answer::Reply(reply) => reply,
+            other => panic!("no fault was planned: {other:?}"),
+        }
+    }
+
+    fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, Fault> {
+        self.verb();
+        let answer = self.send(method, path, "application/json", body);
+        self.verb();
+        wire::judge(&answer?, BASE, None, Time::from_unix(self.now + self.turned))
+    }
+}
+
+fn plain(status: u16, body: &[u8]) -> wire::Answer {
+    wire::Answer { status, body: body.to_vec(), ..wire::Answer::default() }
+}
+
+impl beat::World for World {
+    fn clock(&mut self) -> Clock {
+        self.read_clock()
+    }
+
+    fn stopping(&mut self) -> bool {
+        match &mut self.stops_in {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+        self.verb();
+        self.disk.worker = Some(serde_json::to_string(worker).unwrap());
+        self.verb();
+        Ok(())
+    }
+
+    fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.verb();
+        self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
+        self.verb();
+        Ok(())
+    }
+
+    fn close_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.save_order(record)?;
+        if let Some(text) = self.disk.orders.remove(&record.order.id) {
+            self.disk.closed.insert(record.order.id.clone(), text);
+        }
+        self.verb();
+        Ok(())
+    }
+
+    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken> {
+        self.disk.closed.remove(id);
+        Ok(())
+    }
+
+    fn history(&mut self, id: &OrderId) -> Result<History, Broken> {
+        Ok(match self.disk.closed.get(id) {
+            Some(text) => History::Closed(Box::new(serde_json::from_str(text).unwrap())),
+            None => History::None,
+        })
+    }
+
+    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken> {
+        change(&mut worker.budget);
+        self.save_worker(worker)
+    }
+
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
+        let list: Vec<&str> = statuses.iter().map(Status::as_str).collect();
+        let path = format!("/agents/{}/orders?status={}", self.agent_id, list.join(","));
+        wire::listing(self.call("GET", &path, Vec::new())?)
+    }
+
+    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
+        match self.call("GET", &format!("/orders/{id}"), Vec::new()) {
+            Ok(data) => match wire::lookup(data)? {
+                Lookup::Found { order, urls } => Ok(Told::Found { order, urls }),
+                _ => Ok(Told::Unsupported),
+            },
+            Err(Fault { kind: FaultKind::Refused { status: 404 }, .. }) => Ok(Told::Unsupported),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn key_is_refused(&mut self) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn start(&mut self, record: &Record) -> Made {
+        self.verb();
+        let id = record.order.id.clone();
+        let now = self.now;
+        let of_order = |(known, _, _): &(OrderId, String, u32)| *known == id;
+        if self.generators.iter().any(|(key, generator)| of_order(key) && generator.ends_at > now) {
+            return Made::Running;
+        }
+        let succeeded = |generator: &Generator| matches!(generator.made, Made::Done(_));
+        if self.generators.iter().any(|(key, generator)| of_order(key) && succeeded(generator)) {
+            self.told
+                .broken
+                .push(format!("order {id} was generated again after a generation that succeeded, at {}", now - START));
+        }
+        if !self.calm && self.chance(3) {
+            return Made::Misconfigured("dreamt".into());
+        }
+        let seconds = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
+        let made = match if self.calm { 99 } else { self.below(100) } {
+            0..12 => Made::Failed("exit 1: dreamt".into()),
+            12..20 => Made::NotReady,
+            20..22 => Made::Declined("exit 65: dreamt".into()),
+            22..24 => Made::Misconfigured("exit 127: dreamt".into()),
+            24..29 => Made::Vanished,
+            _ => {
+                let number = self.generators.len();
+                Made::Done(vec![Deliverable {
+                    file: "attempt-1/output/result.png".into(),
+                    bytes: 5,
+                    sha256: format!("{number:064x}"),
+                    content_type: "image/png".into(),
+                    hosted: None,
+                }])
+            }
+        };
+        self.say(format!("{id} {} start {} begins", record.attempt_name(), record.starts));
+        let key = (id, record.attempt_name(), record.starts);
+        self.generators.insert(key, Generator { ends_at: now + seconds, made });
+        self.verb();
+        Made::Running
+    }
+
+    fn look(&mut self, record: &Record) -> Result<Made, Broken> {
+        self.verb();
+        let key = (record.order.id.clone(), record.attempt_name(), record.starts);
+        Ok(match self.generators.get(&key) {
+            None => Made::NeverStarted,
+            Some(generator) if generator.ends_at > self.now => Made::Running,
+            Some(generator) => generator.made.clone(),
+        })
+    }
+
+    fn wait(&mut self, until: Time) {
+        self.verb();
+        let ends = self.generators.values().map(|generator| generator.ends_at).filter(|at| *at > self.now).min();
+        let left = until.unix() - (self.now + self.turned);
+        let seconds = ends.map_or(1, |at| at - self.now).min(left).max(1);
+        self.pass(seconds);
+    }
+
+    fn stop_all(&mut self, records: &[&Record]) {
+        for record in records {
+            let key = (record.order.id.clone(), record.attempt_name(), record.starts);
+            if let Some(generator) = self.generators.get_mut(&key).filter(|generator| generator.ends_at > self.now) {
+                (generator.ends_at, generator.made) = (self.now, Made::Stopped);
+            }
+        }
+    }
+
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
+        self.verb();
+        let body = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: {}\r\n\r\nBYTES\r\n--b--\r\n",
+            record.deliverables[file].content_type
+        );
+        let answer = self.send("POST", "/upload", "multipart/form-data; boundary=b", body.into_bytes());
+        self.verb();
+        let now = Time::from_unix(self.now + self.turned);
+        let hosted =
+            answer.and_then(|answer| wire::judge(&answer, BASE, None, now)).and_then(|data| wire::hosted(&data));
+        hosted.map_err(Unsent::Fault)
+    }
+
+    fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
+        let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
+        let body = wire::deliver_body(&hosted).to_string().into_bytes();
+        wire::delivered(&self.call("POST", &format!("/orders/{}/deliver", record.order.id), body)?)
+    }
+
+    fn says_already_delivered(&self, fault: &Fault) -> bool {
+        wire::says_already_delivered(fault)
+    }
+}
