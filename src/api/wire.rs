@@ -71,7 +71,7 @@ pub struct Message {
 pub fn judge(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, Fault> {
     let envelope = serde_json::from_slice::<Value>(&answer.body).ok();
     let success = envelope.as_ref().and_then(|value| value.get("success")).and_then(Value::as_bool);
-    let fault = |kind| Err(Fault::new(kind, message(answer, envelope.as_ref(), base_url, secret)));
+    let fault = |kind| Err(Fault::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)));
     match answer.status {
         200..=299 => match (envelope.as_ref(), success) {
             (Some(envelope), Some(true)) => Ok(envelope.get("data").cloned().unwrap_or(Value::Null)),
@@ -97,7 +97,7 @@ pub fn is_envelope(answer: &Answer) -> bool {
 }
 
 /// The server's words as one printable line without secrets; without words, what the answer was.
-fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Option<&Secret>) -> String {
+fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Option<&Secret>, now: Time) -> String {
     let status = answer.status;
     if let 300..=399 = status {
         return moved(answer, base_url);
@@ -116,7 +116,7 @@ fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Op
     let words = words.join("; ");
     let words = secret.map_or_else(|| words.clone(), |secret| secret.redact(&words));
     let wait = match status {
-        429 => format!(" (wait {} s)", retry_after::wait(&answer.hints, Time::EPOCH).as_secs()),
+        429 => format!(" (wait {} s)", retry_after::wait(&answer.hints, now).as_secs()),
         _ => String::new(),
     };
     if words.is_empty() {

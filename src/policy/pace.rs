@@ -12,8 +12,9 @@ use crate::time::Time;
 /// An upload and a delivery: what an order costs.
 const ORDER_COSTS: usize = 2;
 
-/// Requests that paced polling leaves for orders it may find: three of them.
-const RESERVE: usize = 3 * ORDER_COSTS;
+/// Requests that paced polling leaves for orders it may find: two of them. More makes every client wait longer for the
+/// poll, fewer makes the second of two that come together wait; `cargo bench --bench day` tells by how much.
+const RESERVE: usize = 2 * ORDER_COSTS;
 
 /// However little is left, the marketplace is asked this often (calls off, new work, disputes).
 const LONGEST_GAP: Duration = Duration::from_secs(15 * 60);
@@ -46,7 +47,10 @@ pub(super) fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) ->
 /// Whether a poll would come sooner than the hour's remaining requests allow when spread evenly.
 fn is_paced(state: &State, rules: &Rules, spare: usize, now: Time) -> bool {
     let Some(last) = state.worker.last_poll else { return false };
-    if now >= last + LONGEST_GAP {
+    // Who has more to do than can be paid for gains nothing by looking for more.
+    let waiting = backlog(state, now);
+    let longest = if waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
+    if now >= last + longest {
         return false;
     }
     let budget = &state.worker.budget;
@@ -56,13 +60,13 @@ fn is_paced(state: &State, rules: &Rules, spare: usize, now: Time) -> bool {
         return true;
     }
     let worked = budget.spent(now).saturating_sub(polls.len());
-    let ahead = work_ahead(state, rules, now) + ORDER_COSTS * backlog(state, now);
+    let ahead = work_ahead(state, rules, now) + ORDER_COSTS * waiting;
     let per_hour = rules.allowance.per_hour.saturating_sub(worked + ahead + RESERVE);
     let gap = match u64::try_from(per_hour) {
         Ok(per_hour) if per_hour > 0 => Duration::from_secs(WINDOW.as_secs().div_ceil(per_hour)),
-        _ => LONGEST_GAP,
+        _ => longest,
     };
-    let gap = gap.clamp(rules.interval, LONGEST_GAP.max(rules.interval));
+    let gap = gap.clamp(rules.interval, longest);
     // Each poll earns its gap; one that came late leaves the next one no earlier than `tolerance` before its turn.
     let tolerance = rules.interval.min(gap);
     let turn = polls.iter().fold(Time::EPOCH, |turn, at| turn.max(*at) + gap);
@@ -115,7 +119,7 @@ pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     moments.extend(state.worker.poll_not_before);
     if let Some(last) = state.worker.last_poll {
         // The pace between two polls changes with what falls due; a quarter of a minute is near enough.
-        let steps = (0..=LONGEST_GAP.as_secs()).step_by(15);
+        let steps = (0..=WINDOW.as_secs()).step_by(15);
         moments.extend(steps.map(|seconds| last + Duration::from_secs(seconds)));
         moments.push(last + rules.interval);
     }

@@ -3,6 +3,10 @@
 //!
 //! `WORLDS=100000 cargo test --release --test dreams` dreams longer; `DREAM=seed` dreams one world again and tells it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+mod bad_answers;
+mod day;
 mod world;
 
 use world::World;

@@ -50,28 +50,28 @@ struct Disk {
     closed: BTreeMap<OrderId, String>,
 }
 
-struct Generator {
+pub struct Generator {
     ends_at: i64,
     made: Made,
 }
 
 pub struct World {
     dice: u64,
-    now: i64,
+    pub now: i64,
     turned: i64,
     boot: (u32, i64),
-    calm: bool,
-    market: Market,
-    agent_id: String,
+    pub calm: bool,
+    /// How long every picture takes to be made, where that is not left to chance.
+    pub making: Option<i64>,
+    pub market: Market,
+    pub agent_id: String,
     key: String,
     late: Vec<(i64, Request)>,
     disk: Disk,
-    generators: BTreeMap<(OrderId, String, u32), Generator>,
+    pub generators: BTreeMap<(OrderId, String, u32), Generator>,
     dies_in: Option<u32>,
     stops_in: Option<u32>,
-    told: Dreamt,
-    /// The clock was turned while the machine was off: no worker can know by how much.
-    lost_track: Option<i64>,
+    pub told: Dreamt,
 }
 
 impl World {
@@ -100,7 +100,7 @@ impl World {
         world.told
     }
 
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let dialect = if seed.is_multiple_of(3) { Dialect::Document } else { Dialect::Live };
         let mut market = Market::new(dialect, seed);
         let register = Request {
@@ -117,6 +117,7 @@ impl World {
             turned: 0,
             boot: (1, START - 500),
             calm: false,
+            making: None,
             market,
             agent_id,
             key: key.expose().to_owned(),
@@ -126,11 +127,10 @@ impl World {
             dies_in: None,
             stops_in: None,
             told: Dreamt { broken: Vec::new(), story: Vec::new(), deaths: 0, deliveries: 0, orders: 0, faults: 0 },
-            lost_track: None,
         }
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
@@ -146,7 +146,7 @@ impl World {
         self.told.story.push(line);
     }
 
-    fn pass(&mut self, seconds: i64) {
+    pub fn pass(&mut self, seconds: i64) {
         self.now += seconds;
         // What the server was late with happens in between.
         let due: Vec<Request> = {
@@ -170,9 +170,7 @@ impl World {
         };
         self.pass(pause);
         while self.chance(12) {
-            let brief = format!("wish {}", self.told.orders);
-            let id = self.market.place(Time::from_unix(self.now), Placement { brief, ..Placement::default() });
-            self.told.orders += 1;
+            let id = self.place_at(self.now);
             self.say(format!("a client pays for {id}"));
         }
         if self.chance(2) {
@@ -201,7 +199,6 @@ impl World {
             if self.chance(20) {
                 // Back only: a clock that jumps ahead while the machine is off takes every witness along.
                 self.turned -= [60, 3600, 40_000_000][self.below(3) as usize];
-                self.lost_track = Some(self.now);
                 self.say("and the clock comes back wrong");
             }
         }
@@ -209,7 +206,14 @@ impl World {
         self.stops_in = if self.chance(8) { Some(self.below(40) as u32) } else { None };
     }
 
-    fn beat(&mut self, rules: &Rules) {
+    /// A client pays for an order.
+    pub fn place_at(&mut self, moment: i64) -> String {
+        let brief = format!("wish {}", self.told.orders);
+        self.told.orders += 1;
+        self.market.place(Time::from_unix(moment), Placement { brief, ..Placement::default() })
+    }
+
+    pub fn beat(&mut self, rules: &Rules) {
         if self.calm {
             (self.dies_in, self.stops_in) = (None, None);
         }
@@ -267,11 +271,11 @@ impl World {
     }
 
     /// Every order is delivered, off, or with a person.
-    fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         self.late.is_empty() && self.forgotten().is_empty()
     }
 
-    fn forgotten(&self) -> Vec<String> {
+    pub fn forgotten(&self) -> Vec<String> {
         let held = |id: &str| {
             let record = OrderId::new(id).and_then(|id| self.disk.orders.get(&id).cloned());
             record.is_some_and(|text| serde_json::from_str::<Record>(&text).unwrap().hold.is_some())
@@ -284,7 +288,7 @@ impl World {
     }
 
     /// What must never be true, as the server's books have it.
-    fn judge(&mut self, rules: &Rules) {
+    pub fn judge(&mut self, rules: &Rules) {
         let mut broken = Vec::new();
         for id in self.forgotten() {
             broken.push(format!("order {id} is paid for and forgotten"));
@@ -342,8 +346,14 @@ impl World {
                 self.pass(15);
                 return fault(FaultKind::Unanswered);
             }
-            8..10 if path.ends_with("/deliver") => {
-                let at = self.now + self.below(119) as i64;
+            8..10 => {
+                // It arrives after we have given it up, as late as our own patience allows.
+                let patience = match path {
+                    "/upload" => 600,
+                    _ if path.ends_with("/deliver") => 119,
+                    _ => 30,
+                };
+                let at = self.now + self.below(patience) as i64;
                 self.late.push((at, request));
                 return fault(FaultKind::Unanswered);
             }
@@ -366,20 +376,39 @@ impl World {
             _ => {}
         }
         let reply = self.handle(&request);
-        if path.ends_with("/deliver") {
+        if reply.status == 999 {
+            return fault(FaultKind::Unanswered);
+        }
+        if path.ends_with("/deliver") && self.making.is_none() {
             let seconds = self.below(60) as i64;
             self.pass(seconds);
         }
         let header = |name: &str| reply.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let hints = Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: None };
+        let hints =
+            Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: header("date") };
         Ok(wire::Answer { status: reply.status, hints, location: header("location"), body: reply.body })
     }
 
     fn handle(&mut self, request: &Request) -> Reply {
         match self.market.answer(Time::from_unix(self.now), request) {
-            Answer::Reply(reply) => reply,
-            other => panic!("no fault was planned: {other:?}"),
+            Answer::Reply(reply) | Answer::Late(reply, _) => reply,
+            // Whatever else comes is no answer; `999` stands for it until `send` says so.
+            _ => Reply { status: 999, headers: Vec::new(), body: Vec::new() },
         }
+    }
+
+    /// Uploads a file of this type.
+    pub fn upload_bytes(&mut self, content_type: &str) -> Result<Hosted, Fault> {
+        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: ";
+        let body = format!("{head}{content_type}\r\n\r\nBYTES\r\n--b--\r\n").into_bytes();
+        let answer = self.send("POST", "/upload", "multipart/form-data; boundary=b", body)?;
+        wire::hosted(&wire::judge(&answer, BASE, None, Time::from_unix(self.now + self.turned))?)
+    }
+
+    /// Delivers an order with what is hosted.
+    pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
+        let body = wire::deliver_body(hosted).to_string().into_bytes();
+        wire::delivered(&self.call("POST", &format!("/orders/{id}/deliver"), body)?)
     }
 
     fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, Fault> {
@@ -488,7 +517,8 @@ impl beat::World for World {
         if !self.calm && self.chance(3) {
             return Made::Misconfigured("dreamt".into());
         }
-        let seconds = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
+        let by_chance = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
+        let seconds = self.making.unwrap_or(by_chance);
         let made = match if self.calm { 99 } else { self.below(100) } {
             0..12 => Made::Failed("exit 1: dreamt".into()),
             12..20 => Made::NotReady,
@@ -542,22 +572,14 @@ impl beat::World for World {
 
     fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
         self.verb();
-        let body = format!(
-            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: {}\r\n\r\nBYTES\r\n--b--\r\n",
-            record.deliverables[file].content_type
-        );
-        let answer = self.send("POST", "/upload", "multipart/form-data; boundary=b", body.into_bytes());
+        let hosted = self.upload_bytes(&record.deliverables[file].content_type);
         self.verb();
-        let now = Time::from_unix(self.now + self.turned);
-        let hosted =
-            answer.and_then(|answer| wire::judge(&answer, BASE, None, now)).and_then(|data| wire::hosted(&data));
         hosted.map_err(Unsent::Fault)
     }
 
     fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
         let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
-        let body = wire::deliver_body(&hosted).to_string().into_bytes();
-        wire::delivered(&self.call("POST", &format!("/orders/{}/deliver", record.order.id), body)?)
+        self.deliver_hosted(&record.order.id, &hosted)
     }
 
     fn says_already_delivered(&self, fault: &Fault) -> bool {
