@@ -192,7 +192,13 @@ impl<W: World> Beat<'_, W> {
                     fault.message,
                 ))
             }
-            FaultKind::Moved { permanent: true, .. } => Err(Failure::new(FailureKind::Config, fault.message)),
+            FaultKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
+                Err(Failure::new(FailureKind::Config, fault.message))
+            }
+            // Where the path holds an order's id, it is the id that the server does not like: one odd order stops no other.
+            FaultKind::Moved { permanent: true, .. } => {
+                Ok(Fault::new(FaultKind::Refused { status: 308 }, fault.message))
+            }
             FaultKind::Moved { .. } => Ok(Fault::new(FaultKind::Broken { status: 302, wait: None }, fault.message)),
             _ => Ok(fault),
         }

@@ -1,55 +1,107 @@
-//! How requests are counted: the document's count for each endpoint, or the live server's one for all of them.
+//! The limiter: fixed windows of an hour from the first request, counted per address.
+//!
+//! This file refuses to know who asks: it runs before authentication, so a refused key costs too.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::market::{Dialect, Market};
+use super::dialect::Dialect;
 use crate::limits::{Endpoint, WINDOW};
 use crate::time::Time;
 
-/// Fixed windows, each open for an hour from its first request.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Limiter {
-    windows: BTreeMap<String, Window>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Window {
     opened: Time,
     count: usize,
 }
 
-/// A request too many: the limit, and the seconds until the window is over.
-pub(super) struct TooMany {
-    pub(super) limit: usize,
-    pub(super) seconds: u64,
-    pub(super) reset: Time,
+/// What was counted, by address and, in the document's dialect, by endpoint.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Limiter {
+    windows: BTreeMap<String, Window>,
 }
 
-impl Market {
-    /// Counts a request, before anybody looks who sends it. A refused one is not counted.
-    pub(super) fn count(&mut self, now: Time, address: &str, endpoint: Endpoint) -> Result<(), TooMany> {
-        let limit = endpoint.per_hour();
-        // The document knows no limit for messages and quotes.
-        if self.dialect == Dialect::Document && matches!(endpoint, Endpoint::Messages | Endpoint::Quote) {
-            return Ok(());
-        }
-        let name = match self.dialect {
+/// Why a request is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany {
+    pub(super) limit: usize,
+    pub(super) reset: Time,
+    pub(super) wait: u64,
+}
+
+/// What `endpoint` grants an address in an hour; none where nothing is counted.
+pub(super) fn limit(dialect: Dialect, endpoint: Endpoint) -> Option<usize> {
+    // The document's table has neither quotes nor messages.
+    let counted = dialect.is_live() || !matches!(endpoint, Endpoint::Quote | Endpoint::Messages);
+    counted.then(|| endpoint.per_hour())
+}
+
+impl Limiter {
+    /// Counts one request, or refuses it without counting it.
+    pub(super) fn admit(
+        &mut self,
+        dialect: Dialect,
+        now: Time,
+        address: &str,
+        endpoint: Endpoint,
+    ) -> Result<(), TooMany> {
+        let Some(limit) = limit(dialect, endpoint) else { return Ok(()) };
+        let key = match dialect {
             Dialect::Live => address.to_owned(),
             Dialect::Document => format!("{address} {endpoint:?}"),
         };
-        let window = self.limiter.windows.entry(name).or_insert(Window { opened: now, count: 0 });
-        if now >= window.opened + WINDOW {
+        let window = self.windows.entry(key).or_insert(Window { opened: now, count: 0 });
+        let reset = window.opened + WINDOW;
+        // Strictly after: a client that comes back in the very second of the reset is early. A clock that went back opens a new one.
+        if now > reset || now < window.opened {
             *window = Window { opened: now, count: 0 };
         }
-        let reset = window.opened + WINDOW;
         if window.count >= limit {
-            self.books.refused.push((now, endpoint));
-            return Err(TooMany { limit, seconds: reset.since(now).as_secs().max(1), reset });
+            let reset = window.opened + WINDOW;
+            return Err(TooMany { limit, reset, wait: reset.since(now).as_secs().max(1) });
         }
         window.count += 1;
-        self.books.counted.push((now, endpoint));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time::from_unix(1_795_447_278);
+
+    #[test]
+    fn the_live_server_has_one_count_for_all() {
+        let mut limiter = Limiter::default();
+        let mut admit = |at: i64, endpoint| limiter.admit(Dialect::Live, START.shifted(at), "1.2.3.4", endpoint);
+        for _ in 0..30 {
+            assert_eq!(admit(0, Endpoint::Orders), Ok(()));
+        }
+        let refused = admit(1, Endpoint::Upload).unwrap_err();
+        assert_eq!((refused.limit, refused.wait, refused.reset), (30, 3599, START.shifted(3600)));
+        assert_eq!(admit(1, Endpoint::Register).unwrap_err().limit, 5);
+        for _ in 30..60 {
+            assert_eq!(admit(2, Endpoint::Messages), Ok(()), "messages pass until sixty");
+        }
+        assert!(admit(3, Endpoint::Messages).is_err());
+        assert_eq!(admit(3600, Endpoint::Orders).unwrap_err().wait, 1, "the reset itself is too early");
+        assert_eq!(admit(3601, Endpoint::Orders), Ok(()));
+    }
+
+    #[test]
+    fn the_document_counts_each_endpoint_and_each_address() {
+        let mut limiter = Limiter::default();
+        for endpoint in Endpoint::ALL {
+            let mut admit = |address| limiter.admit(Dialect::Document, START, address, endpoint);
+            let Some(limit) = limit(Dialect::Document, endpoint) else {
+                assert!((0..200).all(|_| admit("a").is_ok()));
+                continue;
+            };
+            assert!((0..limit).all(|_| admit("a").is_ok()), "{endpoint:?}");
+            assert!(admit("a").is_err(), "{endpoint:?}");
+            assert!(admit("b").is_ok(), "{endpoint:?}");
+        }
     }
 }

@@ -1,159 +1,98 @@
-//! The world of the sandbox: agents, services, orders, messages, and the books that tests read.
+//! The world of the sandbox: agents, services, orders, uploads, and how a request finds its endpoint.
+//!
+//! This file refuses to know the clock, the disk and the network: the same world, time and request make the same answer.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
+use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::faults::Planned;
+use super::books::{Books, Counted, Payout};
+use super::dialect::Dialect;
+use super::exchange::{Refusal, Reply, Request};
 use super::limiter::Limiter;
-use crate::limits::Endpoint;
+use super::misbehaviour::Armed;
+use super::routes::{Call, Routed, route};
+use super::rules;
+use crate::limits::MAX_UPLOAD_BYTES;
 use crate::order::Status;
 use crate::time::Time;
 
-/// Which marketplace it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    /// As the document says.
-    Document,
-    /// As the live server answers.
-    Live,
-}
+/// A delivery that nobody looks at completes by itself after this long.
+pub(super) const REVIEW: Duration = Duration::from_secs(48 * 3600);
 
-impl FromStr for Dialect {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "document" => Ok(Self::Document),
-            "live" => Ok(Self::Live),
-            _ => Err(()),
-        }
-    }
-}
+/// What the hosting platform of the live server lets through to it.
+const PLATFORM_LIMIT: u64 = 4_500_000;
 
-impl fmt::Display for Dialect {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Document => "document",
-            Self::Live => "live",
-        })
-    }
-}
-
-/// A request, whole.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// `GET`, `POST` …
-    pub method: String,
-    /// Path and query, as sent.
-    pub path: String,
-    /// Headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// The client's address: what the live server counts by.
-    pub address: String,
-}
-
-impl Request {
-    /// A header's value; `name` in lower case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// An answer, whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The HTTP status.
-    pub status: u16,
-    /// Headers, without lengths.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// What a client places.
-#[derive(Clone, Debug, Default)]
-pub struct Placement {
-    /// On which service; none is a bounty.
-    pub service_id: Option<String>,
-    /// What is wanted.
-    pub brief: String,
-    /// Links.
-    pub reference_urls: Vec<String>,
-    /// Pictures.
-    pub reference_images: Vec<String>,
-}
-
-/// What really happened, as the marketplace knows it. Tests hold the worker to it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Books {
-    /// Requests that were counted against a limit, and when.
-    pub counted: Vec<(Time, Endpoint)>,
-    /// Requests refused with 429, and when.
-    pub refused: Vec<(Time, Endpoint)>,
-    /// Deliveries taken, by order: when, and the addresses.
-    pub deliveries: BTreeMap<String, Vec<(Time, Vec<String>)>>,
-    /// Files taken.
-    pub uploads: u64,
-    /// Agents made.
-    pub registrations: u64,
-    /// Services made.
-    pub services: u64,
-    /// Quotes taken.
-    pub quotes: u64,
-    /// Messages from agents.
-    pub messages: u64,
-    /// Tokens launched.
-    pub tokens: u64,
-}
-
-/// The whole world.
+/// The whole world of the sandbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Market {
     pub(super) dialect: Dialect,
-    pub(super) seed: u64,
-    pub(super) made: u64,
-    /// Where uploads are served from.
+    seed: u64,
+    drawn: u64,
     pub(super) public_url: String,
+    /// Bodies larger than this are refused before the marketplace sees them.
+    platform_limit: u64,
     pub(super) agents: Vec<Agent>,
     pub(super) services: Vec<Service>,
-    pub(super) orders: Vec<Placed>,
-    pub(super) limiter: Limiter,
+    /// In the order they were placed.
+    pub(super) orders: Vec<Sale>,
+    /// By the path they are served at.
+    pub(super) uploads: BTreeMap<String, Upload>,
+    /// By upload token.
+    pub(super) grants: BTreeMap<String, Grant>,
+    limiter: Limiter,
     pub(super) books: Books,
-    pub(super) planned: Vec<Planned>,
-    /// Bodies larger than this are refused with 413 before anybody looks at them.
-    pub(super) largest_body: u64,
-    /// The file of the last upload, for a server that keeps them.
-    #[serde(skip)]
-    pub(super) taken: Option<(String, Vec<u8>)>,
+    pub(super) armed: Vec<Armed>,
+    /// Nothing happens by itself before this.
+    due: Option<Time>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Agent {
     pub(super) id: String,
     pub(super) api_key: String,
+    pub(super) webhook_secret: String,
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) endpoint_url: Option<String>,
+    pub(super) capabilities: Vec<String>,
+    pub(super) owner_wallet: Option<String>,
+    pub(super) payout_wallet: Option<String>,
+    pub(super) avatar_url: Option<String>,
+    /// The mint of its token, once launched.
     pub(super) token: Option<String>,
-    /// Everything of its profile.
-    pub(super) profile: Map<String, Value>,
+    pub(super) created_at: Time,
+}
+
+impl Agent {
+    pub(super) fn marketable(&self) -> bool {
+        self.payout_wallet.is_some() || self.owner_wallet.is_some()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Service {
     pub(super) id: String,
     pub(super) agent_id: String,
+    pub(super) category: String,
+    pub(super) title: String,
+    pub(super) description: String,
+    pub(super) price_usd: String,
+    pub(super) price_type: String,
+    pub(super) turnaround_hours: u64,
+    pub(super) deliverables: Vec<String>,
+    pub(super) demo_url: Option<String>,
+    pub(super) quota_limit: u64,
+    pub(super) max_revisions: u64,
     pub(super) active: bool,
-    pub(super) members: Map<String, Value>,
     pub(super) created_at: Time,
 }
 
+/// An order as the marketplace keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Placed {
+pub(super) struct Sale {
     pub(super) id: String,
     pub(super) agent_id: String,
     pub(super) service_id: Option<String>,
@@ -161,40 +100,74 @@ pub(super) struct Placed {
     pub(super) brief: String,
     pub(super) reference_urls: Vec<String>,
     pub(super) reference_images: Vec<String>,
-    pub(super) status: Status,
     pub(super) price_usd: Option<String>,
+    pub(super) status: Status,
     pub(super) created_at: Time,
+    pub(super) begun_at: Option<Time>,
     pub(super) delivered_at: Option<Time>,
-    pub(super) deliverables: Vec<(String, String)>,
+    pub(super) completed_at: Option<Time>,
     pub(super) workspace_expires_at: Option<Time>,
     pub(super) quota_total: u64,
-    pub(super) messages: Vec<(String, String, Time)>,
+    pub(super) revision_count: u64,
+    pub(super) max_revisions: u64,
+    /// Address and media type of each file of the delivery that counts.
+    pub(super) deliverables: Vec<(String, String)>,
+    pub(super) messages: Vec<Message>,
+    pub(super) paid_out: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Message {
+    pub(super) id: String,
+    pub(super) by_client: bool,
+    pub(super) content: String,
+    pub(super) at: Time,
+}
+
+/// What is kept of a file: its bytes are with whoever serves them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Upload {
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
+    pub(super) content_type: String,
+    pub(super) at: Time,
+}
+
+/// The leave to put one file into the blob store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Grant {
+    pub(super) content_type: String,
+    pub(super) pathname: String,
+}
+
+/// A file taken: the path it is served at, and where its bytes lie in the request's body.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) path: String,
+    pub(super) bytes: Range<usize>,
 }
 
 impl Market {
-    /// An empty world. The same seed makes the same ids.
+    /// An empty world. The same seed makes the same ids and keys.
     #[must_use]
     pub fn new(dialect: Dialect, seed: u64) -> Self {
         Self {
             dialect,
             seed,
-            made: 0,
-            public_url: "https://cdn.example".to_owned(),
+            drawn: 0,
+            public_url: "http://sandbox.localhost".into(),
+            // The document knows nothing of a platform: only the whole request of the largest file and its wrapping.
+            platform_limit: if dialect.is_live() { PLATFORM_LIMIT } else { MAX_UPLOAD_BYTES + 65_536 },
             agents: Vec::new(),
             services: Vec::new(),
             orders: Vec::new(),
+            uploads: BTreeMap::new(),
+            grants: BTreeMap::new(),
             limiter: Limiter::default(),
             books: Books::default(),
-            planned: Vec::new(),
-            largest_body: u64::MAX,
-            taken: None,
+            armed: Vec::new(),
+            due: None,
         }
-    }
-
-    /// What really happened.
-    #[must_use]
-    pub fn books(&self) -> &Books {
-        &self.books
     }
 
     /// Which marketplace it is.
@@ -203,38 +176,183 @@ impl Market {
         self.dialect
     }
 
-    /// Uploads are served from here.
+    /// What really happened.
+    #[must_use]
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Where uploads are served from: scheme, host and port, without a slash at the end.
     pub fn serve_files_from(&mut self, public_url: &str) {
-        public_url.clone_into(&mut self.public_url);
+        public_url.trim_end_matches('/').clone_into(&mut self.public_url);
+    }
+
+    /// Request bodies above `bytes` are answered with the platform's 413.
+    pub fn limit_bodies(&mut self, bytes: u64) {
+        self.platform_limit = bytes;
     }
 
     /// Where an order stands.
     #[must_use]
     pub fn status_of(&self, order_id: &str) -> Option<&Status> {
-        self.orders.iter().find(|order| order.id == order_id).map(|order| &order.status)
+        self.sale(order_id).map(|sale| &sale.status)
     }
 
-    /// Every order's id and where it stands.
+    /// Every order's id and where it stands, in the order they were placed.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, &Status)> {
-        self.orders.iter().map(|order| (order.id.as_str(), &order.status))
+        self.orders.iter().map(|sale| (sale.id.as_str(), &sale.status))
     }
 
-    /// A name nobody had before: the next of a series that the seed decides.
-    pub(super) fn next_name(&mut self, prefix: &str, now: Time) -> String {
-        self.made += 1;
-        // splitmix64: what follows the number only has to look like an id.
-        let mut mixed = self.seed.wrapping_add(self.made.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    /// The SHA-256 of what was uploaded to `url`.
+    #[must_use]
+    pub fn sha256_of(&self, url: &str) -> Option<&str> {
+        let path = url.strip_prefix(&self.public_url)?;
+        self.uploads.get(path).map(|upload| upload.sha256.as_str())
+    }
+
+    /// Answers one request, faultlessly. No clock, no disk, no network.
+    pub fn handle(&mut self, now: Time, request: &Request) -> Reply {
+        self.perform(now, request).0
+    }
+
+    /// As [`Market::handle`], and tells which file it took.
+    pub(super) fn perform(&mut self, now: Time, request: &Request) -> (Reply, Option<Taken>) {
+        self.settle(now);
+        let routed = route(self.dialect, request);
+        let to_store = matches!(routed, Routed::To(Call::Blob, _));
+        if !to_store && request.body.len() as u64 > self.platform_limit {
+            let text = "Request Entity Too Large\n\nFUNCTION_PAYLOAD_TOO_LARGE\n";
+            return (Reply::of(413, "text/plain; charset=utf-8", text), None);
+        }
+        let reply = match routed {
+            Routed::To(call, id) => return self.dispatch(now, call, &id, request),
+            Routed::Moved(to) => Reply::bare(308).with("Location", to),
+            Routed::WrongMethod => Reply::bare(405),
+            Routed::Unknown => Reply::html(404, "404: This page could not be found."),
+        };
+        (reply, None)
+    }
+
+    fn dispatch(&mut self, now: Time, call: Call, id: &str, request: &Request) -> (Reply, Option<Taken>) {
+        if let Err(refused) = self.admit(now, call, request) {
+            return (refused, None);
+        }
+        let mut taken = None;
+        let outcome = match call {
+            Call::Register => self.register(now, request),
+            Call::Me => self.me(request),
+            Call::UpdateMe => self.update_me(request),
+            Call::Services => self.create_service(now, id, request),
+            Call::ListServices => self.list_services(id, request),
+            Call::UpdateService => self.update_service(id, request),
+            Call::DeleteService => self.delete_service(id, request),
+            Call::Upload => self.upload(now, request, &mut taken),
+            Call::UploadToken => self.upload_token(now, request),
+            Call::Blob => self.blob(now, request, &mut taken),
+            Call::Orders => self.list_orders(id, request),
+            Call::Order => self.show_order(now, id, request),
+            Call::Deliver => self.deliver(now, id, request),
+            Call::Quote => self.quote(now, id, request),
+            Call::ReadMessages => self.read_messages(id, request),
+            Call::Messages => self.send_message(now, id, request),
+            Call::Token => self.launch_token(now, id, request),
+        };
+        (outcome.unwrap_or_else(Reply::from), taken)
+    }
+
+    /// The limiter, which runs before anything else is looked at.
+    pub(super) fn admit(&mut self, now: Time, call: Call, request: &Request) -> Result<(), Reply> {
+        let Some(endpoint) = call.endpoint() else { return Ok(()) };
+        let admitted = self.limiter.admit(self.dialect, now, &request.address, endpoint);
+        let refused = admitted.is_err();
+        self.books.requests.push(Counted { at: now, address: request.address.clone(), endpoint, refused });
+        admitted.map_err(|too_many| {
+            Reply::from(Refusal::new(429, "Rate limit exceeded. Try again later."))
+                .with("Retry-After", too_many.wait.to_string())
+                .with("X-RateLimit-Limit", too_many.limit.to_string())
+                .with("X-RateLimit-Remaining", "0")
+                .with("X-RateLimit-Reset", too_many.reset.unix().to_string())
+        })
+    }
+
+    /// What happens by itself: reviews that run out and, as the document has it, workspaces that end.
+    pub fn settle(&mut self, now: Time) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.due = None;
+        for index in 0..self.orders.len() {
+            match self.falls_due(&self.orders[index]) {
+                Some(due) if due <= now => self.complete(due, index),
+                Some(due) => self.expect(due),
+                None => {}
+            }
+        }
+    }
+
+    fn falls_due(&self, sale: &Sale) -> Option<Time> {
+        match sale.status {
+            Status::Delivered => sale.delivered_at.map(|at| at + REVIEW),
+            // The live server looks at a workspace only when somebody looks at the order.
+            Status::InProgress if !self.dialect.is_live() => sale.workspace_expires_at,
+            _ => None,
+        }
+    }
+
+    /// Something will happen by itself at `due`.
+    pub(super) fn expect(&mut self, due: Time) {
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Completes an order and pays its agent, if there is anywhere to pay to.
+    pub(super) fn complete(&mut self, at: Time, index: usize) {
+        let Some(sale) = self.orders.get_mut(index) else { return };
+        sale.status = Status::Completed;
+        sale.completed_at = Some(at);
+        let agent = self.agents.iter().find(|agent| agent.id == sale.agent_id);
+        let price = sale.price_usd.as_deref().and_then(rules::micros);
+        if let (Some(price), false, true) = (price, sale.paid_out, agent.is_some_and(Agent::marketable)) {
+            sale.paid_out = true;
+            let paid = price / 10 * 9;
+            let usd = format!("{}.{:06}", paid / 1_000_000, paid % 1_000_000);
+            self.books.payouts.push(Payout { at, order_id: sale.id.clone(), usd });
+        }
+    }
+
+    pub(super) fn sale(&self, id: &str) -> Option<&Sale> {
+        // Newest first: that is the one most often asked for.
+        self.orders.iter().rev().find(|sale| sale.id == id)
+    }
+
+    pub(super) fn position(&self, id: &str) -> Option<usize> {
+        self.orders.iter().rposition(|sale| sale.id == id)
+    }
+
+    /// The next number of a series that the seed decides (splitmix64).
+    pub(super) fn draw(&mut self) -> u64 {
+        self.drawn += 1;
+        let mut mixed = self.seed.wrapping_add(self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        format!("{prefix}_{}_{:09x}", now.unix() * 1000, mixed >> 28)
+        mixed ^ (mixed >> 31)
     }
 
-    pub(super) fn agent_of(&self, request: &Request) -> Option<usize> {
-        let key = request.header("authorization")?.strip_prefix("Bearer ")?;
-        self.agents.iter().position(|agent| agent.api_key == key)
+    /// An id nobody had before, of the marketplace's kind.
+    pub(super) fn name(&mut self, prefix: &str, now: Time) -> String {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut rest = self.draw();
+        let tail: String = std::iter::repeat_with(|| {
+            let digit = DIGITS[(rest % 36) as usize];
+            rest /= 36;
+            char::from(digit)
+        })
+        .take(9)
+        .collect();
+        format!("{prefix}_{}_{tail}", now.unix() * 1000 + (self.drawn % 1000) as i64)
     }
 
-    pub(super) fn order_mut(&mut self, id: &str) -> Option<&mut Placed> {
-        self.orders.iter_mut().find(|order| order.id == id)
+    /// A secret of 48 hexadecimal digits.
+    pub(super) fn secret(&mut self, prefix: &str) -> String {
+        format!("{prefix}_{:016x}{:016x}{:016x}", self.draw(), self.draw(), self.draw())
     }
 }

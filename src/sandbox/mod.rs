@@ -1,20 +1,54 @@
 //! A local marketplace that behaves like Atelier, in both dialects: for rehearsals, for the demo, and for the tests.
 //!
-//! The annex of the house: nothing of the worker imports it, and it imports of the worker only the trade's words.
-//! [`Market`] is the whole world and pure; [`Server`] puts it on loopback.
+//! The annex of the house: nothing of the worker imports it, and of the worker it imports the trade's words alone.
+//! [`Market`] is the whole world and pure: no clock, no disk, no network. [`Server`] puts it on loopback.
+//!
+//! ```
+//! use atelier_heartbeat::sandbox::{Dialect, Market, Placement, Request};
+//! use atelier_heartbeat::time::Time;
+//!
+//! let now = Time::from_unix(1_795_447_278);
+//! let mut market = Market::new(Dialect::Live, 7);
+//! let agent = market.enrol(now, "Night Shift");
+//! let order = market.place(now, Placement { brief: "A lighthouse at dusk".into(), ..Placement::default() });
+//! let poll = Request::get(&format!("/api/agents/{}/orders?status=paid", agent.agent_id)).with_key(&agent.api_key);
+//! let reply = market.handle(now, &poll);
+//! assert_eq!(reply.status, 200);
+//! assert_eq!(reply.body_json()["data"][0]["id"], order);
+//! ```
 
+mod agents;
+mod books;
 mod client;
-mod endpoints;
+mod control;
+mod dialect;
+mod exchange;
 mod faults;
-mod http;
+mod files;
+mod incoming;
 mod limiter;
+mod listings;
 mod market;
+mod misbehaviour;
+mod multipart;
+mod orders;
+mod outgoing;
+mod routes;
 mod rules;
+mod server;
 mod shapes;
+mod thread;
+mod uploads;
 
-pub use faults::{Answer, Fault};
-pub use http::{Options, Server};
-pub use market::{Books, Dialect, Market, Placement, Reply, Request};
+pub use books::{Books, Counted, Delivery, Fired, Payout, Quote, Registration, Stored};
+pub use client::{Enrolled, Placement, Refused};
+pub use dialect::Dialect;
+pub use exchange::{Reply, Request};
+pub use faults::Fault;
+pub use market::Market;
+pub use misbehaviour::{Answer, Armed, Damage};
+pub use routes::Call;
+pub use server::{Options, Server};
 
 #[cfg(test)]
 mod tests;

@@ -1,125 +1,220 @@
-//! What the marketplace refuses, in its own sentences: the document's rules, and the live server's tighter ones.
+//! What the marketplace refuses, in sentences: the document's rules, and the live server's tighter ones.
+//!
+//! This file refuses to know the world: whether a thing is well formed, never whether it is allowed now.
+
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::market::Dialect;
-use crate::order;
+use super::dialect::Dialect;
+use super::exchange::{Refusal, Request};
 
 const CAPABILITIES: [&str; 6] = ["image_gen", "video_gen", "ugc", "influencer", "brand_content", "custom"];
 const LIVE_CATEGORIES: [&str; 6] = ["coding", "analytics", "seo", "trading", "automation", "consulting"];
+const PRICE_TYPES: [&str; 4] = ["fixed", "quote", "weekly", "monthly"];
 
-type Checked = Result<(), String>;
+/// A request's members.
+pub(super) type Members = Map<String, Value>;
 
-fn length(body: &Map<String, Value>, name: &str, least: usize, most: usize, required: bool) -> Checked {
-    match body.get(name) {
-        None | Some(Value::Null) if !required => Ok(()),
-        Some(Value::String(text)) if (least..=most).contains(&text.chars().count()) => Ok(()),
-        _ => Err(format!("{name} must be {least}-{most} characters")),
+type Checked<T> = Result<T, Refusal>;
+
+fn bad<T>(sentence: impl Into<String>) -> Checked<T> {
+    Err(Refusal::new(400, sentence))
+}
+
+/// Reads a JSON body. The live server does not expect a malformed one, and falls over it.
+pub(super) fn members(dialect: Dialect, request: &Request) -> Checked<Members> {
+    match serde_json::from_slice(&request.body) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(Value::Null) | Err(_) if dialect.is_live() => Err(Refusal::new(500, "Internal server error")),
+        Ok(_) => bad("The request body must be a JSON object"),
+        Err(_) => bad("The request body must be valid JSON"),
     }
 }
 
-pub(super) fn url(body: &Map<String, Value>, name: &str, required: bool) -> Checked {
-    match body.get(name) {
-        None | Some(Value::Null) if !required => Ok(()),
-        Some(Value::String(text)) if is_url(text) => Ok(()),
-        _ => Err(format!("{name} must be a valid URL")),
+/// Whether a member is there at all, null counting as absent.
+fn given<'a>(members: &'a Members, name: &str) -> Option<&'a Value> {
+    members.get(name).filter(|value| !value.is_null())
+}
+
+/// An optional text whose trimmed length is within bounds.
+pub(super) fn sized(members: &Members, name: &str, length: RangeInclusive<usize>) -> Checked<Option<String>> {
+    match given(members, name) {
+        None => Ok(None),
+        Some(Value::String(text)) if length.contains(&text.trim().chars().count()) => Ok(Some(text.trim().to_owned())),
+        Some(_) => bad(format!("{name} must be {}-{} characters", length.start(), length.end())),
     }
+}
+
+/// A member that must be there.
+pub(super) fn required<T>(name: &str, value: Option<T>) -> Checked<T> {
+    value.ok_or_else(|| Refusal::new(400, format!("{name} is required")))
 }
 
 pub(super) fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| rest.len() > 2 && !text.contains(char::is_whitespace))
+    let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    host.is_some_and(|host| !host.is_empty()) && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
-fn capabilities(body: &Map<String, Value>) -> Checked {
-    match body.get("capabilities") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Array(items))
-            if items.iter().all(|item| item.as_str().is_some_and(|c| CAPABILITIES.contains(&c))) =>
-        {
-            Ok(())
-        }
-        _ => Err(format!("capabilities must be an array of: {}", CAPABILITIES.join(", "))),
+pub(super) fn url(members: &Members, name: &str) -> Checked<Option<String>> {
+    match given(members, name) {
+        None => Ok(None),
+        Some(Value::String(text)) if is_url(text) => Ok(Some(text.clone())),
+        Some(_) => bad(format!("{name} must be a valid URL")),
     }
 }
 
-pub(super) fn registration(dialect: Dialect, body: &Map<String, Value>) -> Checked {
-    match dialect {
-        Dialect::Document => {
-            length(body, "name", 2, 50, true)?;
-            length(body, "description", 10, 500, true)?;
-            url(body, "endpoint_url", true)?;
+pub(super) fn name(dialect: Dialect, members: &Members) -> Checked<Option<String>> {
+    let name = sized(members, "name", dialect.name_length())?;
+    let tight = |c: char| c.is_ascii_alphanumeric() || " -_.".contains(c);
+    match name {
+        Some(name) if dialect.is_live() && !name.chars().all(tight) => {
+            bad("name may hold only letters, digits, spaces, dots, dashes and underscores")
         }
-        Dialect::Live => {
-            length(body, "name", 3, 40, true)?;
-            let name = order::text(body, "name").unwrap_or_default();
-            if !name.chars().all(|c| c.is_ascii_alphanumeric() || " -_.".contains(c)) {
-                return Err("name may hold letters, digits, spaces, dots, dashes and underscores".into());
-            }
-            length(body, "description", 10, 500, true)?;
-            url(body, "endpoint_url", false)?;
-        }
+        name => Ok(name),
     }
-    url(body, "avatar_url", false)?;
-    capabilities(body)
 }
 
-pub(super) fn profile(body: &Map<String, Value>) -> Checked {
-    length(body, "name", 2, 50, false)?;
-    length(body, "description", 10, 500, false)?;
-    url(body, "avatar_url", false)?;
-    url(body, "endpoint_url", false)?;
-    for wallet in ["owner_wallet", "payout_wallet"] {
-        match body.get(wallet) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text))
-                if (32..=44).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric()) => {}
-            Some(_) => return Err(format!("{wallet} must be a valid Solana address")),
-        }
-    }
-    capabilities(body)
+pub(super) fn description(members: &Members) -> Checked<Option<String>> {
+    sized(members, "description", 10..=500)
 }
 
-pub(super) fn service(dialect: Dialect, body: &Map<String, Value>, required: bool) -> Checked {
-    let (title, description) = match dialect {
-        Dialect::Document => ((3, 100), (10, 1000)),
-        Dialect::Live => ((5, 80), (40, 1000)),
+/// A wallet: the document's own examples are placeholders, so only the length is looked at.
+pub(super) fn wallet(members: &Members, name: &str) -> Checked<Option<String>> {
+    sized(members, name, 1..=128)
+}
+
+fn texts(members: &Members, name: &str) -> Checked<Option<Vec<String>>> {
+    let Some(value) = given(members, name) else { return Ok(None) };
+    let items = value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+    items.map(Some).ok_or_else(|| Refusal::new(400, format!("{name} must be an array of strings")))
+}
+
+pub(super) fn capabilities(members: &Members) -> Checked<Option<Vec<String>>> {
+    let capabilities = texts(members, "capabilities")?;
+    let unknown = capabilities.iter().flatten().find(|one| !CAPABILITIES.contains(&one.as_str()));
+    match unknown {
+        Some(unknown) => bad(format!("Invalid capability: {unknown}. Valid: {}", CAPABILITIES.join(", "))),
+        None => Ok(capabilities),
+    }
+}
+
+pub(super) fn category(dialect: Dialect, members: &Members) -> Checked<Option<String>> {
+    let live = if dialect.is_live() { &LIVE_CATEGORIES[..] } else { &[] };
+    one_of(members, "category", &[&CAPABILITIES, live].concat())
+}
+
+pub(super) fn price_type(members: &Members) -> Checked<Option<String>> {
+    one_of(members, "price_type", &PRICE_TYPES)
+}
+
+pub(super) fn one_of(members: &Members, name: &str, known: &[&str]) -> Checked<Option<String>> {
+    match given(members, name) {
+        None => Ok(None),
+        Some(Value::String(text)) if known.contains(&text.as_str()) => Ok(Some(text.clone())),
+        Some(_) => bad(format!("{name} must be one of: {}", known.join(", "))),
+    }
+}
+
+/// A price in US dollars, kept as decimal text.
+pub(super) fn price(members: &Members, name: &str) -> Checked<Option<String>> {
+    let price = match given(members, name) {
+        None => return Ok(None),
+        Some(Value::String(text)) => text.trim().to_owned(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(_) => String::new(),
     };
-    length(body, "title", title.0, title.1, required)?;
-    length(body, "description", description.0, description.1, required)?;
-    let known = |category: &str| {
-        CAPABILITIES.contains(&category) || dialect == Dialect::Live && LIVE_CATEGORIES.contains(&category)
-    };
-    match body.get("category").and_then(Value::as_str) {
-        Some(category) if known(category) => {}
-        None if !required => {}
-        _ => return Err("category must be a valid category".into()),
+    match micros(&price) {
+        Some(1..) => Ok(Some(price)),
+        _ => bad(format!("{name} must be a positive number")),
     }
-    match body.get("price_type").and_then(Value::as_str) {
-        Some("fixed" | "quote" | "weekly" | "monthly") => {}
-        None if !required => {}
-        _ => return Err("price_type must be one of: fixed, quote, weekly, monthly".into()),
-    }
-    match order::text(body, "price_usd") {
-        Some(price) if is_price(&price) => {}
-        None if !required => {}
-        _ => return Err("price_usd must be a positive number".into()),
-    }
-    url(body, "demo_url", false)
 }
 
-pub(super) fn is_price(text: &str) -> bool {
-    text.parse::<f64>().is_ok_and(|price| price.is_finite() && price > 0.0)
+/// Millionths of a dollar: what USDC counts in.
+pub(super) fn micros(price: &str) -> Option<u64> {
+    let (whole, part) = price.split_once('.').unwrap_or((price, "0"));
+    let digits = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole, 9) || !digits(part, 6) {
+        return None;
+    }
+    Some(whole.parse::<u64>().ok()? * 1_000_000 + format!("{part:0<6}").parse::<u64>().ok()?)
 }
 
+pub(super) fn deliverables(members: &Members) -> Checked<Option<Vec<String>>> {
+    texts(members, "deliverables")
+}
+
+/// A whole number within bounds.
+pub(super) fn whole(members: &Members, name: &str, bounds: RangeInclusive<u64>) -> Checked<Option<u64>> {
+    match given(members, name) {
+        None => Ok(None),
+        Some(value) => match value.as_u64().filter(|number| bounds.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => bad(format!("{name} must be a whole number from {} to {}", bounds.start(), bounds.end())),
+        },
+    }
+}
+
+/// What an upload of this exact type is called; none when it is not taken.
 pub(super) fn media_type(dialect: Dialect, content_type: &str) -> Option<&'static str> {
     Some(match content_type {
         "image/jpeg" | "image/png" | "image/webp" | "image/gif" => "image",
         "video/mp4" | "video/webm" | "video/quicktime" => "video",
-        _ if dialect == Dialect::Document => return None,
+        _ if !dialect.is_live() => return None,
         "application/pdf" | "application/zip" => "document",
         "text/plain" | "text/markdown" | "text/csv" => "text",
         "application/json" | "text/x-python" => "code",
         _ => return None,
     })
+}
+
+/// The media types a delivery may have.
+pub(super) fn media_types(dialect: Dialect) -> &'static [&'static str] {
+    if dialect.is_live() { &["image", "video", "document", "code", "text"] } else { &["image", "video"] }
+}
+
+/// The ending of a stored file.
+pub(super) fn extension(content_type: &str) -> &'static str {
+    match content_type {
+        "image/jpeg" => "jpg",
+        "image/png" => "png",
+        "image/webp" => "webp",
+        "image/gif" => "gif",
+        "video/mp4" => "mp4",
+        "video/webm" => "webm",
+        "video/quicktime" => "mov",
+        "application/pdf" => "pdf",
+        "application/zip" => "zip",
+        "application/json" => "json",
+        "text/markdown" => "md",
+        "text/csv" => "csv",
+        "text/x-python" => "py",
+        _ => "txt",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_decimal_text() {
+        assert_eq!(micros("5"), Some(5_000_000));
+        assert_eq!(micros("5.00"), Some(5_000_000));
+        assert_eq!(micros("0.000001"), Some(1));
+        for odd in ["", ".", "5.", ".5", "-1", "1e3", "1,5", "0.0000001", "9999999999", "NaN", " 5"] {
+            assert_eq!(micros(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn urls_have_a_host() {
+        for good in ["https://a.example/x.png", "http://127.0.0.1:80/f"] {
+            assert!(is_url(good), "{good}");
+        }
+        for bad in ["", "a.example", "ftp://a.example", "https://", "https:///x", "https://a b", "https://a\n"] {
+            assert!(!is_url(bad), "{bad}");
+        }
+    }
 }

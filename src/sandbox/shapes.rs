@@ -1,148 +1,106 @@
-//! How the two dialects write the same things: lists, times, orders, envelopes.
+//! How an order is written: ten members in the document, three times as many on the live server.
+//!
+//! This file refuses to know why an order stands where it does.
 
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
 
-use super::market::{Agent, Dialect, Market, Placed, Reply, Service};
-use crate::time::Time;
+use super::dialect::Dialect;
+use super::market::{Market, REVIEW, Sale};
+use crate::order::Status;
 
-/// A refusal: a status, a sentence, and what the live server puts beside it.
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) error: String,
-    pub(super) beside: Map<String, Value>,
-}
-
-pub(super) fn refuse<T>(status: u16, error: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { status, error: error.into(), beside: Map::new() })
-}
-
-impl From<Refusal> for Reply {
-    fn from(refusal: Refusal) -> Self {
-        let mut body = Map::new();
-        body.insert("success".into(), false.into());
-        body.insert("error".into(), refusal.error.into());
-        body.extend(refusal.beside);
-        Self::json(refusal.status, &Value::Object(body))
-    }
-}
-
-impl Reply {
-    pub(super) fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { status, headers, body: body.to_string().into_bytes() }
-    }
-
-    pub(super) fn data(status: u16, data: &Value) -> Self {
-        Self::json(status, &json!({"success": true, "data": data}))
-    }
-
-    pub(super) fn html(status: u16, title: &str) -> Self {
-        let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
-        let body =
-            format!("<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>");
-        Self { status, headers, body: body.into_bytes() }
-    }
-
-    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
-        self
-    }
-}
-
-pub(super) fn time(dialect: Dialect, time: Time) -> Value {
-    let text = time.to_string();
-    match dialect {
-        Dialect::Document => text.replace('Z', ".000Z").into(),
-        Dialect::Live => text.replace('T', " ").replace('Z', "").into(),
-    }
-}
-
-pub(super) fn list(dialect: Dialect, items: &[String]) -> Value {
-    match dialect {
-        Dialect::Document => json!(items),
-        Dialect::Live if items.is_empty() => Value::Null,
-        Dialect::Live => json!(items).to_string().into(),
-    }
-}
-
-/// The members that the live server sends with every order, whatever is in them.
-const LIVE_NULLS: [&str; 14] = [
+/// Members of the live server that are null for every order of the sandbox.
+const LIVE_NULLS: [&str; 16] = [
     "client_agent_id",
-    "client_user_id",
-    "review_deadline",
+    "client_name",
+    "client_email",
     "requirement_answers",
     "brief_spec",
     "brief_english",
-    "bounty_id",
-    "payment_chain",
-    "payment_method",
     "escrow_tx_hash",
-    "payout_tx_hash",
-    "cancelled_at",
-    "completed_at",
+    "refund_tx_hash",
+    "quote_message",
     "referral_partner",
+    "dispute_resolution",
+    "deliverable_preview_url",
+    "cancelled_at",
+    "accepted_at",
+    "webhook_delivered_at",
+    "partner_slug",
 ];
 
+/// An order, written straight into the answer: a poll of many orders is what the sandbox is asked for most.
+pub(super) struct OrderShape<'a> {
+    dialect: Dialect,
+    sale: &'a Sale,
+}
+
+impl Serialize for OrderShape<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { dialect, sale } = *self;
+        let mut shape = serializer.serialize_map(None)?;
+        shape.serialize_entry("id", &sale.id)?;
+        shape.serialize_entry("service_id", &sale.service_id)?;
+        shape.serialize_entry("service_title", &sale.service_title)?;
+        shape.serialize_entry("client_wallet", "ABC...XYZ")?;
+        shape.serialize_entry("brief", &sale.brief)?;
+        shape.serialize_entry("reference_urls", &dialect.list(&sale.reference_urls))?;
+        shape.serialize_entry("reference_images", &dialect.list(&sale.reference_images))?;
+        shape.serialize_entry("status", sale.status.as_str())?;
+        shape.serialize_entry("quoted_price_usd", &sale.price_usd)?;
+        shape.serialize_entry("created_at", &dialect.time(sale.created_at))?;
+        if !dialect.is_live() {
+            // The document tells of the window and not how it is written: the servers' name for it, where there is one.
+            if sale.workspace_expires_at.is_some() {
+                shape.serialize_entry("workspace_expires_at", &dialect.time_or_null(sale.workspace_expires_at))?;
+            }
+            return shape.end();
+        }
+        for name in LIVE_NULLS {
+            shape.serialize_entry(name, &())?;
+        }
+        let first = sale.deliverables.first();
+        let reviewed_by = sale.delivered_at.filter(|_| sale.status == Status::Delivered).map(|at| at + REVIEW);
+        shape.serialize_entry("provider_agent_id", &sale.agent_id)?;
+        shape.serialize_entry("client_type", "user")?;
+        shape.serialize_entry("payment_chain", "solana")?;
+        shape.serialize_entry("payment_method", "usdc")?;
+        shape.serialize_entry("platform_fee_bps", &1000)?;
+        shape.serialize_entry("bounty_id", &sale.service_id.is_none().then(|| format!("bty_{}", sale.id)))?;
+        shape.serialize_entry("quota_total", &Some(sale.quota_total).filter(|total| *total > 0))?;
+        shape.serialize_entry("quota_used", &sale.workspace_expires_at.map(|_| 0))?;
+        shape.serialize_entry("workspace_expires_at", &dialect.time_or_null(sale.workspace_expires_at))?;
+        shape.serialize_entry("revision_count", &sale.revision_count)?;
+        shape.serialize_entry("max_revisions", &sale.max_revisions)?;
+        shape.serialize_entry("review_deadline", &dialect.time_or_null(reviewed_by))?;
+        shape.serialize_entry("deliverable_url", &first.map(|(url, _)| url))?;
+        shape.serialize_entry("deliverable_media_type", &first.map(|(_, kind)| kind))?;
+        shape.serialize_entry("delivered_at", &dialect.time_or_null(sale.delivered_at))?;
+        shape.serialize_entry("completed_at", &dialect.time_or_null(sale.completed_at))?;
+        shape.serialize_entry("payout_tx_hash", &sale.paid_out.then(|| format!("tx_{}", sale.id)))?;
+        shape.end()
+    }
+}
+
 impl Market {
-    pub(super) fn order_shape(&self, order: &Placed) -> Value {
-        let dialect = self.dialect;
-        let mut shape = Map::new();
-        let mut put = |name: &str, value: Value| {
-            shape.insert(name.to_owned(), value);
+    pub(super) fn order_shape<'a>(&self, sale: &'a Sale) -> OrderShape<'a> {
+        OrderShape { dialect: self.dialect, sale }
+    }
+
+    /// The answer of `GET /orders/:id`.
+    pub(super) fn whole_order_shape(&self, sale: &Sale) -> Value {
+        let at = self.dialect.time_or_null(sale.delivered_at);
+        let file = |(index, (url, kind)): (usize, &(String, String))| {
+            json!({
+                "id": format!("del_{}_{index}", sale.id),
+                "order_id": sale.id,
+                "deliverable_url": url,
+                "deliverable_media_type": kind,
+                "position": index,
+                "created_at": at,
+            })
         };
-        put("id", order.id.clone().into());
-        put("service_id", order.service_id.clone().into());
-        put("service_title", order.service_title.clone().into());
-        put("client_wallet", "ABC...XYZ".into());
-        put("brief", order.brief.clone().into());
-        put("reference_urls", list(dialect, &order.reference_urls));
-        put("reference_images", list(dialect, &order.reference_images));
-        put("status", order.status.as_str().into());
-        put("quoted_price_usd", order.price_usd.clone().into());
-        put("created_at", time(dialect, order.created_at));
-        if dialect == Dialect::Live {
-            LIVE_NULLS.iter().for_each(|name| put(name, Value::Null));
-            put("provider_agent_id", order.agent_id.clone().into());
-            put("client_type", "human".into());
-            put("revision_count", 0.into());
-            put("max_revisions", 3.into());
-            put("quota_total", order.quota_total.into());
-            put("quota_used", 0.into());
-            put("workspace_expires_at", order.workspace_expires_at.map_or(Value::Null, |at| time(dialect, at)));
-            put("deliverable_url", order.deliverables.first().map(|(url, _)| url.clone()).into());
-            put("delivered_at", order.delivered_at.map_or(Value::Null, |at| time(dialect, at)));
-        }
-        Value::Object(shape)
-    }
-
-    pub(super) fn service_shape(&self, service: &Service) -> Value {
-        let mut shape = service.members.clone();
-        let deliverables = crate::order::texts(shape.get("deliverables"));
-        shape.insert("deliverables".into(), list(self.dialect, &deliverables));
-        shape.insert("id".into(), service.id.clone().into());
-        shape.insert("agent_id".into(), service.agent_id.clone().into());
-        shape.insert(
-            "active".into(),
-            if self.dialect == Dialect::Live { u8::from(service.active).into() } else { service.active.into() },
-        );
-        shape.insert("created_at".into(), time(self.dialect, service.created_at));
-        Value::Object(shape)
-    }
-
-    pub(super) fn agent_shape(&self, agent: &Agent) -> Value {
-        let mut shape = agent.profile.clone();
-        let capabilities = crate::order::texts(shape.get("capabilities"));
-        shape.insert("capabilities".into(), list(self.dialect, &capabilities));
-        shape.insert("id".into(), agent.id.clone().into());
-        shape.insert("agent_id".into(), agent.id.clone().into());
-        shape.insert("api_key".into(), format!("atelier_****{}", &agent.api_key[agent.api_key.len() - 4..]).into());
-        shape.entry("payout_wallet").or_insert(Value::Null);
-        if self.dialect == Dialect::Live {
-            shape.insert("webhook_secret".into(), format!("whsec_{}", agent.id).into());
-            let hidden = shape.get("payout_wallet").is_none_or(Value::is_null)
-                && shape.get("owner_wallet").is_none_or(Value::is_null);
-            shape.insert("marketable".into(), (!hidden).into());
-        }
-        Value::Object(shape)
+        let files: Vec<Value> = sale.deliverables.iter().enumerate().map(file).collect();
+        json!({"order": self.order_shape(sale), "review": null, "deliverables": files})
     }
 }

@@ -1,182 +1,409 @@
-//! The market held to the document and to what is known of the live server.
+//! The pure market: each dialect's words, the order's life, and what faults make of an answer.
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::order::Status;
+use crate::limits::Endpoint;
+use crate::order::{Order, Status};
 use crate::time::Time;
 
-fn at(seconds: i64) -> Time {
-    Time::from_unix(1_795_000_000 + seconds)
-}
+const NOW: Time = Time::from_unix(1_795_447_278);
 
 struct Shop {
     market: Market,
-    id: String,
-    key: String,
-    service: String,
+    agent: Enrolled,
+    now: Time,
 }
 
 impl Shop {
     fn open(dialect: Dialect) -> Self {
-        let mut shop =
-            Self { market: Market::new(dialect, 7), id: String::new(), key: String::new(), service: String::new() };
-        let agent =
-            json!({"name": "Demo Studio", "description": "Posters from a brief", "endpoint_url": "https://a.example"});
-        let (status, body) = shop.send(0, "POST", "/api/agents/register", &agent);
-        assert_eq!(status, 201, "{body}");
-        shop.id = body["data"]["agent_id"].as_str().unwrap().to_owned();
-        shop.key = body["data"]["api_key"].as_str().unwrap().to_owned();
-        let service = json!({
-            "category": "image_gen", "title": "AI Images", "price_usd": "5.00", "price_type": "fixed",
-            "description": "Professional AI-generated images from text prompts.",
-        });
-        let (status, body) = shop.send(0, "POST", &format!("/api/agents/{}/services", shop.id), &service);
-        assert_eq!(status, 201, "{body}");
-        shop.service = body["data"]["id"].as_str().unwrap().to_owned();
-        shop
+        let mut market = Market::new(dialect, 1);
+        let agent = market.enrol(NOW, "Night Shift");
+        Self { market, agent, now: NOW }
     }
 
-    fn request(&self, method: &str, path: &str, body: Vec<u8>, content_type: &str) -> Request {
-        Request {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            headers: vec![
-                ("authorization".into(), format!("Bearer {}", self.key)),
-                ("content-type".into(), content_type.to_owned()),
-            ],
-            body,
-            address: "10.0.0.1".into(),
-        }
+    fn later(&mut self, seconds: i64) -> &mut Self {
+        self.now = self.now.shifted(seconds);
+        self
     }
 
-    fn send(&mut self, when: i64, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let request = self.request(method, path, bytes, "application/json");
-        let reply = self.market.handle(at(when), &request);
-        (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
+    fn send(&mut self, request: Request) -> (u16, Value) {
+        let reply = self.market.handle(self.now, &request.with_key(&self.agent.api_key));
+        (reply.status, reply.body_json())
     }
 
-    fn place(&mut self, when: i64) -> String {
-        let placement =
-            Placement { service_id: Some(self.service.clone()), brief: "A fox".into(), ..Placement::default() };
-        self.market.place(at(when), placement)
+    fn get(&mut self, path: &str) -> (u16, Value) {
+        self.send(Request::get(path))
     }
 
-    fn upload(&mut self, when: i64, content_type: &str) -> (u16, Value) {
-        let body = format!(
-            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: {content_type}\r\n\r\nBYTES\r\n--b--\r\n"
-        );
-        let request = self.request("POST", "/api/upload", body.into_bytes(), "multipart/form-data; boundary=b");
-        let reply = self.market.handle(at(when), &request);
-        (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
+    fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        self.send(Request::new("POST", path).with_json(body))
     }
 
-    fn polls(&mut self, when: i64, times: usize) -> u16 {
-        let path = format!("/api/agents/{}/orders?status=paid,in_progress", self.id);
-        (0..times).map(|_| self.send(when, "GET", &path, &Value::Null).0).last().unwrap()
+    fn order(&mut self) -> String {
+        self.market.place(self.now, Placement { brief: "a cat".into(), ..Placement::default() })
+    }
+
+    fn deliver(&mut self, id: &str, url: &str) -> (u16, Value) {
+        let body = json!({"deliverable_url": url, "deliverable_media_type": "image"});
+        self.post(&format!("/api/orders/{id}/deliver"), &body)
+    }
+
+    fn poll(&mut self, filter: &str) -> Vec<Value> {
+        let path = format!("/api/agents/{}/orders?status={filter}", self.agent.agent_id);
+        self.get(&path).1["data"].as_array().unwrap().clone()
     }
 }
 
+const BOTH: [Dialect; 2] = [Dialect::Document, Dialect::Live];
+
 #[test]
-fn an_order_from_payment_to_completion_in_both_dialects() {
-    for dialect in [Dialect::Document, Dialect::Live] {
+fn the_same_seed_makes_the_same_world() {
+    let life = |seed| {
+        let mut market = Market::new(Dialect::Live, seed);
+        let agent = market.enrol(NOW, "a");
+        (agent, market.place(NOW, Placement::default()))
+    };
+    assert_eq!(life(7), life(7));
+    assert_ne!(life(7), life(8));
+}
+
+#[test]
+fn the_world_survives_being_written() {
+    let mut shop = Shop::open(Dialect::Live);
+    let id = shop.order();
+    shop.deliver(&id, "https://a.example/1.png");
+    shop.market.arm(Fault::Slow, Some(Call::Orders), Some(2));
+    let text = serde_json::to_string(&shop.market).unwrap();
+    let again: Market = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), text);
+    assert_eq!(again.books(), shop.market.books());
+}
+
+#[test]
+fn each_dialect_writes_orders_its_own_way() {
+    let mut shop = Shop::open(Dialect::Document);
+    shop.order();
+    let document = shop.poll("paid")[0].clone();
+    assert_eq!(document.as_object().unwrap().len(), 10, "exactly the document's members: {document}");
+    assert_eq!(document["reference_urls"], json!([]));
+    assert_eq!(document["created_at"], "2026-11-23T15:21:18.000Z");
+
+    let mut shop = Shop::open(Dialect::Live);
+    let urls = vec!["https://a.example".to_owned()];
+    shop.market.place(NOW, Placement { reference_urls: urls.clone(), ..Placement::default() });
+    let live = shop.poll("paid")[0].clone();
+    assert!((30..=45).contains(&live.as_object().unwrap().len()), "{live}");
+    assert_eq!(live["reference_urls"], "[\"https://a.example\"]");
+    assert_eq!(live["reference_images"], Value::Null);
+    assert_eq!(live["created_at"], "2026-11-23 15:21:18");
+    assert_eq!(Order::parse(live).unwrap().reference_urls, urls);
+}
+
+#[test]
+fn an_order_from_payment_to_payout() {
+    for dialect in BOTH {
         let mut shop = Shop::open(dialect);
-        let order = shop.place(10);
-        let (status, body) = shop.send(20, "GET", &format!("/api/agents/{}/orders?status=paid", shop.id), &Value::Null);
-        assert_eq!((status, &body["data"][0]["id"]), (200, &json!(order)));
-        let references = if dialect == Dialect::Live { Value::Null } else { json!([]) };
-        assert_eq!(body["data"][0]["reference_urls"], references);
-        let (status, body) = shop.upload(30, "image/png");
-        assert_eq!((status, &body["data"]["media_type"]), (200, &json!("image")));
-        let deliver = json!({"deliverable_url": body["data"]["url"], "deliverable_media_type": "image"});
-        let path = format!("/api/orders/{order}/deliver");
-        assert_eq!(shop.send(40, "POST", &path, &deliver).0, 200);
-        let (again, body) = shop.send(50, "POST", &path, &deliver);
-        match dialect {
-            Dialect::Document => {
-                assert_eq!((again, &body["error"]), (400, &json!("Cannot deliver order with status \"delivered\"")));
-            }
-            Dialect::Live => assert_eq!(again, 200, "the live server takes it once more"),
+        let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), "fixed", 0);
+        let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
+        assert_eq!(shop.poll("paid,in_progress").len(), 1);
+        assert_eq!(shop.deliver(&id, "https://a.example/1.png").0, 200);
+        assert!(shop.poll("paid,in_progress").is_empty());
+        shop.later(48 * 3600 - 1);
+        shop.market.settle(shop.now);
+        assert_eq!(shop.market.status_of(&id), Some(&Status::Delivered));
+        shop.later(1);
+        assert_eq!(shop.poll("completed").len(), 1, "settled by being looked at");
+        let paid: Vec<_> = shop.market.books().payouts.iter().map(|payout| payout.usd.as_str()).collect();
+        assert_eq!(paid, ["4.500000"]);
+    }
+}
+
+#[test]
+fn a_second_delivery_is_refused_by_one_and_taken_by_the_other() {
+    let mut shop = Shop::open(Dialect::Document);
+    let id = shop.order();
+    shop.deliver(&id, "https://a.example/1.png");
+    let (status, body) = shop.deliver(&id, "https://a.example/2.png");
+    assert_eq!((status, body["error"].as_str()), (400, Some("Cannot deliver order with status \"delivered\"")));
+    assert_eq!(shop.market.books().deliveries_of(&id).len(), 1);
+
+    let mut shop = Shop::open(Dialect::Live);
+    let id = shop.order();
+    shop.deliver(&id, "https://a.example/1.png");
+    let both = json!({"deliverable_url": "https://a.example/0.png", "deliverable_media_type": "image", "deliverables": [
+        {"deliverable_url": "https://a.example/2.png", "deliverable_media_type": "image"},
+        {"url": "https://a.example/3.txt", "media_type": "text"}]});
+    assert_eq!(shop.post(&format!("/api/orders/{id}/deliver"), &both).0, 200);
+    let books = shop.market.books().deliveries_of(&id);
+    assert_eq!((books[0].from.as_str(), books[1].from.as_str()), ("paid", "delivered"));
+    assert_eq!(books[1].urls, ["https://a.example/2.png", "https://a.example/3.txt"]);
+    let whole = shop.get(&format!("/api/orders/{id}")).1;
+    assert_eq!(whole["data"]["deliverables"][1]["deliverable_url"], "https://a.example/3.txt");
+    assert_eq!(whole["data"]["order"]["status"], "delivered");
+}
+
+#[test]
+fn bad_deliveries_are_named() {
+    for dialect in BOTH {
+        let mut shop = Shop::open(dialect);
+        let id = shop.order();
+        let path = format!("/api/orders/{id}/deliver");
+        let mut error = |body: Value| shop.post(&path, &body).1["error"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(error(json!({})), "deliverable_url is required");
+        assert_eq!(error(json!({"deliverable_url": "file:///etc/passwd"})), "deliverable_url must be a valid URL");
+        let odd = error(json!({"deliverable_url": "https://a.example", "deliverable_media_type": "image/png"}));
+        assert!(odd.starts_with("deliverable_media_type must be one of: image, video"), "{odd}");
+        assert_eq!(shop.post("/api/orders/none/deliver", &json!({})).0, 404);
+        let other = shop.market.enrol(NOW, "other");
+        shop.agent = other;
+        assert_eq!(shop.post(&path, &json!({})).0, 403);
+        assert!(shop.market.books().deliveries.is_empty());
+    }
+}
+
+#[test]
+fn quotes_disputes_revisions_and_cancellations() {
+    let mut shop = Shop::open(Dialect::Live);
+    let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), "quote", 0);
+    let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
+    assert_eq!(shop.poll("pending_quote")[0]["quoted_price_usd"], Value::Null);
+    let path = format!("/api/orders/{id}/quote");
+    assert_eq!(shop.post(&path, &json!({"price_usd": "0"})).0, 400);
+    assert_eq!(shop.post(&path, &json!({"price_usd": "15.00"})).0, 200);
+    let (status, body) = shop.post(&path, &json!({"price_usd": "15.00"}));
+    assert_eq!((status, &body["error"]), (400, &json!("Cannot quote order with status \"quoted\"")));
+    shop.market.pay_quote(NOW, &id).unwrap();
+    assert!(shop.market.dispute(NOW, &id).is_err());
+    shop.deliver(&id, "https://a.example/1.png");
+    shop.market.request_revision(NOW, &id, "bluer").unwrap();
+    assert_eq!(shop.poll("revision_requested")[0]["revision_count"], 1);
+    let thread = shop.get(&format!("/api/orders/{id}/messages")).1;
+    assert_eq!(thread["data"][0]["content"], "Revision request: bluer");
+    assert_eq!(thread["data"][0]["sender_type"], "client");
+    shop.deliver(&id, "https://a.example/2.png");
+    shop.market.dispute(NOW, &id).unwrap();
+    assert!(shop.market.cancel(NOW, &id).is_err());
+    shop.deliver(&id, "https://a.example/3.png");
+    shop.market.accept(NOW, &id).unwrap();
+    assert_eq!(shop.market.status_of(&id), Some(&Status::Completed));
+    let gone = shop.order();
+    shop.market.cancel(NOW, &gone).unwrap();
+    assert_eq!(shop.deliver(&gone, "https://a.example").0, 400);
+    assert!(matches!(shop.market.cancel(NOW, "nobody"), Err(Refused::Unknown(_))));
+}
+
+#[test]
+fn subscriptions_are_windows() {
+    for (dialect, kind, quota, days) in
+        [(Dialect::Live, "weekly", 0, 7), (Dialect::Live, "fixed", 3, 1), (Dialect::Document, "monthly", 0, 30)]
+    {
+        let mut shop = Shop::open(dialect);
+        let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), kind, quota);
+        let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
+        let listed = Order::parse(shop.poll("in_progress")[0].clone()).unwrap();
+        assert!(listed.is_subscription());
+        assert_eq!(listed.workspace_expires_at, Some(NOW.shifted(days * 86_400)));
+        shop.later(days * 86_400);
+        if dialect.is_live() {
+            assert_eq!(shop.poll("in_progress").len(), 1, "nobody looked yet");
+            let whole = shop.get(&format!("/api/orders/{id}")).1;
+            assert_eq!(whole["data"]["order"]["status"], "delivered");
+        } else {
+            assert_eq!(shop.poll("completed").len(), 1);
         }
-        assert_eq!(
-            shop.send(60, "POST", &format!("/api/orders/{order}/messages"), &json!({"content": " Here. "})).0,
-            201
-        );
-        assert_eq!(
-            shop.send(61, "GET", &format!("/api/orders/{order}/messages"), &Value::Null).1["data"][0]["content"],
-            "Here."
-        );
-        shop.market.settle(at(50 + 48 * 3600));
-        assert_eq!(shop.market.status_of(&order), Some(&Status::Completed));
     }
 }
 
 #[test]
-fn polling_spends_the_uploads_only_on_the_live_server() {
-    let mut live = Shop::open(Dialect::Live);
-    assert_eq!(live.polls(100, 28), 200, "registration and service were two of the thirty");
-    let (status, body) = live.upload(101, "image/png");
-    assert_eq!((status, &body["retry_after"]), (429, &json!(3600 - 101)));
-    assert_eq!(live.polls(3599, 1), 429);
-    assert_eq!(live.polls(3600, 1), 200, "a fixed window from the first request");
-    let mut document = Shop::open(Dialect::Document);
-    assert_eq!(document.polls(100, 30), 200);
-    assert_eq!(document.polls(100, 1), 429);
-    assert_eq!(document.upload(101, "image/png").0, 200);
-    assert_eq!(document.market.books().refused.len(), 1);
+fn looking_at_stuck_work_offers_it_again() {
+    let mut shop = Shop::open(Dialect::Live);
+    let id = shop.order();
+    shop.market.advance(NOW, &id).unwrap();
+    let path = format!("/api/orders/{id}");
+    assert_eq!(shop.later(600).get(&path).1["data"]["order"]["status"], "in_progress");
+    assert_eq!(shop.later(1).get(&path).1["data"]["order"]["status"], "paid");
 }
 
 #[test]
-fn refusals_are_the_servers_own() {
-    let mut shop = Shop::open(Dialect::Live);
-    let order = shop.place(0);
-    assert_eq!(shop.send(1, "GET", "/api/nowhere", &Value::Null).0, 404);
-    assert_eq!(shop.send(1, "DELETE", "/api/upload", &Value::Null).0, 405);
-    assert_eq!(shop.send(1, "GET", "/api/agents/me/", &Value::Null).0, 308);
-    assert_eq!(shop.upload(1, "image/svg+xml").0, 400);
-    assert_eq!(shop.upload(1, "image/png; charset=binary").0, 400);
+fn the_limits_of_each_dialect() {
+    let service = json!({"category": "seo", "title": "Tidy", "description": "x".repeat(39), "price_usd": "5.00", "price_type": "fixed"});
+    let error = |dialect, change: Value| {
+        let mut shop = Shop::open(dialect);
+        let mut body = json!({"category": "custom", "title": "A title", "description": "x".repeat(40), "price_usd": "5.00", "price_type": "fixed"});
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let (status, answer) = shop.post(&format!("/api/agents/{}/services", shop.agent.agent_id), &body);
+        if status == 201 { "taken".to_owned() } else { answer["error"].as_str().unwrap().to_owned() }
+    };
+    use Dialect::{Document, Live};
+    assert_eq!(error(Live, json!({})), "taken");
+    assert_eq!(error(Live, service.clone()), "title must be 5-80 characters");
     assert_eq!(
-        shop.send(1, "POST", &format!("/api/orders/{order}/quote"), &json!({"price_usd": "5.00"})).1["error"],
-        "Cannot quote order with status \"paid\""
+        error(Document, json!({"category": "seo"})),
+        "category must be one of: image_gen, video_gen, ugc, influencer, brand_content, custom"
     );
-    let (status, body) = shop.send(
-        3601,
-        "POST",
-        "/api/agents/register",
-        &json!({"name": "Demo Studio", "description": "Posters from a brief"}),
+    assert_eq!(error(Live, json!({"category": "seo"})), "taken");
+    assert_eq!(error(Document, json!({"title": "abc", "description": "x".repeat(10)})), "taken");
+    assert_eq!(error(Live, json!({"description": "x".repeat(39)})), "description must be 40-1000 characters");
+    assert_eq!(error(Document, json!({"title": "é".repeat(101)})), "title must be 3-100 characters");
+    assert_eq!(error(Document, json!({"title": "é".repeat(100)})), "taken");
+    assert_eq!(error(Live, json!({"max_revisions": 11})), "max_revisions must be a whole number from 0 to 10");
+    assert_eq!(error(Document, json!({"max_revisions": 11})), "taken");
+    assert_eq!(error(Live, json!({"price_usd": "five"})), "price_usd must be a positive number");
+    assert_eq!(
+        error(Live, json!({"price_type": "hourly"})),
+        "price_type must be one of: fixed, quote, weekly, monthly"
     );
-    assert_eq!((status, &body["error"]), (409, &json!("name_taken")));
-    let bad = shop.request("POST", &format!("/api/orders/{order}/deliver"), b"{".to_vec(), "application/json");
-    assert_eq!(shop.market.handle(at(2), &bad).status, 500);
-    assert_eq!(shop.send(3, "GET", &format!("/api/orders/{order}"), &Value::Null).0, 200);
-    let mut document = Shop::open(Dialect::Document);
-    let order = document.place(0);
-    assert_eq!(document.send(3, "GET", &format!("/api/orders/{order}"), &Value::Null), (404, Value::Null));
-    shop.key = "atelier_wrong".into();
-    assert_eq!(shop.send(4, "GET", "/api/agents/me", &Value::Null).0, 401);
-    assert_eq!(shop.polls(4, 1), 403);
+    assert_eq!(error(Live, json!({"price_usd": null})), "price_usd is required");
+    assert_eq!(error(Live, json!({"deliverables": [1]})), "deliverables must be an array of strings");
 }
 
 #[test]
-fn faults_come_when_they_are_planned_and_go() {
+fn keys_are_refused_as_each_endpoint_does() {
+    let status = |dialect, path: &str, key: Option<&str>| {
+        let mut shop = Shop::open(dialect);
+        let id = shop.order();
+        let path = path.replace("AGENT", &shop.agent.agent_id).replace("ORDER", &id);
+        let request = Request::get(&path);
+        shop.market.handle(NOW, &key.map_or(request.clone(), |key| request.with_key(key))).status
+    };
+    assert_eq!(status(Dialect::Live, "/api/agents/me", Some("atelier_no")), 401);
+    assert_eq!(status(Dialect::Live, "/api/agents/AGENT/orders", Some("atelier_no")), 403);
+    assert_eq!(status(Dialect::Live, "/api/agents/AGENT/orders", None), 401);
+    assert_eq!(status(Dialect::Live, "/api/orders/ORDER", Some("atelier_no")), 403);
+    assert_eq!(status(Dialect::Document, "/api/agents/AGENT/orders", Some("atelier_no")), 401);
+}
+
+#[test]
+fn counted_before_the_key_is_looked_at_and_never_when_refused() {
     let mut shop = Shop::open(Dialect::Live);
-    for fault in Fault::ALL {
-        assert_eq!(fault.to_string().parse::<Fault>(), Ok(*fault));
-        assert!(!fault.describe().is_empty());
-    }
-    assert!(shop.market.misbehave("no-such-fault").is_err());
-    assert!(shop.market.misbehave("status-500@nowhere").is_err());
-    shop.market.misbehave("commit-then-drop@deliver*1").unwrap();
-    let order = shop.place(0);
-    let deliver = json!({"deliverable_url": "https://cdn.example/1.png", "deliverable_media_type": "image"});
-    let request = shop.request(
-        "POST",
-        &format!("/api/orders/{order}/deliver"),
-        deliver.to_string().into_bytes(),
-        "application/json",
+    let poll = Request::get(&format!("/api/agents/{}/orders", shop.agent.agent_id)).with_key("atelier_wrong");
+    assert!((0..30).all(|_| shop.market.handle(NOW, &poll).status == 403));
+    let reply = shop.market.handle(NOW.shifted(1), &poll);
+    assert_eq!(reply.status, 429);
+    assert_eq!(reply.header("retry-after"), Some("3599"));
+    assert_eq!(reply.header("X-RateLimit-Limit"), Some("30"));
+    assert_eq!(reply.header("X-RateLimit-Remaining"), Some("0"));
+    assert_eq!(reply.header("X-RateLimit-Reset"), Some(NOW.shifted(3600).unix().to_string().as_str()));
+    assert_eq!(
+        (shop.market.books().accepted(Endpoint::Orders), shop.market.books().refused(Endpoint::Orders)),
+        (30, 1)
     );
-    assert_eq!(shop.market.answer(at(1), &request), Answer::Silence);
-    assert_eq!(shop.market.status_of(&order), Some(&Status::Delivered));
-    assert!(matches!(shop.market.answer(at(2), &request), Answer::Reply(reply) if reply.status == 200));
+    assert_eq!(shop.get("/api/agents/me").0, 200, "never counted");
+}
+
+#[test]
+fn malformed_bodies_and_strange_paths() {
+    let broken = |dialect| {
+        let mut shop = Shop::open(dialect);
+        let id = shop.order();
+        shop.send(
+            Request::new("POST", &format!("/api/orders/{id}/deliver")).with_body("application/json", b"{".to_vec()),
+        )
+        .0
+    };
+    assert_eq!((broken(Dialect::Document), broken(Dialect::Live)), (400, 500));
+    let mut market = Market::new(Dialect::Live, 0);
+    let mut reply = |method: &str, path: &str| market.handle(NOW, &Request::new(method, path));
+    let unknown = reply("GET", "/api/nothing/here");
+    assert_eq!((unknown.status, unknown.header("content-type")), (404, Some("text/html; charset=utf-8")));
+    let wrong = reply("DELETE", "/api/upload");
+    assert_eq!((wrong.status, wrong.body.len()), (405, 0));
+    let moved = reply("POST", "/api/upload/");
+    assert_eq!((moved.status, moved.header("location")), (308, Some("/api/upload")));
+    for path in [
+        "",
+        "*",
+        "/",
+        "//",
+        "/api",
+        "/api/",
+        "/api/orders/%00/deliver",
+        "/api/orders/..%2f..",
+        "/?",
+        "/api/orders/\u{e9}",
+    ] {
+        assert!((300..500).contains(&reply("POST", path).status), "{path}");
+    }
+}
+
+#[test]
+fn names_are_taken_on_the_live_server() {
+    let register = |market: &mut Market, now, name: &str| {
+        let body = json!({"name": name, "description": "ten letters or more", "endpoint_url": "https://a.example"});
+        let reply = market.handle(now, &Request::new("POST", "/api/agents/register").with_json(&body));
+        (reply.status, reply.body_json())
+    };
+    let mut market = Market::new(Dialect::Live, 0);
+    let (status, body) = register(&mut market, NOW, "Night Shift");
+    assert_eq!(
+        (status, &body["data"]["slug"], &body["data"]["marketable"]),
+        (201, &json!("night-shift"), &json!(false))
+    );
+    let (status, body) = register(&mut market, NOW, "night shift");
+    assert_eq!((status, &body["error"]), (409, &json!("duplicate_agent")));
+    assert!(body["recovery"].is_string());
+    assert_eq!(register(&mut market, NOW.shifted(90_000), "Night-Shift").1["error"], "name_taken");
+    assert_eq!(register(&mut market, NOW, "Café").0, 400);
+    assert_eq!(market.books().registrations.len(), 1);
+    let mut market = Market::new(Dialect::Document, 0);
+    assert_eq!(register(&mut market, NOW, "Café").0, 201);
+    assert_eq!(register(&mut market, NOW, "Café").0, 201);
+}
+
+#[test]
+fn every_fault_has_a_name_a_line_and_fires() {
+    for fault in Fault::ALL.iter().copied() {
+        assert_eq!(fault.to_string().parse(), Ok(fault));
+        assert!(!fault.describe().is_empty());
+        let mut shop = Shop::open(Dialect::Live);
+        let id = shop.order();
+        shop.market.arm(fault, Some(Call::Orders), Some(1));
+        let poll = Request::get(&format!("/api/agents/{}/orders", shop.agent.agent_id)).with_key(&shop.agent.api_key);
+        let good = shop.market.handle(NOW, &poll);
+        let bad = shop.market.answer(NOW, &poll);
+        assert_ne!(bad, Answer::Reply(good.clone()), "{fault} changes nothing");
+        assert_eq!(shop.market.books().faults, [Fired { at: NOW, fault, call: Call::Orders }]);
+        assert_eq!(shop.market.answer(NOW, &poll), Answer::Reply(good), "{fault} fires once");
+        assert_eq!(shop.market.status_of(&id), Some(&Status::Paid));
+    }
+}
+
+#[test]
+fn what_was_done_is_known_whatever_was_answered() {
+    for fault in Fault::ALL.iter().copied() {
+        let mut shop = Shop::open(Dialect::Live);
+        let id = shop.order();
+        shop.market.arm(fault, Some(Call::Deliver), None);
+        let body = json!({"deliverable_url": "https://a.example/1.png", "deliverable_media_type": "image"});
+        let deliver =
+            Request::new("POST", &format!("/api/orders/{id}/deliver")).with_key(&shop.agent.api_key).with_json(&body);
+        let answer = shop.market.answer(NOW, &deliver);
+        let done = shop.market.books().deliveries_of(&id).len() == 1;
+        assert_eq!(done, fault.commits(), "{fault}");
+        if let Answer::NoAnswer { committed } = answer {
+            assert_eq!(committed, done, "{fault}");
+        }
+    }
+}
+
+#[test]
+fn odd_orders_do_not_hide_their_neighbours() {
+    let mut shop = Shop::open(Dialect::Live);
+    let id = shop.order();
+    shop.market.misbehave("odd-order@orders*1").unwrap();
+    shop.market.misbehave("duplicate-orders@orders*1").unwrap();
+    shop.market.misbehave("huge@orders").unwrap();
+    let poll = Request::get(&format!("/api/agents/{}/orders", shop.agent.agent_id)).with_key(&shop.agent.api_key);
+    let mut listed = || {
+        let Answer::Reply(reply) = shop.market.answer(NOW, &poll) else { panic!("no reply") };
+        reply.body_json()["data"].as_array().unwrap().iter().cloned().map(Order::parse).collect::<Vec<_>>()
+    };
+    let odd = listed();
+    assert_eq!((odd.len(), odd.iter().flatten().filter(|order| order.id.as_str() == id).count()), (4, 1));
+    assert_eq!(listed().len(), 2);
+    assert_eq!(listed().iter().flatten().filter(|order| order.status.is_work()).count(), 1);
+    for bad in ["nonsense", "slow@nowhere", "slow*0", "slow*many", ""] {
+        assert!(shop.market.misbehave(bad).is_err(), "{bad}");
+    }
 }

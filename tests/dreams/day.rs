@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use atelier_heartbeat::order::Status;
 use atelier_heartbeat::policy::Rules;
+use atelier_heartbeat::sandbox::Delivery;
 
 use super::world::World;
 
@@ -30,16 +31,13 @@ pub struct Day {
 impl Day {
     fn of(world: &World, orders: usize, paid: &BTreeMap<String, i64>, generations: usize) -> Self {
         let books = world.market.books();
-        let waited = |(id, deliveries): (&String, &Vec<(_, Vec<String>)>)| {
-            let at: &(atelier_heartbeat::time::Time, _) = deliveries.first()?;
-            Some(at.0.unix() - paid.get(id)?)
-        };
+        let waited = |(id, deliveries): (&String, &Vec<Delivery>)| Some(deliveries.first()?.at.unix() - paid.get(id)?);
         let mut waits: Vec<i64> = books.deliveries.iter().filter_map(waited).collect();
         waits.sort_unstable();
         Self {
             orders,
             delivered: waits.len(),
-            refused: books.refused.len(),
+            refused: books.requests.iter().filter(|request| request.refused).count(),
             generations,
             median: waits.get(waits.len() / 2).copied().unwrap_or_default(),
             slowest: waits.last().copied().unwrap_or_default(),

@@ -9,10 +9,9 @@ use atelier_heartbeat::beat::{self, Broken, Unsent, Wish};
 use atelier_heartbeat::budget::{Allowance, Budget};
 use atelier_heartbeat::deliverable::{Deliverable, Hosted};
 use atelier_heartbeat::fault::{Fault, FaultKind};
-use atelier_heartbeat::limits::Endpoint;
 use atelier_heartbeat::order::{OrderId, Status};
 use atelier_heartbeat::policy::Rules;
-use atelier_heartbeat::sandbox::{Answer, Dialect, Market, Placement, Reply, Request};
+use atelier_heartbeat::sandbox::{Answer, Damage, Dialect, Market, Placement, Reply, Request};
 use atelier_heartbeat::state::{Boot, Clock, Made, Record, State, Told, Worker};
 use atelier_heartbeat::store::History;
 use atelier_heartbeat::time::Time;
@@ -181,7 +180,7 @@ impl World {
                 .map(|(id, _)| id.to_owned())
                 .collect();
             if let Some(id) = paid.first() {
-                self.market.cancel(id);
+                let _ = self.market.cancel(Time::from_unix(self.now), id);
                 self.say(format!("a client calls {id} off"));
             }
         }
@@ -294,15 +293,14 @@ impl World {
             broken.push(format!("order {id} is paid for and forgotten"));
         }
         let books = self.market.books();
-        for (at, endpoint) in &books.refused {
-            broken.push(format!("{endpoint:?} was refused with 429 at {}", at.unix() - START));
+        for request in books.requests.iter().filter(|request| request.refused) {
+            broken.push(format!("{:?} was refused with 429 at {}", request.endpoint, request.at.unix() - START));
         }
-        let counted: Vec<(Time, Endpoint)> =
-            books.counted.iter().filter(|(at, _)| at.unix() >= START).copied().collect();
+        let counted: Vec<Time> =
+            books.requests.iter().map(|request| request.at).filter(|at| at.unix() >= START).collect();
         if rules.allowance.shared {
-            for (index, (first, _)) in counted.iter().enumerate() {
-                let hour =
-                    counted[index..].iter().filter(|(at, _)| at.since(*first) < Duration::from_secs(3600)).count();
+            for (index, first) in counted.iter().enumerate() {
+                let hour = counted[index..].iter().filter(|at| at.since(*first) < Duration::from_secs(3600)).count();
                 if hour > rules.allowance.per_hour {
                     broken.push(format!("{hour} requests in the hour from {}", first.unix() - START));
                     break;
@@ -311,7 +309,7 @@ impl World {
         }
         for (order, deliveries) in &books.deliveries {
             if deliveries.len() > 1 {
-                let times: Vec<i64> = deliveries.iter().map(|(at, _)| at.unix() - START).collect();
+                let times: Vec<i64> = deliveries.iter().map(|delivery| delivery.at.unix() - START).collect();
                 broken.push(format!("order {order} was delivered at {times:?}"));
             }
         }
@@ -383,7 +381,7 @@ impl World {
             let seconds = self.below(60) as i64;
             self.pass(seconds);
         }
-        let header = |name: &str| reply.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let header = |name: &str| reply.header(name).map(str::to_owned);
         let hints =
             Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: header("date") };
         Ok(wire::Answer { status: reply.status, hints, location: header("location"), body: reply.body })
@@ -391,7 +389,7 @@ impl World {
 
     fn handle(&mut self, request: &Request) -> Reply {
         match self.market.answer(Time::from_unix(self.now), request) {
-            Answer::Reply(reply) | Answer::Late(reply, _) => reply,
+            Answer::Reply(reply) | Answer::Mangled { reply, damage: Damage::Late } => reply,
             // Whatever else comes is no answer; `999` stands for it until `send` says so.
             _ => Reply { status: 999, headers: Vec::new(), body: Vec::new() },
         }
@@ -408,7 +406,7 @@ impl World {
     /// Delivers an order with what is hosted.
     pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
         let body = wire::deliver_body(hosted).to_string().into_bytes();
-        wire::delivered(&self.call("POST", &format!("/orders/{id}/deliver"), body)?)
+        wire::delivered(&self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body)?)
     }
 
     fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, Fault> {
@@ -417,6 +415,20 @@ impl World {
         self.verb();
         wire::judge(&answer?, BASE, None, Time::from_unix(self.now + self.turned))
     }
+}
+
+/// An id as one segment of a path.
+fn encoded(id: &OrderId) -> String {
+    id.as_str()
+        .bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || byte == b'_' {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn plain(status: u16, body: &[u8]) -> wire::Answer {
@@ -486,7 +498,7 @@ impl beat::World for World {
     }
 
     fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
-        match self.call("GET", &format!("/orders/{id}"), Vec::new()) {
+        match self.call("GET", &format!("/orders/{}", encoded(id)), Vec::new()) {
             Ok(data) => match wire::lookup(data)? {
                 Lookup::Found { order, urls } => Ok(Told::Found { order, urls }),
                 _ => Ok(Told::Unsupported),

@@ -1,0 +1,194 @@
+//! Registering, the profile, the token; and whose key it is.
+//!
+//! This file refuses to know orders and services.
+
+use serde_json::{Value, json};
+
+use super::books::{Registration, Stored};
+use super::exchange::{Outcome, Refusal, Reply, Request};
+use super::market::{Agent, Market};
+use super::routes::Call;
+use super::rules::{self, Members};
+use crate::time::Time;
+
+/// A registration repeated within this time is taken for the same one.
+const DUPLICATE_WITHIN: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// What the live server answers to a request without a key, and to one with a key it does not know.
+const fn live_statuses(call: Call) -> (u16, u16) {
+    match call {
+        Call::Order | Call::ReadMessages => (403, 403),
+        Call::Services | Call::ListServices | Call::Orders | Call::Token | Call::Messages => (401, 403),
+        _ => (401, 401),
+    }
+}
+
+impl Market {
+    /// Whose key the request carries.
+    pub(super) fn authenticated(&self, call: Call, request: &Request) -> Result<usize, Refusal> {
+        let (missing, unknown) = if self.dialect.is_live() { live_statuses(call) } else { (401, 401) };
+        let key = request.bearer().ok_or_else(|| Refusal::new(missing, "Missing or invalid Authorization header"))?;
+        let known = self.agents.iter().position(|agent| agent.api_key == key);
+        known.ok_or_else(|| Refusal::new(unknown, "Invalid API key"))
+    }
+
+    /// Whose key the request carries, when that is the agent in its path.
+    pub(super) fn authenticated_as(&self, call: Call, id: &str, request: &Request) -> Result<usize, Refusal> {
+        let index = self.authenticated(call, request)?;
+        if self.agents[index].id == id {
+            return Ok(index);
+        }
+        Err(Refusal::new(403, "API key does not belong to this agent"))
+    }
+
+    pub(super) fn register(&mut self, now: Time, request: &Request) -> Outcome {
+        let body = rules::members(self.dialect, request)?;
+        let name = rules::required("name", rules::name(self.dialect, &body)?)?;
+        let description = rules::required("description", rules::description(&body)?)?;
+        let mut endpoint_url = rules::url(&body, "endpoint_url")?;
+        if !self.dialect.is_live() {
+            endpoint_url = Some(rules::required("endpoint_url", endpoint_url)?);
+        }
+        let capabilities = rules::capabilities(&body)?.unwrap_or_default();
+        let avatar_url = rules::url(&body, "avatar_url")?;
+        // The live server wants an owner's signature and ignores a wallet that comes without one.
+        let owner_wallet = rules::wallet(&body, "owner_wallet")?.filter(|_| !self.dialect.is_live());
+        self.refuse_a_taken_name(now, &name)?;
+
+        let id = self.name("ext", now);
+        let agent = Agent {
+            id: id.clone(),
+            api_key: self.secret("atelier"),
+            webhook_secret: self.secret("whsec"),
+            name: name.clone(),
+            description,
+            endpoint_url,
+            capabilities,
+            owner_wallet,
+            payout_wallet: None,
+            avatar_url,
+            token: None,
+            created_at: now,
+        };
+        self.books.registrations.push(Registration { at: now, agent_id: id.clone(), name });
+        let mut data = json!({"agent_id": id, "api_key": agent.api_key});
+        if self.dialect.is_live() {
+            data["slug"] = slug(&agent.name).into();
+            data["webhook_secret"] = agent.webhook_secret.as_str().into();
+            data["marketable"] = agent.marketable().into();
+            data["note"] =
+                "Save the api_key: it is shown once. This agent stays hidden until it has an owner or a payout wallet."
+                    .into();
+        }
+        self.agents.push(agent);
+        Ok(Reply::data(201, &data))
+    }
+
+    fn refuse_a_taken_name(&self, now: Time, name: &str) -> Result<(), Refusal> {
+        let slug = slug(name);
+        let same = self.agents.iter().find(|agent| self::slug(&agent.name) == slug);
+        let Some(same) = same.filter(|_| self.dialect.is_live()) else { return Ok(()) };
+        Err(if now.since(same.created_at) < DUPLICATE_WITHIN {
+            Refusal::new(409, "duplicate_agent")
+                .beside("message", "An agent with this name was registered in the last 24 hours")
+                .beside("existing_agent", json!({"id": same.id, "name": same.name, "slug": slug}))
+                .beside("recovery", "Use the API key issued at its registration; it cannot be shown again")
+        } else {
+            Refusal::new(409, "name_taken").beside("message", "This name is taken: choose another")
+        })
+    }
+
+    pub(super) fn me(&self, request: &Request) -> Outcome {
+        let index = self.authenticated(Call::Me, request)?;
+        Ok(Reply::data(200, &self.profile(&self.agents[index])))
+    }
+
+    pub(super) fn update_me(&mut self, request: &Request) -> Outcome {
+        let index = self.authenticated(Call::UpdateMe, request)?;
+        let body = rules::members(self.dialect, request)?;
+        let name = rules::name(self.dialect, &body)?;
+        let description = rules::description(&body)?;
+        let endpoint_url = rules::url(&body, "endpoint_url")?;
+        let avatar_url = rules::url(&body, "avatar_url")?;
+        let capabilities = rules::capabilities(&body)?;
+        let owner_wallet = rules::wallet(&body, "owner_wallet")?;
+        let payout_wallet = rules::wallet(&body, "payout_wallet")?;
+        if body.get("endpoint_url").is_some_and(Value::is_null) {
+            return Err(Refusal::new(400, "endpoint_url must be a valid URL"));
+        }
+        let agent = &mut self.agents[index];
+        agent.name = name.unwrap_or_else(|| agent.name.clone());
+        agent.description = description.unwrap_or_else(|| agent.description.clone());
+        agent.endpoint_url = endpoint_url.or_else(|| agent.endpoint_url.take());
+        agent.capabilities = capabilities.unwrap_or_else(|| agent.capabilities.clone());
+        replace(&mut agent.avatar_url, &body, "avatar_url", avatar_url);
+        replace(&mut agent.payout_wallet, &body, "payout_wallet", payout_wallet);
+        if !self.dialect.is_live() {
+            replace(&mut agent.owner_wallet, &body, "owner_wallet", owner_wallet);
+        }
+        Ok(Reply::data(200, &self.profile(&self.agents[index])))
+    }
+
+    fn profile(&self, agent: &Agent) -> Value {
+        let dialect = self.dialect;
+        let mut profile = json!({
+            "id": agent.id,
+            "name": agent.name,
+            "description": agent.description,
+            "avatar_url": agent.avatar_url,
+            "endpoint_url": agent.endpoint_url,
+            "capabilities": dialect.list(&agent.capabilities),
+            "owner_wallet": agent.owner_wallet,
+            "payout_wallet": agent.payout_wallet,
+            "api_key": masked(&agent.api_key),
+            "created_at": dialect.time(agent.created_at),
+        });
+        if dialect.is_live() {
+            profile["slug"] = slug(&agent.name).into();
+            profile["webhook_secret"] = agent.webhook_secret.as_str().into();
+            profile["marketable"] = agent.marketable().into();
+            profile["verified"] = 0.into();
+            profile["blue_check"] = 0.into();
+            profile["token_mint"] = agent.token.clone().into();
+            profile["avg_rating"] = Value::Null;
+            profile["twitter_username"] = Value::Null;
+        } else {
+            profile["agent_id"] = agent.id.as_str().into();
+        }
+        profile
+    }
+
+    pub(super) fn launch_token(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
+        let index = self.authenticated_as(Call::Token, id, request)?;
+        let body = rules::members(self.dialect, request)?;
+        rules::required("symbol", rules::sized(&body, "symbol", 1..=10)?)?;
+        if self.agents[index].avatar_url.is_none() {
+            return Err(Refusal::new(400, "Agent must have avatar_url set before launching a token"));
+        }
+        if self.agents[index].token.is_some() {
+            return Err(Refusal::new(409, "Token already launched for this agent"));
+        }
+        let mint = self.secret("mint");
+        self.agents[index].token = Some(mint.clone());
+        self.books.tokens.push(Stored { at: now, name: id.to_owned() });
+        Ok(Reply::data(200, &json!({"mint": mint, "tx_signature": self.secret("tx")})))
+    }
+}
+
+/// Takes what was sent, null included; leaves what was not sent.
+fn replace(member: &mut Option<String>, body: &Members, name: &str, sent: Option<String>) {
+    if body.contains_key(name) {
+        *member = sent;
+    }
+}
+
+fn masked(key: &str) -> String {
+    let tail = key.get(key.len().saturating_sub(4)..).unwrap_or_default();
+    format!("atelier_****{tail}")
+}
+
+fn slug(name: &str) -> String {
+    let words = name.to_lowercase();
+    let words: Vec<&str> = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.join("-")
+}

@@ -1,0 +1,197 @@
+//! The control API: a person or a script plays the client, and breaks things.
+//!
+//! This file refuses strangers: only loopback names in `Host`, and no other site's `Origin`.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Placement, Refused};
+use super::exchange::{Reply, Request, unescape};
+use super::faults::Fault;
+use super::market::Market;
+use crate::time::Time;
+
+/// What a client may say with a verb.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Said {
+    message: String,
+}
+
+/// What to arm.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wrong {
+    fault: String,
+    #[serde(default)]
+    endpoint: Option<String>,
+    #[serde(default)]
+    times: Option<u32>,
+}
+
+/// Whether a browser was sent here by another site, or by a name that only pretends to be this machine.
+pub(super) fn is_foreign(request: &Request) -> bool {
+    let host = request.header("host").unwrap_or_default();
+    let own = request.header("origin").is_none_or(|origin| origin.eq_ignore_ascii_case(&format!("http://{host}")));
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    !own || !["127.0.0.1", "localhost", "[::1]"].iter().any(|loopback| name.eq_ignore_ascii_case(loopback))
+}
+
+impl Market {
+    /// Answers a control request; the path begins with `/sandbox`.
+    pub(super) fn control(&mut self, now: Time, request: &Request) -> Reply {
+        if is_foreign(request) {
+            return told(403, "control requests come from this machine, by a loopback name, and from no other site");
+        }
+        self.settle(now);
+        let path = request.bare_path().trim_end_matches('/');
+        let parts: Vec<String> = path.split('/').skip(2).map(unescape).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let outcome = match (request.method.as_str(), parts.as_slice()) {
+            ("GET", []) => Ok(Reply::json(200, &self.overview())),
+            ("GET", ["faults"]) => Ok(Reply::json(200, &self.faults_overview())),
+            ("POST", ["faults"]) => self.arm_from(request),
+            ("DELETE", ["faults"]) => {
+                self.behave();
+                Ok(Reply::json(200, &self.faults_overview()))
+            }
+            ("POST", ["orders"]) => self.place_from(now, request),
+            ("POST", ["orders", id, verb]) => self.act(now, id, verb, request),
+            _ => {
+                return told(
+                    404,
+                    "GET /sandbox; POST /sandbox/orders {brief, service_id, …}; POST /sandbox/orders/ID/\
+                     {accept,dispute,revise,cancel,message,pay,advance}; GET, POST, DELETE /sandbox/faults {fault, endpoint, times}",
+                );
+            }
+        };
+        outcome.unwrap_or_else(|(status, why)| told(status, &why))
+    }
+
+    fn place_from(&mut self, now: Time, request: &Request) -> Result<Reply, (u16, String)> {
+        let mut placement: Placement = read(request)?;
+        if placement.service_id.is_none() {
+            placement.service_id = self.newest_service();
+        }
+        if let Some(refused) = self.unfit(&placement) {
+            return Err((400, refused.to_string()));
+        }
+        let id = self.place(now, placement);
+        Ok(self.standing_of(201, &id))
+    }
+
+    fn act(&mut self, now: Time, id: &str, verb: &str, request: &Request) -> Result<Reply, (u16, String)> {
+        let Said { message } = if request.body.is_empty() { Said::default() } else { read(request)? };
+        let done = match verb {
+            "accept" => self.accept(now, id),
+            "dispute" => self.dispute(now, id),
+            "revise" => self.request_revision(now, id, &message),
+            "cancel" => self.cancel(now, id),
+            "message" => self.message(now, id, &message),
+            "pay" => self.pay_quote(now, id),
+            "advance" => self.advance(now, id),
+            _ => {
+                Err(Refused::Unfit(format!("{verb:?} is not one of accept dispute revise cancel message pay advance")))
+            }
+        };
+        match done {
+            Ok(()) => Ok(self.standing_of(200, id)),
+            Err(refused @ Refused::Unknown(_)) => Err((404, refused.to_string())),
+            Err(refused) => Err((409, refused.to_string())),
+        }
+    }
+
+    fn standing_of(&self, status: u16, id: &str) -> Reply {
+        let standing = self.status_of(id).map_or("", |status| status.as_str());
+        Reply::json(status, &json!({"order_id": id, "status": standing}))
+    }
+
+    fn arm_from(&mut self, request: &Request) -> Result<Reply, (u16, String)> {
+        let wrong: Wrong = read(request)?;
+        let fault = wrong.fault.parse::<Fault>().map_err(|why| (400, why))?;
+        let call = match wrong.endpoint.as_deref() {
+            None | Some("any") => None,
+            Some(name) => Some(name.parse().map_err(|why| (400, why))?),
+        };
+        if wrong.times == Some(0) {
+            return Err((400, "times is at least 1; leave it out for always".into()));
+        }
+        self.arm(fault, call, wrong.times);
+        Ok(Reply::json(200, &self.faults_overview()))
+    }
+
+    fn faults_overview(&self) -> Value {
+        let known = Fault::ALL.iter().map(|fault| (fault.to_string(), fault.describe().into()));
+        json!({"armed": self.armed(), "known": known.collect::<serde_json::Map<_, _>>()})
+    }
+
+    /// Everything but the keys.
+    fn overview(&self) -> Value {
+        let agents: Vec<Value> = self
+            .agents
+            .iter()
+            .map(|agent| json!({"id": agent.id, "name": agent.name, "payout_wallet": agent.payout_wallet, "token": agent.token}))
+            .collect();
+        let orders: Vec<Value> = self
+            .orders
+            .iter()
+            .rev()
+            .map(|sale| {
+                let mut shape = json!(self.order_shape(sale));
+                let files: Vec<Value> =
+                    sale.deliverables.iter().map(|(url, kind)| json!({"url": url, "media_type": kind})).collect();
+                let said = |message: &super::market::Message| {
+                    json!({"from": if message.by_client { "client" } else { "agent" }, "content": message.content, "at": message.at})
+                };
+                shape["deliverables"] = files.into();
+                shape["messages"] = sale.messages.iter().map(said).collect();
+                shape
+            })
+            .collect();
+        json!({
+            "dialect": self.dialect(),
+            "base_url": format!("{}/api", self.public_url),
+            "agents": agents,
+            "services": self.services,
+            "orders": orders,
+            "armed": self.armed(),
+            "books": self.books(),
+        })
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, (u16, String)> {
+    serde_json::from_slice(&request.body)
+        .map_err(|error| (400, format!("the body is not the JSON it should be: {error}")))
+}
+
+fn told(status: u16, why: &str) -> Reply {
+    Reply::json(status, &json!({"error": why}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_and_no_other_site() {
+        let foreign = |host: &str, origin: Option<&str>| {
+            let mut request = Request::get("/sandbox");
+            request.headers.push(("host".into(), host.into()));
+            request.headers.extend(origin.map(|origin| ("origin".into(), origin.into())));
+            is_foreign(&request)
+        };
+        assert!(!foreign("127.0.0.1:80", None));
+        assert!(!foreign("localhost", Some("http://localhost")));
+        assert!(!foreign("[::1]:80", Some("http://[::1]:80")));
+        assert!(foreign("", None));
+        assert!(foreign("evil.example", None));
+        assert!(foreign("127.0.0.1.evil.example:80", None));
+        assert!(foreign("127.0.0.1:80", Some("http://evil.example")));
+        assert!(foreign("127.0.0.1:80", Some("http://127.0.0.1:81")));
+        assert!(foreign("127.0.0.1:80", Some("null")));
+    }
+}

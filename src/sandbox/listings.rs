@@ -1,0 +1,142 @@
+//! Services: listing, creating, changing, deactivating.
+//!
+//! This file refuses to know what is ordered.
+
+use serde_json::{Value, json};
+
+use super::books::Stored;
+use super::exchange::{Outcome, Refusal, Reply, Request};
+use super::market::{Market, Service};
+use super::routes::Call;
+use super::rules::{self, Members};
+use crate::time::Time;
+
+/// The members of a service that a request names, checked.
+struct Wanted {
+    category: Option<String>,
+    title: Option<String>,
+    description: Option<String>,
+    price_usd: Option<String>,
+    price_type: Option<String>,
+    turnaround_hours: Option<u64>,
+    deliverables: Option<Vec<String>>,
+    demo_url: Option<String>,
+    quota_limit: Option<u64>,
+    max_revisions: Option<u64>,
+}
+
+impl Market {
+    fn wanted(&self, body: &Members) -> Result<Wanted, Refusal> {
+        Ok(Wanted {
+            category: rules::category(self.dialect, body)?,
+            title: rules::sized(body, "title", self.dialect.title_length())?,
+            description: rules::sized(body, "description", self.dialect.service_description_length())?,
+            price_usd: rules::price(body, "price_usd")?,
+            price_type: rules::price_type(body)?,
+            turnaround_hours: rules::whole(body, "turnaround_hours", 1..=8760)?,
+            deliverables: rules::deliverables(body)?,
+            demo_url: rules::url(body, "demo_url")?,
+            quota_limit: rules::whole(body, "quota_limit", 0..=1_000_000)?,
+            max_revisions: if self.dialect.is_live() { rules::whole(body, "max_revisions", 0..=10)? } else { None },
+        })
+    }
+
+    pub(super) fn create_service(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
+        self.authenticated_as(Call::Services, id, request)?;
+        let wanted = self.wanted(&rules::members(self.dialect, request)?)?;
+        let service = Service {
+            id: self.name("svc", now),
+            agent_id: id.to_owned(),
+            category: rules::required("category", wanted.category)?,
+            title: rules::required("title", wanted.title)?,
+            description: rules::required("description", wanted.description)?,
+            price_usd: rules::required("price_usd", wanted.price_usd)?,
+            price_type: rules::required("price_type", wanted.price_type)?,
+            turnaround_hours: wanted.turnaround_hours.unwrap_or(48),
+            deliverables: wanted.deliverables.unwrap_or_default(),
+            demo_url: wanted.demo_url,
+            quota_limit: wanted.quota_limit.unwrap_or(0),
+            max_revisions: wanted.max_revisions.unwrap_or(3),
+            active: true,
+            created_at: now,
+        };
+        let shape = self.service_shape(&service);
+        self.books.services.push(Stored { at: now, name: service.id.clone() });
+        self.services.push(service);
+        Ok(Reply::data(201, &shape))
+    }
+
+    pub(super) fn list_services(&self, id: &str, request: &Request) -> Outcome {
+        self.authenticated_as(Call::ListServices, id, request)?;
+        let listed = self.services.iter().filter(|service| service.active && service.agent_id == id);
+        Ok(Reply::data(200, &listed.map(|service| self.service_shape(service)).collect::<Vec<_>>()))
+    }
+
+    pub(super) fn update_service(&mut self, id: &str, request: &Request) -> Outcome {
+        let index = self.own_service(Call::UpdateService, id, request)?;
+        let wanted = self.wanted(&rules::members(self.dialect, request)?)?;
+        let service = &mut self.services[index];
+        set(&mut service.category, wanted.category);
+        set(&mut service.title, wanted.title);
+        set(&mut service.description, wanted.description);
+        set(&mut service.price_usd, wanted.price_usd);
+        set(&mut service.price_type, wanted.price_type);
+        set(&mut service.turnaround_hours, wanted.turnaround_hours);
+        set(&mut service.deliverables, wanted.deliverables);
+        set(&mut service.quota_limit, wanted.quota_limit);
+        set(&mut service.max_revisions, wanted.max_revisions);
+        service.demo_url = wanted.demo_url.or_else(|| service.demo_url.take());
+        Ok(Reply::data(200, &self.service_shape(&self.services[index])))
+    }
+
+    pub(super) fn delete_service(&mut self, id: &str, request: &Request) -> Outcome {
+        let index = self.own_service(Call::DeleteService, id, request)?;
+        self.services[index].active = false;
+        Ok(Reply::data(200, &json!({"id": id, "active": self.dialect.truth(false)})))
+    }
+
+    /// A deactivated service cannot be found again, so it cannot be activated again either.
+    fn own_service(&self, call: Call, id: &str, request: &Request) -> Result<usize, Refusal> {
+        let agent = self.authenticated(call, request)?;
+        let index = self.services.iter().position(|service| service.id == id && service.active);
+        let index = index.ok_or_else(|| Refusal::new(404, "Service not found"))?;
+        if self.services[index].agent_id != self.agents[agent].id {
+            return Err(Refusal::new(403, "Service does not belong to your agent"));
+        }
+        Ok(index)
+    }
+
+    fn service_shape(&self, service: &Service) -> Value {
+        let dialect = self.dialect;
+        let mut shape = json!({
+            "id": service.id,
+            "agent_id": service.agent_id,
+            "category": service.category,
+            "title": service.title,
+            "description": service.description,
+            "price_usd": service.price_usd,
+            "price_type": service.price_type,
+            "turnaround_hours": service.turnaround_hours,
+            "deliverables": dialect.list(&service.deliverables),
+            "demo_url": service.demo_url,
+            "quota_limit": service.quota_limit,
+            "active": dialect.truth(service.active),
+            "created_at": dialect.time(service.created_at),
+        });
+        if dialect.is_live() {
+            shape["max_revisions"] = service.max_revisions.into();
+            shape["total_orders"] =
+                self.orders.iter().filter(|sale| sale.service_id.as_ref() == Some(&service.id)).count().into();
+            for unset in ["avg_rating", "requirement_fields", "portfolio", "provider_key", "updated_at"] {
+                shape[unset] = Value::Null;
+            }
+        }
+        shape
+    }
+}
+
+fn set<T>(member: &mut T, wanted: Option<T>) {
+    if let Some(wanted) = wanted {
+        *member = wanted;
+    }
+}

@@ -1,0 +1,223 @@
+//! Which call of the API a method and a path are.
+//!
+//! This file refuses to know what a call does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::dialect::Dialect;
+use super::exchange::{Request, unescape};
+use crate::limits::Endpoint;
+
+/// One call of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// `POST /agents/register`
+    Register,
+    /// `GET /agents/me`
+    Me,
+    /// `PATCH /agents/me`
+    UpdateMe,
+    /// `POST /agents/:id/services`
+    Services,
+    /// `GET /agents/:id/services`
+    ListServices,
+    /// `PATCH /services/:id`
+    UpdateService,
+    /// `DELETE /services/:id`
+    DeleteService,
+    /// `POST /upload`
+    Upload,
+    /// `POST /upload/token`, which only the live server has
+    UploadToken,
+    /// `PUT` to the blob store, which only the live server has
+    Blob,
+    /// `GET /agents/:id/orders`: the poll
+    Orders,
+    /// `GET /orders/:id`, which only the live server has
+    Order,
+    /// `POST /orders/:id/deliver`
+    Deliver,
+    /// `POST /orders/:id/quote`
+    Quote,
+    /// `GET /orders/:id/messages`
+    ReadMessages,
+    /// `POST /orders/:id/messages`
+    Messages,
+    /// `POST /agents/:id/token/launch`
+    Token,
+}
+
+impl Call {
+    /// Every call.
+    pub const ALL: [Self; 17] = [
+        Self::Register,
+        Self::Me,
+        Self::UpdateMe,
+        Self::Services,
+        Self::ListServices,
+        Self::UpdateService,
+        Self::DeleteService,
+        Self::Upload,
+        Self::UploadToken,
+        Self::Blob,
+        Self::Orders,
+        Self::Order,
+        Self::Deliver,
+        Self::Quote,
+        Self::ReadMessages,
+        Self::Messages,
+        Self::Token,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Me => "me",
+            Self::UpdateMe => "update-me",
+            Self::Services => "services",
+            Self::ListServices => "list-services",
+            Self::UpdateService => "update-service",
+            Self::DeleteService => "delete-service",
+            Self::Upload => "upload",
+            Self::UploadToken => "upload-token",
+            Self::Blob => "blob",
+            Self::Orders => "orders",
+            Self::Order => "order",
+            Self::Deliver => "deliver",
+            Self::Quote => "quote",
+            Self::ReadMessages => "read-messages",
+            Self::Messages => "messages",
+            Self::Token => "token",
+        }
+    }
+
+    /// The limit it is counted against, if any. An upload token is counted as the upload it stands for.
+    #[must_use]
+    pub const fn endpoint(self) -> Option<Endpoint> {
+        match self {
+            Self::Register => Some(Endpoint::Register),
+            Self::Services => Some(Endpoint::Services),
+            Self::Upload | Self::UploadToken => Some(Endpoint::Upload),
+            Self::Orders => Some(Endpoint::Orders),
+            Self::Deliver => Some(Endpoint::Deliver),
+            Self::Quote => Some(Endpoint::Quote),
+            Self::Messages => Some(Endpoint::Messages),
+            Self::Token => Some(Endpoint::Token),
+            Self::Me
+            | Self::UpdateMe
+            | Self::ListServices
+            | Self::UpdateService
+            | Self::DeleteService
+            | Self::Blob
+            | Self::Order
+            | Self::ReadMessages => None,
+        }
+    }
+
+    const fn only_live(self) -> bool {
+        matches!(self, Self::UploadToken | Self::Blob | Self::Order)
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl FromStr for Call {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|call| call.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|call| call.name()).collect();
+            format!("{text:?} is no endpoint: it is `any` or one of {}", names.join(" "))
+        })
+    }
+}
+
+/// Where a request leads.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Routed {
+    /// To a call, with the id in its path (empty where there is none).
+    To(Call, String),
+    /// To the same path without its trailing or doubled slashes.
+    Moved(String),
+    /// To a path that exists, by a method it does not take.
+    WrongMethod,
+    /// Nowhere.
+    Unknown,
+}
+
+/// Finds the call. Ids are unescaped; nothing is known of whether they exist.
+pub(super) fn route(dialect: Dialect, request: &Request) -> Routed {
+    let path = request.bare_path();
+    if dialect.is_live() && matches!(path, "/blob" | "/blob/") {
+        return if request.method == "PUT" { Routed::To(Call::Blob, String::new()) } else { Routed::WrongMethod };
+    }
+    if path.contains("//") || path.len() > 1 && path.ends_with('/') {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let query = request.path.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+        return Routed::Moved(format!("/{}{query}", parts.join("/")));
+    }
+    let Some(rest) = path.strip_prefix("/api/") else { return Routed::Unknown };
+    let parts: Vec<&str> = rest.split('/').collect();
+    let (calls, id): (&[(&str, Call)], &str) = match parts.as_slice() {
+        ["agents", "register"] => (&[("POST", Call::Register)], ""),
+        ["agents", "me"] => (&[("GET", Call::Me), ("PATCH", Call::UpdateMe)], ""),
+        ["agents", id, "services"] => (&[("POST", Call::Services), ("GET", Call::ListServices)], id),
+        ["agents", id, "orders"] => (&[("GET", Call::Orders)], id),
+        ["agents", id, "token", "launch"] => (&[("POST", Call::Token)], id),
+        ["services", id] => (&[("PATCH", Call::UpdateService), ("DELETE", Call::DeleteService)], id),
+        ["upload"] => (&[("POST", Call::Upload)], ""),
+        ["upload", "token"] => (&[("POST", Call::UploadToken)], ""),
+        ["orders", id] => (&[("GET", Call::Order)], id),
+        ["orders", id, "deliver"] => (&[("POST", Call::Deliver)], id),
+        ["orders", id, "quote"] => (&[("POST", Call::Quote)], id),
+        ["orders", id, "messages"] => (&[("GET", Call::ReadMessages), ("POST", Call::Messages)], id),
+        _ => return Routed::Unknown,
+    };
+    let mut known = calls.iter().filter(|(_, call)| dialect.is_live() || !call.only_live()).peekable();
+    if known.peek().is_none() {
+        return Routed::Unknown;
+    }
+    match known.find(|(method, _)| *method == request.method) {
+        Some((_, call)) => Routed::To(*call, unescape(id)),
+        None => Routed::WrongMethod,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(dialect: Dialect, method: &str, path: &str) -> Routed {
+        route(dialect, &Request::new(method, path))
+    }
+
+    #[test]
+    fn roads_and_dead_ends() {
+        use Dialect::{Document, Live};
+        assert_eq!(at(Live, "GET", "/api/orders/a%2Fb"), Routed::To(Call::Order, "a/b".into()));
+        assert_eq!(at(Document, "GET", "/api/orders/a"), Routed::Unknown);
+        assert_eq!(at(Live, "POST", "/api/orders/a"), Routed::WrongMethod);
+        assert_eq!(at(Live, "PUT", "/api/upload"), Routed::WrongMethod);
+        assert_eq!(at(Live, "GET", "/api/nowhere"), Routed::Unknown);
+        assert_eq!(at(Live, "GET", "/agents/me"), Routed::Unknown);
+        assert_eq!(at(Live, "GET", "/api//agents/me/?a=1"), Routed::Moved("/api/agents/me?a=1".into()));
+        assert_eq!(at(Live, "PUT", "/blob/?pathname=x"), Routed::To(Call::Blob, String::new()));
+        assert_eq!(at(Document, "PUT", "/blob?pathname=x"), Routed::Unknown);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for call in Call::ALL {
+            assert_eq!(call.to_string().parse(), Ok(call));
+            assert_eq!(serde_json::to_value(call).unwrap(), call.to_string());
+        }
+        assert!("any".parse::<Call>().is_err());
+    }
+}
