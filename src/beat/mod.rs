@@ -53,6 +53,7 @@ pub fn run(
         Err(failure) => {
             if !matches!(failure.kind, FailureKind::Network | FailureKind::Server) {
                 beat.state.worker.notice(failure.kind.word(), &failure.message, "atelier-heartbeat check");
+                beat.summary.noticed = true;
             }
             // What was learned is kept; the first failure is the one to tell.
             Err(beat.finish().err().filter(|second| second.kind == FailureKind::State).unwrap_or(failure))
@@ -192,7 +193,10 @@ impl<'a, W: World> Beat<'a, W> {
         let agent = self.rules.agent.clone();
         self.budget(&mut |budget| budget.claim(&agent, need, now))?;
         match self.generator_fault.take() {
-            Some(why) => Err(Failure::new(FailureKind::Config, why)),
+            Some(why) => {
+                self.summary.noticed = true;
+                Err(Failure::new(FailureKind::Config, why))
+            }
             None => Ok(()),
         }
     }

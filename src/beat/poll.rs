@@ -137,6 +137,7 @@ impl<W: World> Beat<'_, W> {
         let since = *worker.away_since.get_or_insert(now);
         if now >= since + AWAY_QUIETLY {
             self.summary.long_away = true;
+            self.summary.noticed = true;
             worker.notice("marketplace", &format!("has not answered a poll since {since}"), "atelier-heartbeat check");
         }
         Err(Failure::new(kind, fault.message))

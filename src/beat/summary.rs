@@ -42,6 +42,9 @@ pub struct Summary {
     /// Conditions to tell a person now.
     #[serde(skip)]
     pub told: Vec<(String, Notice)>,
+    /// The failure is among the conditions of which a person is told once, so it needs no line of its own.
+    #[serde(skip)]
+    pub noticed: bool,
     /// The server or the network has been away for more than an hour.
     #[serde(skip)]
     pub long_away: bool,
@@ -184,6 +187,7 @@ impl Summary {
             would: None,
             error: None,
             told: Vec::new(),
+            noticed: false,
             long_away: false,
         }
     }

@@ -134,6 +134,7 @@ fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &st
     let (mut summary, kind) = failed(kind, message.to_owned());
     worker.notice(kind.unwrap_or(FailureKind::Internal).word(), message, "atelier-heartbeat check");
     summary.told = worker.tell(hands::clock().wall);
+    summary.noticed = true;
     if let Err(fault) = store.save_worker(worker) {
         log::error!("{fault}");
     }
@@ -165,10 +166,8 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
     }
     let mut lines = attention(summary);
     if let Some(error) = &summary.error {
-        let quietly = failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
-        let known = summary.told.is_empty() && matches!(failure, Some(FailureKind::Auth | FailureKind::Credentials));
-        let told = summary.told.iter().any(|(_, notice)| notice.why == *error);
-        if !quietly && !known && !told || speech::is_watched() {
+        let quietly = summary.noticed || failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
+        if !quietly || speech::is_watched() {
             lines.insert(0, text::plain(error, 600));
         }
     }

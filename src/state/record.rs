@@ -24,10 +24,10 @@ pub struct Record {
     pub step: Step,
     /// The attempt at generating that is under way or was the last; 0 before the first.
     pub attempt: u32,
-    /// How often this attempt's command was started: again after a 75, or after a start without a known end.
+    /// How often the command was started, over all attempts: a start's number, and so its last word, is its alone.
     #[serde(default)]
     pub starts: u32,
-    /// How many of those starts vanished without a last word.
+    /// How many starts of this attempt vanished without a last word.
     #[serde(default)]
     pub deaths: u32,
     /// When this attempt was first started.

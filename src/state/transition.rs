@@ -256,7 +256,6 @@ impl Record {
     fn starting(&mut self, now: Time) {
         if self.step == Step::Seen {
             self.attempt += 1;
-            self.starts = 0;
             self.deaths = 0;
             self.attempt_since = Some(now);
             self.deliverables.clear();

@@ -1,0 +1,7 @@
+//! The program as its users meet it: the built binary, a marketplace on loopback, generators of every temper.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+mod bad_input;
+mod generators;
+mod life;
+mod shop;

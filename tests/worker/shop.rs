@@ -1,0 +1,159 @@
+//! A seller's shop: a folder, a marketplace, a worker. A test says what it needs and reads as a sentence.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use atelier_heartbeat::credentials;
+use atelier_heartbeat::sandbox::{Dialect, Options, Placement, Server};
+use atelier_heartbeat::secret::Secret;
+use atelier_heartbeat::time::Time;
+use serde_json::{Map, Value};
+
+pub const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
+
+pub struct Shop {
+    pub folder: tempfile::TempDir,
+    pub server: Server,
+    pub key: String,
+    service: String,
+}
+
+pub fn now() -> Time {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    Time::from_unix(since_epoch.as_secs() as i64)
+}
+
+impl Shop {
+    /// Open for business: registered, one service listed, the built-in poster as its generator.
+    pub fn open(dialect: Dialect) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
+        let server = Server::start(options).unwrap();
+        let (agent_id, key, service) = {
+            let mut market = server.market();
+            let agent = market.enrol(now(), "Test Studio");
+            let service = market.offer(now(), &agent.agent_id, "fixed", 0);
+            (agent.agent_id, agent.api_key, service)
+        };
+        let shop = Self { folder, server, key, service };
+        fs::create_dir(shop.path("state")).unwrap();
+        credentials::save(&shop.path("state"), &Map::new(), &agent_id, &Secret::new(shop.key.clone())).unwrap();
+        shop.settings("");
+        shop
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// heartbeat.toml: the sandbox as marketplace, polls as often as asked, and `more`.
+    pub fn settings(&self, more: &str) {
+        let base_url = self.server.base_url();
+        let text = format!("[api]\nbase_url = \"{base_url}\"\ntimeout = \"5s\"\n[poll]\ninterval = \"0s\"\n{more}");
+        fs::write(self.path("heartbeat.toml"), text).unwrap();
+    }
+
+    /// A generator in shell: `make.sh` beside the settings, and `more` settings under `[generator]`.
+    pub fn generator(&self, script: &str, more: &str) {
+        let path = self.path("make.sh");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.settings(&format!("[generator]\ncommand = [\"./make.sh\", \"{{brief}}\"]\n{more}"));
+    }
+
+    pub fn order(&self, brief: &str) -> String {
+        let placement =
+            Placement { service_id: Some(self.service.clone()), brief: brief.into(), ..Placement::default() };
+        self.server.market().place(now(), placement)
+    }
+
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BIN);
+        command.current_dir(self.folder.path()).args(words).stdin(Stdio::null());
+        for name in ["RUST_LOG", "OPENCLAW_SHELL", "ATELIER_AGENT_ID", "ATELIER_API_KEY", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+        command.env("HOME", self.folder.path());
+        command
+    }
+
+    pub fn run(&self, words: &[&str]) -> Ran {
+        Ran::of(&self.command(words).output().unwrap())
+    }
+
+    pub fn spawn(&self, words: &[&str]) -> Child {
+        self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A beat's JSON, which must be the whole of its stdout.
+    pub fn beat(&self) -> Value {
+        let ran = self.run(&["beat", "--json", "--force"]);
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    }
+
+    /// Beats until this order is delivered.
+    pub fn beat_until_delivered(&self, order: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.deliveries(order) == 0 {
+            assert!(Instant::now() < until, "order {order} was never delivered: {}", self.log());
+            self.beat();
+        }
+    }
+
+    pub fn deliveries(&self, order: &str) -> usize {
+        self.server.market().books().deliveries_of(order).len()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("state/log/beat.log")).unwrap_or_default()
+    }
+
+    pub fn lines(&self, name: &str) -> usize {
+        fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
+    }
+}
+
+/// Waits for something to become true, and fails when it does not.
+pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !is() {
+        assert!(Instant::now() < until, "{what}: it never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Nothing was said, and all is well.
+    pub fn is_silent(&self) -> bool {
+        self.code == 0 && self.out.is_empty() && self.err.is_empty()
+    }
+}
+
+/// Every file below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found
+}
