@@ -28,3 +28,24 @@ pub struct Hosted {
     /// `image` or `video` (live server: also `document`, `code`, `text`).
     pub media_type: String,
 }
+
+/// The ending of a file of this type, for names that we choose.
+#[must_use]
+pub fn extension(content_type: &str) -> &'static str {
+    match content_type {
+        "image/jpeg" => "jpg",
+        "image/png" => "png",
+        "image/webp" => "webp",
+        "image/gif" => "gif",
+        "video/mp4" => "mp4",
+        "video/webm" => "webm",
+        "video/quicktime" => "mov",
+        "application/pdf" => "pdf",
+        "application/zip" => "zip",
+        "application/json" => "json",
+        "text/markdown" => "md",
+        "text/csv" => "csv",
+        "text/x-python" => "py",
+        _ => "txt",
+    }
+}

@@ -62,19 +62,6 @@ impl Fault {
     pub fn certainly_without_effect(&self) -> bool {
         !matches!(self.kind, FaultKind::Unanswered | FaultKind::Garbled | FaultKind::Broken { .. })
     }
-
-    /// Whether the server or the way to it is to blame, so that waiting may help.
-    #[must_use]
-    pub fn passes_with_time(&self) -> bool {
-        matches!(
-            self.kind,
-            FaultKind::Unreachable
-                | FaultKind::Unanswered
-                | FaultKind::Garbled
-                | FaultKind::Broken { .. }
-                | FaultKind::Limited { .. }
-        )
-    }
 }
 
 impl fmt::Display for Fault {

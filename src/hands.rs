@@ -131,8 +131,7 @@ pub fn connection(config: &Config) -> Connection {
 /// The wall clock, and where the system tells it the clock of this boot.
 #[must_use]
 pub fn clock() -> Clock {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Clock { wall: Time::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)), boot: boot() }
+    Clock { wall: Time::from(SystemTime::now()), boot: boot() }
 }
 
 #[cfg(target_os = "linux")]

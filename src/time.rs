@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,14 @@ impl Time {
     pub fn parse_http_date(text: &str) -> Option<Self> {
         let stamp = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
         Some(Self::from_unix(stamp.as_second()))
+    }
+}
+
+impl From<SystemTime> for Time {
+    /// A moment that somebody else read off a clock; one before the epoch is the epoch.
+    fn from(moment: SystemTime) -> Self {
+        let since_epoch = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
     }
 }
 

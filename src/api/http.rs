@@ -12,6 +12,7 @@ use ureq::{Agent, Body, SendBody, Timeout};
 
 use super::retry_after::Hints;
 use super::wire::Answer;
+use crate::deliverable::extension;
 use crate::fault::{Fault, FaultKind};
 use crate::secret::Secret;
 
@@ -182,22 +183,7 @@ const BOUNDARY: &str = "----atelier-heartbeat-7MA4YWxkTrZu0gW-5b1d2f8c9e0a47";
 
 /// What stands before and after the file. The name is ours: nothing of a generator's is put into a header.
 fn envelope(content_type: &str) -> (Vec<u8>, Vec<u8>) {
-    let extension = match content_type {
-        "image/jpeg" => "jpg",
-        "image/png" => "png",
-        "image/webp" => "webp",
-        "image/gif" => "gif",
-        "video/mp4" => "mp4",
-        "video/webm" => "webm",
-        "video/quicktime" => "mov",
-        "application/pdf" => "pdf",
-        "text/markdown" => "md",
-        "text/csv" => "csv",
-        "application/json" => "json",
-        "text/x-python" => "py",
-        "application/zip" => "zip",
-        _ => "txt",
-    };
+    let extension = extension(content_type);
     let head = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"result.{extension}\"\r\nContent-Type: {content_type}\r\n\r\n"
     );

@@ -261,7 +261,7 @@ impl Client {
             Ok(answer) => {
                 log::debug!("{method} {path}: {}", answer.status);
                 let date = answer.hints.date.as_deref().and_then(Time::parse_http_date);
-                self.clock_skew = date.map(|date| date.unix() - wall().unix());
+                self.clock_skew = date.map(|date| date.unix() - Time::from(SystemTime::now()).unix());
             }
             Err(fault) => log::debug!("{method} {path}: {fault}"),
         }
@@ -269,13 +269,8 @@ impl Client {
     }
 
     fn judge(&self, answer: &wire::Answer) -> Result<Value, Fault> {
-        wire::judge(answer, self.transport.base_url(), self.transport.key(), wall())
+        wire::judge(answer, self.transport.base_url(), self.transport.key(), Time::from(SystemTime::now()))
     }
-}
-
-fn wall() -> Time {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Time::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn object(data: Value) -> Result<Map<String, Value>, Fault> {

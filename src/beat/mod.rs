@@ -11,7 +11,6 @@ use crate::policy::{self, Action, Rules, Session};
 use crate::state::{Clock, State, Step, Wake, Worker};
 use crate::time::Time;
 
-pub use poll::wide_statuses;
 pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, Summary, Would};
 pub use world::{Broken, Unsent, World};
 

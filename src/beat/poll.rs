@@ -11,8 +11,7 @@ use crate::state::{Event, Hold, HoldKind, Record, Step, Told, backoff};
 use crate::store::History;
 
 /// The statuses asked for where single orders cannot be looked up and one is in doubt.
-#[must_use]
-pub fn wide_statuses(usual: &[Status]) -> Vec<Status> {
+fn wide_statuses(usual: &[Status]) -> Vec<Status> {
     let mut wide = usual.to_vec();
     let others = [
         Status::Paid,
@@ -188,10 +187,8 @@ impl<W: World> Beat<'_, W> {
                     );
                     return Err(Failure::new(FailureKind::Auth, message));
                 }
-                Ok(Fault::new(
-                    FaultKind::Refused { status: if fault.kind == FaultKind::Unauthorized { 401 } else { 403 } },
-                    fault.message,
-                ))
+                let status = if fault.kind == FaultKind::Unauthorized { 401 } else { 403 };
+                Ok(Fault::new(FaultKind::Refused { status }, fault.message))
             }
             FaultKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
                 Err(Failure::new(FailureKind::Config, fault.message))

@@ -174,26 +174,6 @@ pub(super) fn media_types(dialect: Dialect) -> &'static [&'static str] {
     if dialect.is_live() { &["image", "video", "document", "code", "text"] } else { &["image", "video"] }
 }
 
-/// The ending of a stored file.
-pub(super) fn extension(content_type: &str) -> &'static str {
-    match content_type {
-        "image/jpeg" => "jpg",
-        "image/png" => "png",
-        "image/webp" => "webp",
-        "image/gif" => "gif",
-        "video/mp4" => "mp4",
-        "video/webm" => "webm",
-        "video/quicktime" => "mov",
-        "application/pdf" => "pdf",
-        "application/zip" => "zip",
-        "application/json" => "json",
-        "text/markdown" => "md",
-        "text/csv" => "csv",
-        "text/x-python" => "py",
-        _ => "txt",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,8 +59,7 @@ impl Default for Options {
 }
 
 fn wall_clock() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Time::EPOCH + since
+    Time::from(SystemTime::now())
 }
 
 /// A served sandbox. Stops when dropped.

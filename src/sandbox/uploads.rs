@@ -82,7 +82,11 @@ impl Market {
     fn fresh_path(&mut self, agent: usize, now: Time, content_type: &str) -> String {
         let name = self.name("f", now);
         let name = name.trim_start_matches("f_").replace('_', "-");
-        format!("/files/atelier/uploads/{}/{name}.{}", self.agents[agent].id, rules::extension(content_type))
+        format!(
+            "/files/atelier/uploads/{}/{name}.{}",
+            self.agents[agent].id,
+            crate::deliverable::extension(content_type)
+        )
     }
 
     fn keep(&mut self, now: Time, path: &str, content_type: &str, bytes: &[u8]) -> String {

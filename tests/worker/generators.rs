@@ -17,17 +17,22 @@ fn pid_in(shop: &Shop, name: &str) -> Pid {
     Pid::from_raw(text.lines().last().unwrap().trim().parse().unwrap()).unwrap()
 }
 
-#[test]
-fn a_generator_outlives_a_killed_worker_and_is_not_doubled() {
-    let shop = Shop::open(Dialect::Live);
+/// An order whose worker was killed while its generator, which waits for the file `go`, was at work.
+fn killed_beside_a_generator(shop: &Shop) -> String {
     shop.generator(PATIENT, "");
     let order = shop.order("x");
     let mut worker = shop.spawn(&["--force"]);
     eventually("the generator begins", || shop.lines("made") == 1);
     worker.kill().unwrap();
     worker.wait().unwrap();
+    order
+}
+
+#[test]
+fn a_generator_outlives_a_killed_worker_and_is_not_doubled() {
+    let shop = Shop::open(Dialect::Live);
+    let order = killed_beside_a_generator(&shop);
     let second = shop.spawn(&["--force"]);
-    // The second beat finds it at work: the log says so before it can have ended.
     fs::write(shop.path("go"), "").unwrap();
     assert!(Ran::of(&second.wait_with_output().unwrap()).is_silent());
     shop.beat_until_delivered(&order);
@@ -37,12 +42,7 @@ fn a_generator_outlives_a_killed_worker_and_is_not_doubled() {
 #[test]
 fn a_generator_that_ended_while_nobody_watched_is_found() {
     let shop = Shop::open(Dialect::Live);
-    shop.generator(PATIENT, "");
-    let order = shop.order("x");
-    let mut worker = shop.spawn(&["--force"]);
-    eventually("the generator begins", || shop.lines("made") == 1);
-    worker.kill().unwrap();
-    worker.wait().unwrap();
+    let order = killed_beside_a_generator(&shop);
     fs::write(shop.path("go"), "").unwrap();
     let last_word = shop.path(&format!("state/work/{order}/attempt-1/exit.1.json"));
     eventually("its last word", || last_word.exists());

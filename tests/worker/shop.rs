@@ -22,8 +22,7 @@ pub struct Shop {
 }
 
 pub fn now() -> Time {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    Time::from_unix(since_epoch.as_secs() as i64)
+    Time::from(std::time::SystemTime::now())
 }
 
 impl Shop {

@@ -1,0 +1,167 @@
+//! The verbs that a beat asks of a dreamed world: each may be its last.
+
+use super::*;
+
+impl beat::World for World {
+    fn clock(&mut self) -> Clock {
+        self.read_clock()
+    }
+
+    fn stopping(&mut self) -> bool {
+        match &mut self.stops_in {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+        self.verb();
+        self.disk.worker = Some(serde_json::to_string(worker).unwrap());
+        self.verb();
+        Ok(())
+    }
+
+    fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.verb();
+        self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
+        self.verb();
+        Ok(())
+    }
+
+    fn close_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.save_order(record)?;
+        if let Some(text) = self.disk.orders.remove(&record.order.id) {
+            self.disk.closed.insert(record.order.id.clone(), text);
+        }
+        self.verb();
+        Ok(())
+    }
+
+    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken> {
+        self.disk.closed.remove(id);
+        Ok(())
+    }
+
+    fn history(&mut self, id: &OrderId) -> Result<History, Broken> {
+        Ok(match self.disk.closed.get(id) {
+            Some(text) => History::Closed(Box::new(serde_json::from_str(text).unwrap())),
+            None => History::None,
+        })
+    }
+
+    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken> {
+        change(&mut worker.budget);
+        self.save_worker(worker)
+    }
+
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
+        let list: Vec<&str> = statuses.iter().map(Status::as_str).collect();
+        let path = format!("/agents/{}/orders?status={}", self.agent_id, list.join(","));
+        wire::listing(self.call("GET", &path, Vec::new())?)
+    }
+
+    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
+        match self.call("GET", &format!("/orders/{}", encoded(id)), Vec::new()) {
+            Ok(data) => match wire::lookup(data)? {
+                Lookup::Found { order, urls } => Ok(Told::Found { order, urls }),
+                _ => Ok(Told::Unsupported),
+            },
+            Err(Fault { kind: FaultKind::Refused { status: 404 }, .. }) => Ok(Told::Unsupported),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn key_is_refused(&mut self) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn start(&mut self, record: &Record) -> Made {
+        self.verb();
+        let id = record.order.id.clone();
+        let now = self.now;
+        let of_order = |(known, _, _): &(OrderId, String, u32)| *known == id;
+        if self.generators.iter().any(|(key, generator)| of_order(key) && generator.ends_at > now) {
+            return Made::Running;
+        }
+        let succeeded = |generator: &Generator| matches!(generator.made, Made::Done(_));
+        if self.generators.iter().any(|(key, generator)| of_order(key) && succeeded(generator)) {
+            self.told
+                .broken
+                .push(format!("order {id} was generated again after a generation that succeeded, at {}", now - START));
+        }
+        if !self.calm && self.chance(3) {
+            return Made::Misconfigured("dreamt".into());
+        }
+        let by_chance = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
+        let seconds = self.making.unwrap_or(by_chance);
+        let made = match if self.calm { 99 } else { self.below(100) } {
+            0..12 => Made::Failed("exit 1: dreamt".into()),
+            12..20 => Made::NotReady,
+            20..22 => Made::Declined("exit 65: dreamt".into()),
+            22..24 => Made::Misconfigured("exit 127: dreamt".into()),
+            24..29 => Made::Vanished,
+            _ => {
+                let number = self.generators.len();
+                Made::Done(vec![Deliverable {
+                    file: "attempt-1/output/result.png".into(),
+                    bytes: 5,
+                    sha256: format!("{number:064x}"),
+                    content_type: "image/png".into(),
+                    hosted: None,
+                }])
+            }
+        };
+        self.say(format!("{id} {} start {} begins", record.attempt_name(), record.starts));
+        let key = (id, record.attempt_name(), record.starts);
+        self.generators.insert(key, Generator { ends_at: now + seconds, made });
+        self.verb();
+        Made::Running
+    }
+
+    fn look(&mut self, record: &Record) -> Result<Made, Broken> {
+        self.verb();
+        let key = (record.order.id.clone(), record.attempt_name(), record.starts);
+        Ok(match self.generators.get(&key) {
+            None => Made::NeverStarted,
+            Some(generator) if generator.ends_at > self.now => Made::Running,
+            Some(generator) => generator.made.clone(),
+        })
+    }
+
+    fn wait(&mut self, until: Time) {
+        self.verb();
+        let ends = self.generators.values().map(|generator| generator.ends_at).filter(|at| *at > self.now).min();
+        let left = until.unix() - (self.now + self.turned);
+        let seconds = ends.map_or(1, |at| at - self.now).min(left).max(1);
+        self.pass(seconds);
+    }
+
+    fn stop_all(&mut self, records: &[&Record]) {
+        for record in records {
+            let key = (record.order.id.clone(), record.attempt_name(), record.starts);
+            if let Some(generator) = self.generators.get_mut(&key).filter(|generator| generator.ends_at > self.now) {
+                (generator.ends_at, generator.made) = (self.now, Made::Stopped);
+            }
+        }
+    }
+
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
+        self.verb();
+        let hosted = self.upload_bytes(&record.deliverables[file].content_type);
+        self.verb();
+        hosted.map_err(Unsent::Fault)
+    }
+
+    fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
+        let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
+        self.deliver_hosted(&record.order.id, &hosted)
+    }
+
+    fn says_already_delivered(&self, fault: &Fault) -> bool {
+        wire::says_already_delivered(fault)
+    }
+}
