@@ -9,8 +9,10 @@ use crate::state::{Ending, Event, HoldKind, Made, Told};
 impl<W: World> Beat<'_, W> {
     /// Something happened to an order: its record changes, and is on disk before anything else is done.
     pub(super) fn happened(&mut self, id: &OrderId, event: Event) -> Result<(), Failure> {
-        let now = self.now();
+        let clock = self.world.clock();
+        let now = clock.wall;
         let Some(record) = self.state.orders.get_mut(id) else { return Ok(()) };
+        record.rebase(&clock);
         let before = record.clone();
         record.apply(now, self.rules, event);
         if *record == before {

@@ -92,7 +92,7 @@ impl<'a, W: World> Beat<'a, W> {
     ) -> Self {
         state.worker.rebase(clock, rules.interval);
         for record in state.orders.values_mut() {
-            record.rebase(clock.wall);
+            record.rebase(clock);
         }
         let reason = policy::poll_hold(state, rules, wish.force, clock.wall);
         let summary = Summary::new(Outcome::Skipped, reason.map(crate::state::Reason::as_str));

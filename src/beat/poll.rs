@@ -86,7 +86,8 @@ impl<W: World> Beat<'_, W> {
         if !order.status.takes_delivery() {
             return Ok(());
         }
-        let now = self.now();
+        let clock = self.world.clock();
+        let now = clock.wall;
         let mut record = match self.world.history(&id).map_err(state_broken)? {
             History::None => Record::new(order.clone(), now),
             History::Damaged => {
@@ -95,11 +96,15 @@ impl<W: World> Beat<'_, W> {
                 record.hold = Some(Hold { kind: HoldKind::Unclear, why: why.to_owned() });
                 record
             }
-            History::Closed(record) => match record.reopened(&order, now) {
-                Some(record) => record,
-                None => return Ok(()),
-            },
+            History::Closed(mut record) => {
+                record.rebase(&clock);
+                match record.reopened(&order, now) {
+                    Some(record) => record,
+                    None => return Ok(()),
+                }
+            }
         };
+        record.rebase(&clock);
         record.apply(now, self.rules, told(order));
         self.world.save_order(&record).map_err(state_broken)?;
         self.world.reopened(&id).map_err(state_broken)?;

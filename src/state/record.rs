@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::worker::Clock;
 use crate::deliverable::Deliverable;
 use crate::order::{Order, Status};
 use crate::time::Time;
@@ -57,6 +58,9 @@ pub struct Record {
     /// It is over.
     #[serde(default)]
     pub closed: Option<Closed>,
+    /// The clocks by which the times in here are told: the wall clock may be turned before they are read again.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// What happened, oldest first.
     #[serde(default)]
     pub trail: Vec<Trail>,
@@ -202,6 +206,7 @@ impl Record {
             released: false,
             missing: false,
             closed: None,
+            clock: None,
             trail: Vec::new(),
         };
         record.note(now, "seen");

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::record::{Closed, Ending, Hold, HoldKind, Record, Step, Trouble};
+use super::worker::Clock;
 use crate::deliverable::{Deliverable, Hosted};
 use crate::fault::{Fault, FaultKind};
 use crate::limits::DELIVER_SETTLES_AFTER;
@@ -133,15 +134,24 @@ impl Record {
         }
     }
 
-    /// Brings waits that a turned clock left too far ahead down to what they can be at most.
-    pub fn rebase(&mut self, now: Time) {
+    /// Brings stored times to the present clock, as [`super::Worker::rebase`] does: each record by the clocks it was written
+    /// with, because a crash may have kept some from being written again.
+    pub fn rebase(&mut self, present: &Clock) {
+        let now = present.wall;
+        let turned = self.clock.as_ref().and_then(|written| present.turned_since(written)).unwrap_or(0);
+        let moved = |time: &mut Time| *time = time.shifted(turned);
+        self.not_before.iter_mut().for_each(moved);
+        self.attempt_since.iter_mut().for_each(moved);
+        self.closed.iter_mut().for_each(|closed| moved(&mut closed.at));
+        if let Step::Delivering { since, .. } = &mut self.step {
+            moved(since);
+            *since = (*since).min(now);
+        }
         if self.not_before.is_some_and(|at| at > now + LONGEST_WAIT) {
             self.not_before = None;
         }
-        if let Step::Delivering { since, .. } = &mut self.step {
-            *since = (*since).min(now);
-        }
         self.attempt_since = self.attempt_since.map(|since| since.min(now));
+        self.clock = Some(present.clone());
     }
 
     /// An order that was over is told of again: the record to go on with, or nothing when it is best left in peace.
@@ -417,4 +427,31 @@ fn wait_after(fault: &Fault, failures: u32) -> Duration {
 
 fn printable(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Boot;
+    use serde_json::json;
+
+    #[test]
+    fn a_clock_turned_ahead_does_not_settle_a_delivery_in_doubt_sooner() {
+        let clock = |wall: i64, boot: i64| Clock {
+            wall: Time::from_unix(1_795_000_000 + wall),
+            boot: Some(Boot { id: "b".into(), seconds: boot }),
+        };
+        let order = Order::parse(json!({"id": "ord_1", "status": "paid"})).unwrap();
+        let mut record = Record::new(order.clone(), clock(0, 0).wall);
+        record.rebase(&clock(0, 0));
+        record.step = Step::Uploaded;
+        record.apply(clock(0, 0).wall, &Rules::default(), Event::Delivering);
+        // Written down, then an hour ahead at once, ten seconds later in truth.
+        let later = clock(3610, 10);
+        record.rebase(&later);
+        let told = Told::Found { order: Box::new(order), urls: Vec::new() };
+        record.apply(later.wall, &Rules::default(), Event::Told(told));
+        assert!(matches!(record.step, Step::Delivering { .. }), "{:?}", record.step);
+        assert_eq!(record.not_before, Some(clock(3600, 0).wall + DELIVER_SETTLES_AFTER));
+    }
 }

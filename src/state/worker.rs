@@ -165,7 +165,7 @@ impl Worker {
 
 impl Clock {
     /// By how many seconds the wall clock was turned since `written`; `None` where it cannot be told or is a drift of seconds.
-    fn turned_since(&self, written: &Self) -> Option<i64> {
+    pub(super) fn turned_since(&self, written: &Self) -> Option<i64> {
         let (here, there) = (self.boot.as_ref()?, written.boot.as_ref()?);
         let ran = here.seconds - there.seconds;
         let turned = self.wall.unix() - written.wall.unix() - ran;

@@ -61,6 +61,8 @@ pub struct World {
     dice: u64,
     pub now: i64,
     turned: i64,
+    /// By how much the clock was turned when the worker last wrote down what it shows.
+    witnessed: i64,
     boot: (u32, i64),
     pub calm: bool,
     /// How long every picture takes to be made, where that is not left to chance.
@@ -117,6 +119,7 @@ impl World {
             dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d,
             now: START,
             turned: 0,
+            witnessed: 0,
             boot: (1, START - 500),
             calm: false,
             making: None,
@@ -198,8 +201,9 @@ impl World {
             for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
                 (generator.ends_at, generator.made) = (self.now, Made::Vanished);
             }
+            // Back only: a clock that jumps ahead while the machine is off takes every witness along.
+            self.turned = self.turned.min(self.witnessed);
             if self.chance(20) {
-                // Back only: a clock that jumps ahead while the machine is off takes every witness along.
                 self.turned -= [60, 3600, 40_000_000][self.below(3) as usize];
                 self.say("and the clock comes back wrong");
             }

@@ -21,6 +21,7 @@ impl beat::World for World {
     fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
         self.verb();
         self.disk.worker = Some(serde_json::to_string(worker).unwrap());
+        self.witnessed = self.turned;
         self.verb();
         Ok(())
     }

@@ -1,0 +1,125 @@
+//! The README keeps its word: its commands are run, its generators make something, its settings are read.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use atelier_heartbeat::sandbox::{Dialect, Options, Placement, Server};
+use atelier_heartbeat::time::Time;
+
+const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
+
+fn text(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The fenced blocks of one language.
+fn blocks(language: &str) -> Vec<String> {
+    let readme = text("README.md");
+    let start = format!("```{language}\n");
+    let mut blocks: Vec<String> = Vec::new();
+    for part in readme.split(&start).skip(1) {
+        blocks.push(part.split("```").next().unwrap().to_owned());
+    }
+    blocks
+}
+
+/// Every word sequence in backticks that begins with our name.
+fn commands() -> Vec<String> {
+    let readme = text("README.md");
+    let spans = readme.split('`').skip(1).step_by(2).map(str::to_owned);
+    spans.filter(|span| span.starts_with("atelier-heartbeat ") && !span.contains('\n')).collect()
+}
+
+fn run(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(BIN);
+    command.current_dir(folder).args(words).env("HOME", folder).env_remove("XDG_CONFIG_HOME");
+    command.env_remove("ATELIER_AGENT_ID").env_remove("ATELIER_API_KEY");
+    command.output().unwrap()
+}
+
+#[test]
+fn its_first_command_shows_the_main_job_and_its_second_is_what_the_gate_runs() {
+    let shell = blocks("sh");
+    assert_eq!(shell[0].trim(), "cargo run --release -- demo");
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["demo", "--json", "--keep", "shown"]);
+    assert!(ran.status.success(), "{ran:?}");
+    let shown: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert!(fs::read(shown["picture"].as_str().unwrap()).unwrap().starts_with(b"\x89PNG"));
+    assert_eq!(shown["delivered"].as_array().unwrap().len(), 1);
+    assert_eq!(shell[1].trim(), "cargo test");
+    assert!(text(".ci/run").contains("\ncargo test"), "the gate calls the README's test command");
+}
+
+#[test]
+fn every_command_it_names_exists() {
+    let named = commands();
+    assert!(named.len() >= 4, "{named:?}");
+    let folder = tempfile::tempdir().unwrap();
+    for command in named {
+        let mut words: Vec<&str> =
+            command.split_whitespace().skip(1).take_while(|word| !word.starts_with('<')).collect();
+        words.push("--help");
+        let ran = run(folder.path(), &words);
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+#[test]
+fn what_init_writes_is_the_repositorys_own_and_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(folder.path(), &["init", "-q"]).status.success());
+    assert_eq!(fs::read_to_string(folder.path().join("heartbeat.toml")).unwrap(), text("heartbeat.toml"));
+    let status = run(folder.path(), &["status", "--json"]);
+    assert!(status.status.success(), "{status:?}");
+}
+
+/// An order made by a generator as the README shows it, with a stand-in for the tool that is the user's own.
+fn delivers(script: &str, name: &str, command: &str, stand_in: impl Fn(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(Options { dialect: Dialect::Live, ..Options::default() }).unwrap();
+    let now = Time::from(std::time::SystemTime::now());
+    let (agent, order) = {
+        let mut market = server.market();
+        let agent = market.enrol(now, "Reader");
+        let service_id = Some(market.offer(now, &agent.agent_id, "fixed", 0));
+        (agent, market.place(now, Placement { brief: "A lighthouse".into(), service_id, ..Placement::default() }))
+    };
+    let path = folder.path().join(name);
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    stand_in(folder.path());
+    let settings = format!("[api]\nbase_url = \"{}\"\n[generator]\n{command}\n", server.base_url());
+    fs::write(folder.path().join("heartbeat.toml"), settings).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut beat = Command::new(BIN);
+    beat.current_dir(folder.path()).arg("--json").env("PATH", path).env("ATELIER_AGENT_ID", &agent.agent_id);
+    let ran = beat.env("ATELIER_API_KEY", &agent.api_key).env("HOME", folder.path()).output().unwrap();
+    assert_eq!(server.market().books().deliveries_of(&order).len(), 1, "{ran:?}");
+}
+
+/// The line of an example that says how it is named in the settings.
+fn command_of(script: &str) -> &str {
+    script.lines().find_map(|line| line.strip_prefix("# ").filter(|rest| rest.starts_with("command = "))).unwrap()
+}
+
+#[test]
+fn its_generators_make_what_is_delivered() {
+    let shell = blocks("sh").into_iter().find(|block| block.starts_with("#!/bin/sh")).unwrap();
+    assert!(shell.lines().count() <= 10);
+    delivers(&shell, "generate.sh", command_of(&shell), |folder| {
+        let tool = folder.join("your-image-tool");
+        fs::write(&tool, format!("#!/bin/sh\nexec {BIN} poster --brief \"$2\" --output \"$4\"\n")).unwrap();
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    });
+    let python = blocks("python").into_iter().next().unwrap();
+    assert!(python.lines().count() <= 10);
+    let stand_in = format!(
+        "import subprocess\ndef make_picture(brief):\n    subprocess.run(['{BIN}', 'poster', '--brief', brief, '--output', 'p.png'], check=True)\n    return open('p.png', 'rb').read()\n"
+    );
+    let (first, rest) = python.split_once('\n').unwrap();
+    delivers(&format!("{first}\n{stand_in}{rest}"), "generate.py", command_of(&python), |_| {});
+}
