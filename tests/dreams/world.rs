@@ -358,7 +358,7 @@ impl World {
                     _ if path.ends_with("/deliver") => 119,
                     _ => 30,
                 };
-                let at = self.now + self.below(patience) as i64;
+                let at = self.now - seconds + self.below(patience) as i64;
                 self.late.push((at, request));
                 return fault(FaultKind::Unanswered);
             }
