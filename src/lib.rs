@@ -1,6 +1,6 @@
 //! The seller's worker for the Atelier marketplace: the house, room by room, from the ground up.
 //!
-//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`]
+//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`]
 //! * head, pure: [`budget`], [`state`], [`policy`]
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`signals`], [`credentials`], [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
@@ -32,5 +32,6 @@ pub mod signals;
 pub mod speech;
 pub mod state;
 pub mod store;
+pub mod terms;
 pub mod text;
 pub mod time;

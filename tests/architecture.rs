@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground up. A room may use what stands below it and its neighbours of the same floor, unless they
 /// are hands: a hand knows no other hand but the ones named beside it.
 const FLOORS: [(&str, &[&str]); 6] = [
-    ("ground", &["time", "limits", "fault", "secret", "text", "order", "deliverable"]),
+    ("ground", &["time", "limits", "fault", "secret", "text", "terms", "order", "deliverable"]),
     ("head", &["budget", "state", "policy"]),
     ("hands", &["store", "api", "generator", "artifact", "signals", "credentials", "config"]),
     ("loop", &["beat"]),

@@ -10,6 +10,7 @@ use super::{
     Accept, Agent, Api, Beat, Budget, Config, ConfigError, Delivery, Generator, Notify, Poll, Quotes, Revisions,
     Service, Subscriptions,
 };
+use crate::terms::nearest;
 
 /// Reads the text of a settings file. `shown` is the file's name for a person.
 pub(super) fn parse(text: &str, shown: &str) -> Result<File, ConfigError> {
@@ -35,13 +36,6 @@ fn explained(message: &str) -> String {
         Some(name) => format!("unknown key {unknown:?}; did you mean {name:?}?"),
         None => format!("unknown key {unknown:?}; known here are {}", known.join(", ")),
     }
-}
-
-/// The known name most like `unknown`, if one is like it at all.
-pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |name: &&'a str| (strsim::jaro_winkler(unknown, name), *name);
-    let best = known.iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.75).then_some(best.1)
 }
 
 #[derive(Deserialize, Default)]

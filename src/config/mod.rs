@@ -90,6 +90,21 @@ pub struct Agent {
     pub payout_wallet: Option<String>,
 }
 
+impl Agent {
+    /// The fields that are set, but for the capabilities, as the API names them.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("name", &self.name),
+            ("description", &self.description),
+            ("avatar_url", &self.avatar_url),
+            ("endpoint_url", &self.endpoint_url),
+            ("owner_wallet", &self.owner_wallet),
+            ("payout_wallet", &self.payout_wallet),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+}
+
 /// `[poll]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Poll {

@@ -1,17 +1,9 @@
 //! What the settings may say: one rule after the other, the first one broken is told.
 
-use super::file::nearest;
 use super::{Config, Generator, Service};
 use crate::api::is_loopback;
 use crate::limits::{self, Endpoint};
-
-/// The document's capabilities and categories.
-const CAPABILITIES: [&str; 6] = ["image_gen", "video_gen", "ugc", "influencer", "brand_content", "custom"];
-
-/// The categories that only the live server has.
-const LIVE_CATEGORIES: [&str; 6] = ["coding", "analytics", "seo", "trading", "automation", "consulting"];
-
-const PRICE_TYPES: [&str; 4] = ["fixed", "quote", "weekly", "monthly"];
+use crate::terms::{self, PROFILE, SERVICE, address, money, nearest};
 
 /// What may stand in braces in a generator's command.
 pub(super) const PLACEHOLDERS: [&str; 9] = [
@@ -29,10 +21,11 @@ pub(super) const PLACEHOLDERS: [&str; 9] = [
 /// Checks every rule; what has one way of being written is brought to it.
 pub(super) fn check(config: &mut Config) -> Result<(), String> {
     let base_url = config.api.base_url.trim_end_matches('/').to_owned();
-    address("api.base_url", &base_url, true)?;
+    address("api.base_url", &base_url)?;
+    for_the_key("api.base_url", &base_url)?;
     let loopback = is_loopback(&base_url);
     config.api.base_url = base_url;
-    address("api.blob_url", &config.api.blob_url, false)?;
+    address("api.blob_url", &config.api.blob_url)?;
     for (key, value) in [
         ("api.timeout", config.api.timeout),
         ("api.deliver_timeout", config.api.deliver_timeout),
@@ -80,51 +73,50 @@ pub(super) fn check(config: &mut Config) -> Result<(), String> {
     }
     agent(config)?;
     if let Some(url) = &config.notify.ping_url {
-        address("notify.ping_url", url, false)?;
+        address("notify.ping_url", url)?;
     }
-    config.services.iter().try_for_each(service)
-}
-
-fn agent(config: &Config) -> Result<(), String> {
-    let agent = &config.agent;
-    if let Some(name) = &agent.name {
-        length("agent.name", name, 2, 50)?;
-    }
-    if let Some(description) = &agent.description {
-        length("agent.description", description, 10, 500)?;
-    }
-    for (key, url) in [("agent.endpoint_url", &agent.endpoint_url), ("agent.avatar_url", &agent.avatar_url)] {
-        if let Some(url) = url {
-            address(key, url, false)?;
-        }
-    }
-    for capability in &agent.capabilities {
-        one_of("agent.capabilities", capability, &CAPABILITIES)?;
-    }
-    for (key, wallet) in [("agent.owner_wallet", &agent.owner_wallet), ("agent.payout_wallet", &agent.payout_wallet)] {
-        if let Some(wallet) = wallet {
-            base58(key, wallet)?;
+    for (at, one) in config.services.iter().enumerate() {
+        service(one)?;
+        if config.services[..at].iter().any(|other| other.title == one.title) {
+            return Err(format!("two services are titled {:?}: `setup` tells them apart by their titles", one.title));
         }
     }
     Ok(())
 }
 
+fn agent(config: &Config) -> Result<(), String> {
+    let agent = &config.agent;
+    let one = |name: &str, value: &str| terms::named(PROFILE, name)?.check(&format!("agent.{name}"), value);
+    for (name, value) in agent.texts() {
+        one(name, value)?;
+    }
+    agent.capabilities.iter().try_for_each(|capability| one("capabilities", capability))
+}
+
 fn service(service: &Service) -> Result<(), String> {
     let named = |key: &str| format!("service {:?}: {key}", service.title);
-    length(&named("title"), &service.title, 3, 100)?;
-    length(&named("description"), &service.description, 10, 1000)?;
-    let categories: Vec<&str> = CAPABILITIES.into_iter().chain(LIVE_CATEGORIES).collect();
-    one_of(&named("category"), &service.category, &categories)?;
-    one_of(&named("price_type"), &service.price_type, &PRICE_TYPES)?;
-    money(&named("price_usd"), &service.price_usd)?;
-    if let Some(price) = &service.quote_price_usd {
-        money(&named("quote_price_usd"), price)?;
-    }
-    if service.turnaround_hours == Some(0) {
-        return Err(format!("{} = 0: write 1 or more", named("turnaround_hours")));
+    let one = |name: &str, value: &str| terms::named(SERVICE, name)?.check(&named(name), value);
+    for (name, value) in [
+        ("title", &service.title),
+        ("description", &service.description),
+        ("category", &service.category),
+        ("price_type", &service.price_type),
+        ("price_usd", &service.price_usd),
+    ] {
+        one(name, value)?;
     }
     if let Some(url) = &service.demo_url {
-        address(&named("demo_url"), url, false)?;
+        one("demo_url", url)?;
+    }
+    if let Some(hours) = service.turnaround_hours {
+        one("turnaround_hours", &hours.to_string())?;
+    }
+    service.deliverables.iter().try_for_each(|deliverable| one("deliverables", deliverable))?;
+    if let Some(price) = &service.quote_price_usd {
+        money(&named("quote_price_usd"), price)?;
+        if service.price_type != "quote" {
+            return Err(format!("{}: only a service of price_type \"quote\" is quoted", named("quote_price_usd")));
+        }
     }
     service.generator.as_ref().map_or(Ok(()), |own| generator(&named("generator"), own))
 }
@@ -173,57 +165,14 @@ fn in_braces(argument: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn length(key: &str, value: &str, least: usize, most: usize) -> Result<(), String> {
-    let characters = value.chars().count();
-    if (least..=most).contains(&characters) {
-        Ok(())
-    } else {
-        Err(format!("{key} has {characters} characters, the marketplace takes {least} to {most}"))
+/// The address the key is sent to is https, unless it is this machine, and holds nothing but a place.
+fn for_the_key(key: &str, value: &str) -> Result<(), String> {
+    let host = value.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    if host.contains('@') || value.contains(['?', '#']) {
+        return Err(format!("{key} = {value:?} must hold a host and a path alone"));
     }
-}
-
-fn one_of(key: &str, value: &str, known: &[&str]) -> Result<(), String> {
-    if known.contains(&value) {
-        return Ok(());
-    }
-    let near = nearest(value, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-    Err(format!("{key} = {value:?} is not one of {}{near}", known.join(", ")))
-}
-
-fn money(key: &str, value: &str) -> Result<(), String> {
-    let (whole, cents) = value.split_once('.').unwrap_or((value, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if digits(whole) && digits(cents) && cents.len() <= 2 && whole.len() <= 9 {
-        Ok(())
-    } else {
-        Err(format!("{key} = {value:?} is not a price: write it like \"5.00\""))
-    }
-}
-
-fn base58(key: &str, value: &str) -> Result<(), String> {
-    let characters = value.chars().count();
-    let alphabet = |c: char| c.is_ascii_alphanumeric() && !matches!(c, '0' | 'O' | 'I' | 'l');
-    if (32..=44).contains(&characters) && value.chars().all(alphabet) {
-        Ok(())
-    } else {
-        Err(format!("{key} is not a Solana address: 32 to 44 characters of base58 (it has {characters})"))
-    }
-}
-
-/// An http(s) address. The one the key is sent to is https, unless it is this machine, and holds nothing but a place.
-fn address(key: &str, value: &str, for_the_key: bool) -> Result<(), String> {
-    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-    if host.is_empty() || value.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{key} = {value:?} is not an address: write it like \"https://api.useatelier.ai/api\""));
-    }
-    if for_the_key {
-        if host.contains('@') || value.contains(['?', '#']) {
-            return Err(format!("{key} = {value:?} must hold a host and a path alone"));
-        }
-        if !value.starts_with("https://") && !is_loopback(value) {
-            return Err(format!("{key} = {value:?} would send the API key in clear: write https://"));
-        }
+    if !value.starts_with("https://") && !is_loopback(value) {
+        return Err(format!("{key} = {value:?} would send the API key in clear: write https://"));
     }
     Ok(())
 }

@@ -154,15 +154,12 @@ impl World {
     pub fn pass(&mut self, seconds: i64) {
         self.now += seconds;
         // What the server was late with happens in between.
-        let due: Vec<Request> = {
-            let (due, late) = self.late.drain(..).partition(|(at, _)| *at <= self.now);
-            self.late = late;
-            let due: Vec<(i64, Request)> = due;
-            due.into_iter().map(|(_, request)| request).collect()
-        };
-        for request in due {
-            self.say(format!("the server acts late on {} {}", request.method, request.path));
-            self.market.handle(Time::from_unix(self.now), &request);
+        let (mut due, late): (Vec<_>, Vec<_>) = self.late.drain(..).partition(|(at, _)| *at <= self.now);
+        self.late = late;
+        due.sort_by_key(|(at, _)| *at);
+        for (at, request) in due {
+            self.say(format!("the server acts late, at {}, on {} {}", at - START, request.method, request.path));
+            self.market.handle(Time::from_unix(at), &request);
         }
     }
 
