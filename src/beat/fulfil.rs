@@ -113,6 +113,10 @@ impl<W: World> Beat<'_, W> {
         self.happened(id, Event::Uploading(file))?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.upload(record, file);
+        let fault = match &answer {
+            Err(Unsent::Fault(fault)) => Some(fault.clone()),
+            _ => None,
+        };
         let event = match answer {
             Ok(hosted) => Event::Uploaded(file, hosted),
             Err(Unsent::Spoiled(why)) => Event::Spoiled(why),
@@ -121,7 +125,7 @@ impl<W: World> Beat<'_, W> {
             }
         };
         self.happened(id, event)?;
-        self.answered(ticket)
+        self.answered(ticket, fault.as_ref())
     }
 
     pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
@@ -129,6 +133,7 @@ impl<W: World> Beat<'_, W> {
         self.happened(id, Event::Delivering)?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.deliver(record);
+        let fault = answer.as_ref().err().cloned();
         // A delivery in doubt is asked about afresh, also when this order was looked up before.
         self.session.asked.remove(id);
         let event = match answer {
@@ -140,7 +145,7 @@ impl<W: World> Beat<'_, W> {
             }
         };
         self.happened(id, event)?;
-        self.answered(ticket)
+        self.answered(ticket, fault.as_ref())
     }
 
     /// A fault that ends the beat is recorded with the order first: its step must not be left in doubt.

@@ -38,7 +38,7 @@ impl<W: World> Beat<'_, W> {
         let wide = self.state.worker.no_lookup && self.state.orders.values().any(in_doubt);
         let statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
         let answer = self.world.poll(&statuses);
-        self.answered(ticket)?;
+        self.answered(ticket, answer.as_ref().err())?;
         match answer {
             Ok(listing) => {
                 self.summary.outcome = Outcome::Polled;
@@ -168,8 +168,11 @@ impl<W: World> Beat<'_, W> {
         Ok(ticket)
     }
 
-    /// The answer came, whatever it was.
-    pub(super) fn answered(&mut self, ticket: Ticket) -> Result<(), Failure> {
+    /// The answer came, whatever it was. Without one the request may still arrive, and stays booked for its last chance to.
+    pub(super) fn answered(&mut self, ticket: Ticket, fault: Option<&Fault>) -> Result<(), Failure> {
+        if fault.is_some_and(|fault| fault.kind == FaultKind::Unanswered) {
+            return Ok(());
+        }
         let now = self.now();
         self.budget(&mut |budget| budget.answered(ticket, now))
     }

@@ -28,7 +28,7 @@ fn wrong_settings_are_told_with_line_key_and_remedy() {
         ("[poll\n", &["heartbeat.toml:1"]),
         ("[poll]\nstatuses = []\n", &["poll.statuses"]),
         ("[api]\nbase_url = \"http://api.useatelier.ai/api\"\n", &["in clear", "https://"]),
-        ("[api]\nbase_url = \"nowhere\"\n", &["api.base_url", "not an address"]),
+        ("[api]\nbase_url = \"nowhere\"\n", &["api.base_url", "is not a web address"]),
         ("[api]\nbase_url = \"https://a.example/api?x=1\"\n", &["a host and a path alone"]),
         ("[budget]\nper_hour = 60\n", &["budget.per_hour = 60", "30"]),
         ("[beat]\nparallel = 0\n", &["beat.parallel"]),

@@ -3,10 +3,12 @@
 //! This file refuses to register and to show a key. What is damaged or unreadable is never taken for missing:
 //! a second registration would be a second agent.
 
+pub mod registration;
+
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -14,6 +16,8 @@ use serde_json::{Map, Value};
 use crate::config::Environment;
 use crate::order::text;
 use crate::secret::Secret;
+use crate::time::Time;
+use registration::{Begun, Left};
 
 const ID: &str = "ATELIER_AGENT_ID";
 const KEY: &str = "ATELIER_API_KEY";
@@ -55,6 +59,11 @@ pub enum CredentialsFault {
         /// The state folder that was looked in.
         state_dir: PathBuf,
     },
+    /// A registration was begun, and its answer is not in its place.
+    Unfinished {
+        /// The file that says so.
+        path: PathBuf,
+    },
     /// One of the two is there and the other is not.
     Half {
         /// Where.
@@ -83,8 +92,13 @@ impl fmt::Display for CredentialsFault {
         match self {
             Self::Missing { state_dir } => write!(
                 out,
-                "no credentials: set {ID} and {KEY} in the environment or in a .env file beside heartbeat.toml, or put {}",
+                "no credentials: `atelier-heartbeat setup` registers an agent; of one that is registered, set {ID} and {KEY} in the environment or in a .env file beside heartbeat.toml, or put {}",
                 state_dir.join("credentials.json").display()
+            ),
+            Self::Unfinished { path } => write!(
+                out,
+                "a registration was begun and not finished ({}): `atelier-heartbeat setup` goes on with it",
+                path.display()
             ),
             Self::Half { place, missing } => {
                 write!(out, "{place} has no {missing}: set both {ID} and {KEY}, or neither")
@@ -126,8 +140,13 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
             return Ok(found);
         }
     }
-    json(&state_dir.join("credentials.json"))?
-        .ok_or_else(|| CredentialsFault::Missing { state_dir: state_dir.to_owned() })
+    if let Some(found) = json(&state_dir.join("credentials.json"))? {
+        return Ok(found);
+    }
+    match registration::left(state_dir) {
+        Ok(Left::Nothing) => Err(CredentialsFault::Missing { state_dir: state_dir.to_owned() }),
+        _ => Err(CredentialsFault::Unfinished { path: state_dir.join("credentials.json.new") }),
+    }
 }
 
 fn both(
@@ -195,22 +214,13 @@ fn variable(text: &str, name: &str) -> Option<String> {
     text.lines().filter_map(value).rfind(|value| !value.is_empty())
 }
 
-/// Writes the whole answer to a registration as the credentials. Never overwrites: existing credentials are an error.
+/// Writes credentials that came from elsewhere. Never overwrites: existing credentials are an error.
 pub fn save(state_dir: &Path, whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> io::Result<()> {
-    let mut members = whole.clone();
-    members.insert("agent_id".into(), agent_id.into());
-    members.insert("api_key".into(), key.expose().into());
-    let path = state_dir.join("credentials.json");
-    let new = state_dir.join("credentials.json.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&serde_json::to_vec_pretty(&members)?)?;
-    file.sync_all()?;
-    // A link is made only where no file is: what a rename would silently replace.
-    let linked = fs::hard_link(&new, &path);
-    let cleared = fs::remove_file(&new);
-    linked?;
-    fs::File::open(state_dir)?.sync_all()?;
-    cleared
+    let begun = Begun { at: Time::EPOCH, name: String::new(), base_url: String::new() };
+    if state_dir.join("credentials.json").try_exists()? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    registration::begin(state_dir, &begun)?.keep(whole, agent_id, key)
 }
 
 /// Closes the state folder and the credentials in it to everybody else; `true` when they were open.
