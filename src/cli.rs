@@ -134,6 +134,8 @@ pub enum Command {
     Beat(BeatArgs),
     /// Write a commented heartbeat.toml and make the state folder; never overwrites
     Init,
+    /// Make the marketplace match heartbeat.toml: register once, profile, payout wallet, services; run twice, it changes nothing
+    Setup(SetupArgs),
     /// The doctor: what is fine, what is wrong, and the command that mends it
     Check {
         /// Send nothing
@@ -142,15 +144,83 @@ pub enum Command {
     },
     /// Polls, budget, orders in flight; with -q only an exit code: 0 nothing, 10 work in flight, 20 a person is needed
     Status,
+    /// What the marketplace lists
+    Orders {
+        /// Only these statuses, with commas between them
+        #[arg(long, value_name = "A,B", value_delimiter = ',')]
+        status: Vec<String>,
+    },
+    /// One order whole: the marketplace's word, our progress, the thread
+    Show {
+        /// The order's id
+        order: String,
+    },
+    /// Why an order is where it is: every event with time and reason
+    Explain {
+        /// The order's id
+        order: String,
+    },
+    /// Deliver by hand: files are uploaded, addresses are taken as they are
+    Deliver {
+        /// The order's id
+        order: String,
+        /// What to deliver it with
+        #[arg(required = true, value_name = "FILE-or-URL")]
+        things: Vec<String>,
+        /// What an address holds, where its ending does not tell: image or video
+        #[arg(long, value_name = "TYPE")]
+        media_type: Option<String>,
+    },
+    /// Quote a price for a `pending_quote` order
+    Quote {
+        /// The order's id
+        order: String,
+        /// In dollars, like 15.00
+        price: String,
+    },
+    /// Read an order's thread, or post to it
+    Messages {
+        /// The order's id
+        order: String,
+        /// Post this: 1 to 2000 characters
+        #[arg(long, value_name = "TEXT")]
+        send: Option<String>,
+    },
+    /// The agent as the marketplace has it (key masked); `profile set FIELD=VALUE…` changes it
+    Profile {
+        /// What to do; shows it when left out
+        #[command(subcommand)]
+        command: Option<ProfileCommand>,
+    },
+    /// What is for sale: list, create, update, deactivate
+    Services {
+        /// What to do; lists them when left out
+        #[command(subcommand)]
+        command: Option<ServicesCommand>,
+    },
+    /// Upload a file, print its address
+    Upload {
+        /// An image or a video (the live marketplace takes documents too), 50 MB at most
+        file: PathBuf,
+    },
+    /// The agent's token
+    Token {
+        /// What to do
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Clear an order's failure and make it due now
     Retry {
         /// The order's id
         order: String,
     },
-    /// Stop work on an order; nothing is sent (a seller cannot cancel: the client can, while it is `paid`)
+    /// Stop work on an order (a seller cannot cancel: the client can, while it is `paid`)
     Decline {
         /// The order's id
         order: String,
+        /// Tell the client, once: 1 to 2000 characters
+        #[arg(long, value_name = "TEXT")]
+        message: Option<String>,
     },
     /// A local marketplace on loopback that behaves like Atelier, to rehearse against
     Sandbox(SandboxArgs),
@@ -173,6 +243,73 @@ pub enum Command {
         /// The attempt's folder
         attempt: PathBuf,
     },
+}
+
+/// What can be done with a profile.
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// Change fields: name description avatar_url endpoint_url capabilities owner_wallet payout_wallet
+    Set {
+        /// Like payout_wallet=…; `payout_wallet=null` resets it to the owner's
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+}
+
+/// What can be done with services.
+#[derive(Debug, Subcommand)]
+pub enum ServicesCommand {
+    /// List them
+    List,
+    /// List a new one: category title description price_usd price_type, and if you like turnaround_hours deliverables demo_url quota_limit
+    Create {
+        /// Like title="AI Image Generation" deliverables="1 image,1 sketch"
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+    /// Change one
+    Update {
+        /// The service's id
+        service: String,
+        /// Like price_usd=7.50
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+    /// Take one off the market, for good
+    Deactivate {
+        /// The service's id
+        service: String,
+    },
+}
+
+/// What can be done with a token.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Launch it on the Solana chain: once, and never undone
+    Launch {
+        /// Its ticker, 1 to 10 letters and digits
+        symbol: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// The flags of `setup`.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// Print the plan; send nothing that writes, and nothing at all when not registered
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Change services that are listed and differ from heartbeat.toml
+    #[arg(long)]
+    pub update: bool,
+    /// Go on without a payout wallet: the agent stays hidden and is never paid
+    #[arg(long)]
+    pub without_payout: bool,
+    /// Register although an earlier registration's answer was lost
+    #[arg(long)]
+    pub register_again: bool,
 }
 
 /// The flags of `sandbox`.

@@ -1,7 +1,7 @@
 //! The seller's worker for the Atelier marketplace: the house, room by room, from the ground up.
 //!
-//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`]
-//! * head, pure: [`budget`], [`state`], [`policy`]
+//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`crash`]
+//! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`signals`], [`credentials`], [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
 //! * the door: [`cli`], [`commands`], [`speech`], [`journal`]
@@ -16,6 +16,7 @@ pub mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod crash;
 pub mod credentials;
 pub mod deliverable;
 pub mod fault;
@@ -28,6 +29,7 @@ pub mod policy;
 pub mod poster;
 pub mod sandbox;
 pub mod secret;
+pub mod setup;
 pub mod signals;
 pub mod speech;
 pub mod state;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use atelier_heartbeat::cli::{Cli, Command};
+use atelier_heartbeat::cli::{Cli, Command, ProfileCommand, TokenCommand};
 use atelier_heartbeat::{commands, generator, speech};
 use clap::CommandFactory;
 
@@ -21,10 +21,26 @@ fn run() -> u8 {
     match command {
         Command::Beat(args) => commands::beat::run(&global, &args),
         Command::Init => commands::init::run(&global),
+        Command::Setup(args) => commands::setup::run(&global, &args),
         Command::Check { offline } => commands::check::run(&global, offline),
         Command::Status => commands::status::run(&global),
         Command::Retry { order } => commands::order::retry(&global, &order),
-        Command::Decline { order } => commands::order::decline(&global, &order),
+        Command::Decline { order, message } => commands::order::decline(&global, &order, message.as_deref()),
+        Command::Orders { status } => commands::show::list(&global, &status),
+        Command::Show { order } => commands::show::show(&global, &order),
+        Command::Explain { order } => commands::show::explain(&global, &order),
+        Command::Deliver { order, things, media_type } => {
+            commands::deliver::run(&global, &order, &things, media_type.as_deref())
+        }
+        Command::Quote { order, price } => commands::talk::quote(&global, &order, &price),
+        Command::Messages { order, send } => commands::talk::messages(&global, &order, send.as_deref()),
+        Command::Profile { command: None } => commands::profile::show(&global),
+        Command::Profile { command: Some(ProfileCommand::Set { fields }) } => commands::profile::set(&global, &fields),
+        Command::Services { command } => commands::services::run(&global, command.as_ref()),
+        Command::Upload { file } => commands::talk::upload(&global, &file),
+        Command::Token { command: TokenCommand::Launch { symbol, yes } } => {
+            commands::talk::launch_token(&global, &symbol, yes)
+        }
         Command::Sandbox(args) => commands::sandbox::run(&global, &args),
         Command::Demo { keep } => commands::demo::run(&global, keep.as_deref()),
         Command::Poster(args) => commands::poster::run(&global, &args),

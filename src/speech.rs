@@ -29,3 +29,26 @@ pub fn json(value: &impl serde::Serialize) {
 pub fn is_watched() -> bool {
     io::stdout().is_terminal()
 }
+
+/// How many columns a line may have for the person who watches; none when nobody does.
+#[must_use]
+pub fn width() -> Option<usize> {
+    if !is_watched() {
+        return None;
+    }
+    let told = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    Some(told.filter(|columns| *columns >= 20).unwrap_or(80))
+}
+
+/// Asks a person at a terminal a question to be answered with `yes`; none when nobody is there.
+#[must_use]
+pub fn confirm(question: &str) -> Option<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{question} Type yes to go on: ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).ok()?;
+    Some(answer.trim() == "yes")
+}

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground up. A room may use what stands below it and its neighbours of the same floor, unless they
 /// are hands: a hand knows no other hand but the ones named beside it.
 const FLOORS: [(&str, &[&str]); 6] = [
-    ("ground", &["time", "limits", "fault", "secret", "text", "terms", "order", "deliverable"]),
-    ("head", &["budget", "state", "policy"]),
+    ("ground", &["time", "limits", "fault", "secret", "text", "terms", "crash", "order", "deliverable"]),
+    ("head", &["budget", "state", "policy", "setup"]),
     ("hands", &["store", "api", "generator", "artifact", "signals", "credentials", "config"]),
     ("loop", &["beat"]),
     ("annex", &["sandbox", "poster"]),

@@ -12,6 +12,7 @@ use ureq::{Agent, Body, SendBody, Timeout};
 
 use super::retry_after::Hints;
 use super::wire::Answer;
+use crate::crash;
 use crate::deliverable::extension;
 use crate::fault::{Fault, FaultKind};
 use crate::secret::Secret;
@@ -78,6 +79,7 @@ impl Transport {
         if let Some(key) = &self.key {
             builder = builder.header("authorization", format!("Bearer {}", key.expose()));
         }
+        crash::point("before a request");
         let sent = match request.payload {
             Payload::None => run(agent, builder.body(()), request.within),
             Payload::Json(text) => {
@@ -95,10 +97,12 @@ impl Transport {
         };
         let redact = |text: String| self.key.as_ref().map_or(text.clone(), |key| key.redact(&text));
         let response = sent.map_err(|error| Fault::new(kind_of(&error), redact(told(&error, &self.base_url))))?;
-        read(response, request.most).map_err(|mut fault| {
+        let answer = read(response, request.most).map_err(|mut fault| {
             fault.message = redact(fault.message);
             fault
-        })
+        });
+        crash::point("after a request");
+        answer
     }
 }
 

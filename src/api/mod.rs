@@ -95,9 +95,10 @@ impl Client {
         self.clock_skew
     }
 
-    /// `GET /agents/:id/orders?status=…`
+    /// `GET /agents/:id/orders?status=…`; every status when none is named.
     pub fn orders(&mut self, statuses: &[&str]) -> Result<Listing, Fault> {
-        let path = format!("{}/orders?status={}", self.agent_path()?, statuses.join(","));
+        let filter = if statuses.is_empty() { String::new() } else { format!("?status={}", statuses.join(",")) };
+        let path = format!("{}/orders{filter}", self.agent_path()?);
         let within = self.connection.timeout;
         let request = Request { method: Method::GET, path, payload: Payload::None, within, most: MOST_ORDERS };
         let answer = self.send(request)?;

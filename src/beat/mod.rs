@@ -21,12 +21,14 @@ const MOST_ACTIONS: usize = 100_000;
 const AWAY_QUIETLY: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// What the user asks of this beat.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// Ignore the poll interval.
     pub force: bool,
     /// Poll and tell, but act on nothing.
     pub dry_run: bool,
+    /// Take up this order and no other, and do not poll.
+    pub only: Option<crate::order::OrderId>,
 }
 
 /// The gate: whether a beat has nothing to do, told from the worker's own record alone.
@@ -41,7 +43,7 @@ pub fn run(
     state: &mut State,
     rules: &Rules,
     statuses: &[crate::order::Status],
-    wish: Wish,
+    wish: &Wish,
 ) -> (Summary, Option<FailureKind>) {
     let clock = world.clock();
     let mut beat = Beat::new(world, state, rules, statuses, wish, &clock);
@@ -74,7 +76,7 @@ struct Beat<'a, W: World> {
     state: &'a mut State,
     rules: &'a Rules,
     statuses: &'a [crate::order::Status],
-    wish: Wish,
+    wish: &'a Wish,
     session: Session,
     summary: Summary,
     acted: bool,
@@ -87,7 +89,7 @@ impl<'a, W: World> Beat<'a, W> {
         state: &'a mut State,
         rules: &'a Rules,
         statuses: &'a [crate::order::Status],
-        wish: Wish,
+        wish: &'a Wish,
         clock: &Clock,
     ) -> Self {
         state.worker.rebase(clock, rules.interval);
@@ -96,7 +98,7 @@ impl<'a, W: World> Beat<'a, W> {
         }
         let reason = policy::poll_hold(state, rules, wish.force, clock.wall);
         let summary = Summary::new(Outcome::Skipped, reason.map(crate::state::Reason::as_str));
-        let session = Session::new(clock.wall, wish.force);
+        let session = Session { only: wish.only.clone(), ..Session::new(clock.wall, wish.force) };
         Self { world, state, rules, statuses, wish, session, summary, acted: false, generator_fault: None }
     }
 

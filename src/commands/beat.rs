@@ -23,10 +23,10 @@ type Ended = (Summary, Option<FailureKind>);
 /// Runs one beat and tells of it.
 #[must_use]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
-    let wish = Wish { force: args.force, dry_run: args.dry_run };
+    let wish = Wish { force: args.force, dry_run: args.dry_run, only: None };
     let mut stopped = None;
     let ended = match super::settings(global) {
-        Ok(config) => one(global, &config, wish, &mut stopped),
+        Ok(config) => one(global, &config, &wish, &mut stopped),
         Err(error) => failed(FailureKind::Config, error.to_string()),
     };
     tell(global, args, &ended);
@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
 }
 
 /// One beat under these settings, telling nobody: what `run` and the demo share.
-pub fn one(global: &Global, config: &Config, wish: Wish, stopped: &mut Option<i32>) -> Ended {
+pub fn one(global: &Global, config: &Config, wish: &Wish, stopped: &mut Option<i32>) -> Ended {
     let store = match Store::lock(&config.state_dir, config.budget.file.clone()) {
         Ok(store) => store,
         Err(StoreFault::Busy) => return (Summary::busy(), None),
@@ -63,7 +63,7 @@ pub fn one(global: &Global, config: &Config, wish: Wish, stopped: &mut Option<i3
 fn work(
     global: &Global,
     config: &Config,
-    wish: Wish,
+    wish: &Wish,
     store: Store,
     mut state: State,
     stopped: &mut Option<i32>,
@@ -113,7 +113,7 @@ fn work(
 }
 
 /// A worker whose record was damaged: as if a whole budget had been spent just now, so that no limit is broken.
-fn recovered(rules: &Rules, now: Time) -> Worker {
+pub(super) fn recovered(rules: &Rules, now: Time) -> Worker {
     let mut worker =
         Worker { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..Worker::default() };
     worker.notice(

@@ -71,7 +71,7 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
     let placement = Placement { service_id: Some(service_id), brief: BRIEF.to_owned(), ..Placement::default() };
     let order_id = server.market().place(hands::clock().wall, placement);
 
-    let (summary, failure) = super::beat::one(&global, &config, Wish::default(), &mut None);
+    let (summary, failure) = super::beat::one(&global, &config, &Wish::default(), &mut None);
     if let Some(kind) = failure {
         bail!("the beat failed ({}): {}", kind.word(), summary.error.unwrap_or_default());
     }

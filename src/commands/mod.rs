@@ -4,12 +4,20 @@
 
 pub mod beat;
 pub mod check;
+pub mod deliver;
 pub mod demo;
+pub mod desk;
 pub mod init;
 pub mod order;
 pub mod poster;
+pub mod profile;
 pub mod sandbox;
+pub mod services;
+pub mod setup;
+pub mod show;
 pub mod status;
+mod table;
+pub mod talk;
 
 use std::path::Path;
 
@@ -17,8 +25,16 @@ use crate::cli::Global;
 use crate::config::{Config, ConfigError, Environment, Overrides};
 use crate::policy::{Patience, Rules};
 
+/// The marketplace refused, or an order needs a person.
+pub const REFUSED: u8 = 1;
 /// Wrong words on the command line.
 pub const USAGE: u8 = 64;
+/// The marketplace or the way to it is away.
+pub const AWAY: u8 = 69;
+/// Not now: another beat is at work, or the marketplace said to wait.
+pub const LATER: u8 = 75;
+/// The key was refused.
+pub const KEY: u8 = 77;
 /// A fault of ours.
 pub const INTERNAL: u8 = 70;
 /// State that cannot be written.
@@ -65,6 +81,11 @@ fn fail(global: &Global, code: u8, message: &str) -> u8 {
     }
     crate::speech::err(&format!("atelier-heartbeat: {message}"));
     code
+}
+
+/// The exit code of a command: its own, or that of the trouble it met, which is told.
+fn ended(global: &Global, result: Result<u8, desk::Trouble>) -> u8 {
+    result.unwrap_or_else(|trouble| fail(global, trouble.code, &trouble.message))
 }
 
 /// A path as a person would type it.

@@ -1,65 +1,74 @@
-//! `retry` and `decline`: what a person says about one order. Nothing is sent.
+//! `retry` and `decline`: what a person says about one order.
 
-use super::fail;
+use serde_json::json;
+
+use super::desk::{Desk, Trouble};
+use super::show::id_of;
+use super::{ended, talk};
 use crate::cli::Global;
 use crate::hands;
 use crate::speech;
 use crate::state::{Hold, HoldKind, Record, State};
-use crate::store::Store;
-use crate::text;
+use crate::terms::MESSAGE;
+use crate::text::order_name;
 
 /// Clears an order's failure and makes it due now.
 #[must_use]
-pub fn retry(global: &Global, id: &str) -> u8 {
-    change(global, id, "due now: the next beat takes it up", |record| record.retry(hands::clock().wall))
+pub fn retry(global: &Global, order: &str) -> u8 {
+    let said = "due now: the next beat takes it up";
+    ended(global, change(global, order, said, None, |record| record.retry(hands::clock().wall)))
 }
 
-/// Stops work on an order.
+/// Stops work on an order, and tells the client when asked to.
 #[must_use]
-pub fn decline(global: &Global, id: &str) -> u8 {
+pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
     let said =
         "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
-    change(global, id, said, |record| {
+    let stop = |record: &mut Record| {
         record.note(hands::clock().wall, "declined by a person");
         record.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
-    })
+    };
+    ended(global, change(global, order, said, message, stop))
 }
 
-fn change(global: &Global, id: &str, said: &str, change: impl FnOnce(&mut Record)) -> u8 {
-    let config = match super::settings(global) {
-        Ok(config) => config,
-        Err(error) => return fail(global, super::CONFIG, &error.to_string()),
-    };
-    let changed = Store::lock(&config.state_dir, None).and_then(|store| {
-        let mut state = State { worker: store.worker()?.unwrap_or_default(), ..State::default() };
-        store.orders(&mut state)?;
-        let Some(record) = state.orders.values_mut().find(|record| record.order.id.as_str() == id) else {
-            return Ok(false);
-        };
-        change(record);
-        store.save_order(record)?;
-        // The person who says this knows: nothing is told again, and the gate opens.
-        state.worker.settled(id);
-        if let Some(hold) = &record.hold {
-            state.worker.notice(id, &hold.why, "");
-            let _ = state.worker.tell(hands::clock().wall);
-        }
-        state.worker.wake = None;
-        store.save_worker(&state.worker)?;
-        Ok(true)
-    });
-    let name = text::order_name(id);
-    match changed {
-        Ok(true) if global.json => speech::json(&serde_json::json!({"order": id, "said": said})),
-        Ok(true) => speech::out(&format!("order {name}: {said}")),
-        Ok(false) => {
-            return fail(
-                global,
-                super::USAGE,
-                &format!("no order {name} is in flight here: `atelier-heartbeat status` lists them"),
-            );
-        }
-        Err(fault) => return fail(global, super::STATE, &format!("{fault}; try again in a moment")),
+fn change(
+    global: &Global,
+    order: &str,
+    said: &str,
+    message: Option<&str>,
+    change: impl FnOnce(&mut Record),
+) -> Result<u8, Trouble> {
+    let id = id_of(order)?;
+    let name = order_name(order);
+    if let Some(message) = message {
+        MESSAGE.check("the message", message.trim()).map_err(Trouble::usage)?;
     }
-    0
+    // Credentials are needed for the message alone.
+    let mut desk = if message.is_some() { Desk::open(global)? } else { Desk::open_unregistered(global)? };
+    let (store, worker) = desk.lock()?;
+    let mut state = State { worker: worker.clone(), ..State::default() };
+    store.orders(&mut state)?;
+    let Some(record) = state.orders.get_mut(&id) else {
+        let message = format!("no order {name} is in flight here: `atelier-heartbeat status` lists them");
+        return Err(Trouble::usage(message));
+    };
+    change(record);
+    store.save_order(record)?;
+    // The person who says this knows: nothing is told again, and the gate opens.
+    worker.settled(order);
+    if let Some(hold) = &record.hold {
+        worker.notice(order, &hold.why, "");
+        let _ = worker.tell(hands::clock().wall);
+    }
+    worker.wake = None;
+    store.save_worker(worker)?;
+    if let Some(message) = message {
+        talk::post(&mut desk, &id, message.trim())?;
+    }
+    if global.json {
+        speech::json(&json!({"order": order, "said": said}));
+    } else if !global.quiet {
+        speech::out(&format!("order {name}: {said}"));
+    }
+    Ok(0)
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::crash;
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -71,8 +72,16 @@ pub fn left(state_dir: &Path) -> io::Result<Left> {
     }
     match serde_json::from_slice::<Map<String, Value>>(&bytes) {
         Ok(answer) if answer.contains_key("agent_id") && answer.contains_key("api_key") => Ok(Left::Answer(answer)),
+        // Shorter than the room that is taken and synced before anything is sent: nothing was.
+        _ if bytes.len() < ROOM && !speaks_of_a_key(&bytes) => Ok(Left::Nothing),
         _ => Ok(Left::Unreadable(path)),
     }
+}
+
+/// Whether an answer that cannot be read may hold a key all the same.
+#[must_use]
+pub fn speaks_of_a_key(answer: &[u8]) -> bool {
+    answer.windows(7).any(|part| part == b"api_key")
 }
 
 /// The place for the key, held open.
@@ -88,9 +97,11 @@ pub fn begin(state_dir: &Path, begun: &Begun) -> io::Result<Place> {
     text.resize(ROOM, b' ');
     let path = new_file(state_dir);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    crash::point("the key's place opened");
     file.write_all(&text)?;
     file.sync_all()?;
     File::open(state_dir)?.sync_all()?;
+    crash::point("the key's place taken");
     Ok(Place { state_dir: state_dir.to_owned(), file })
 }
 
@@ -116,6 +127,7 @@ impl Place {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(bytes)?;
+        crash::point("the key written");
         self.file.set_len(bytes.len() as u64)?;
         self.file.sync_all()
     }
@@ -134,7 +146,10 @@ pub fn put(state_dir: &Path) -> io::Result<()> {
     let (new, path) = (new_file(state_dir), state_dir.join("credentials.json"));
     // A link is made only where no file is: what a rename would silently replace.
     match fs::hard_link(&new, &path) {
-        Ok(()) => fs::remove_file(&new)?,
+        Ok(()) => {
+            crash::point("the key linked");
+            fs::remove_file(&new)?;
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
         // Some file systems have no links.
         Err(_) if !path.try_exists()? => fs::rename(&new, &path)?,

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::crash;
 use crate::store::durable;
 use crate::time::Time;
 
@@ -201,6 +202,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartFault> {
         seconds: job.timeout.as_secs().max(1),
     };
     write_private(&job.attempt_dir.join("job.json"), &serde_json::to_vec(&order).map_err(io::Error::other)?)?;
+    crash::point("before a generator");
     let mut command = Command::new(job.supervisor);
     command.arg("__supervise").arg(job.attempt_dir).env_clear();
     let passed_on = PASSED_ON.into_iter().chain(job.env.iter().map(String::as_str));

@@ -102,13 +102,7 @@ fn elsewhere(said: &str) -> Vec<Deliverable> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let (url, media_type) = (text("url")?, text("media_type")?);
         let proper = url.starts_with("https://") && !url.chars().any(|c| c.is_control() || c.is_whitespace());
-        proper.then(|| Deliverable {
-            file: String::new(),
-            bytes: 0,
-            sha256: String::new(),
-            content_type: String::new(),
-            hosted: Some(Hosted { url, media_type }),
-        })
+        proper.then(|| Deliverable::elsewhere(Hosted { url, media_type }))
     };
     object
         .get("deliverables")

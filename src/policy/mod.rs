@@ -94,6 +94,8 @@ pub struct Session {
     pub asked: BTreeSet<OrderId>,
     /// The generator is misconfigured: nothing is started any more.
     pub generator_broken: bool,
+    /// This order and no other, and no poll.
+    pub only: Option<OrderId>,
 }
 
 impl Session {
@@ -109,6 +111,7 @@ impl Session {
             not_ready: BTreeSet::new(),
             asked: BTreeSet::new(),
             generator_broken: false,
+            only: None,
         }
     }
 }
@@ -139,7 +142,8 @@ pub enum Action {
 pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Action {
     let late = now >= session.started + rules.time_limit;
     let mut chosen: Option<(u8, Time, Action)> = None;
-    for record in state.orders.values() {
+    let wanted = |record: &&crate::state::Record| session.only.as_ref().is_none_or(|only| *only == record.order.id);
+    for record in state.orders.values().filter(wanted) {
         if let Some((rank, action)) = step(state, rules, session, record, now, late) {
             let urgency = deadline(rules, record);
             if chosen.as_ref().is_none_or(|(r, u, _)| (rank, urgency) < (*r, *u)) {
@@ -147,7 +151,10 @@ pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Actio
             }
         }
     }
-    let poll = !late && !session.polled && pace::poll_hold(state, rules, session.force, now).is_none();
+    let poll = !late
+        && !session.polled
+        && session.only.is_none()
+        && pace::poll_hold(state, rules, session.force, now).is_none();
     match chosen {
         Some((rank, _, action)) if rank < START || !poll => action,
         _ if poll => Action::Poll,

@@ -14,6 +14,9 @@ use crate::time::Time;
 /// What really happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Books {
+    /// How often each call was made, refused ones included.
+    #[serde(default)]
+    pub calls: BTreeMap<Call, u64>,
     /// Requests to the endpoints that have a limit, those refused with 429 included.
     pub requests: Vec<Counted>,
     /// Agents registered.

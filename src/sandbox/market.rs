@@ -234,6 +234,7 @@ impl Market {
     }
 
     fn dispatch(&mut self, now: Time, call: Call, id: &str, request: &Request) -> (Reply, Option<Taken>) {
+        *self.books.calls.entry(call).or_default() += 1;
         if let Err(refused) = self.admit(now, call, request) {
             return (refused, None);
         }

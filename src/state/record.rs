@@ -176,6 +176,19 @@ pub enum Ending {
     Vanished,
 }
 
+impl Ending {
+    /// In a person's words.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::DeliveredElsewhere => "delivered, and not by this worker",
+            Self::Cancelled => "cancelled",
+            Self::Vanished => "unknown to the marketplace",
+        }
+    }
+}
+
 /// One entry of an order's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {

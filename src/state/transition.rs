@@ -199,6 +199,17 @@ impl Record {
         self.note(now, "retry asked for");
     }
 
+    /// A person puts these in the place of whatever was made: they are what it is delivered with.
+    pub fn by_hand(&mut self, now: Time, deliverables: Vec<Deliverable>) {
+        self.note(now, format!("{} deliverable(s) put in by hand", deliverables.len()));
+        let hosted = deliverables.iter().all(|deliverable| deliverable.hosted.is_some());
+        self.deliverables = deliverables;
+        self.step = if hosted { Step::Uploaded } else { Step::Generated };
+        self.starts += 1;
+        (self.hold, self.released, self.missing) = (None, true, false);
+        self.progress();
+    }
+
     fn told(&mut self, now: Time, rules: &Rules, told: Told) {
         match told {
             Told::Unsupported => {}
@@ -388,13 +399,7 @@ impl Record {
     }
 
     fn close(&mut self, now: Time, ending: Ending) {
-        let what = match ending {
-            Ending::Delivered => "delivered",
-            Ending::DeliveredElsewhere => "delivered, and not by this worker",
-            Ending::Cancelled => "cancelled",
-            Ending::Vanished => "unknown to the marketplace",
-        };
-        self.note(now, what);
+        self.note(now, ending.word());
         self.hold = None;
         self.closed = Some(Closed { at: now, ending });
     }

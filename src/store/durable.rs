@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::crash;
+
 /// Replaces `path`: a new file beside it, synced, renamed over it, and the folder synced.
 ///
 /// The lock is held, so the new file's name can be fixed, and what a crash leaves behind is overwritten next time.
@@ -17,14 +19,19 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_file_name(name);
     let written = create(&new).and_then(|mut file| {
         file.write_all(bytes)?;
+        crash::point("written, not synced");
         file.sync_all()
     });
+    crash::point("synced, not renamed");
     if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
         // Litter is harmless; the first error is the one to tell.
         let _ = fs::remove_file(&new);
         return Err(error);
     }
-    sync_parent(path)
+    crash::point("renamed");
+    sync_parent(path)?;
+    crash::point("replaced");
+    Ok(())
 }
 
 /// Appends one line, whole, and syncs. A torn last line, left by a crash, is closed first so that it spoils nothing after it.
@@ -37,6 +44,7 @@ pub fn append_line(path: &Path, line: &str) -> io::Result<()> {
     whole.push_str(line);
     whole.push('\n');
     file.write_all(whole.as_bytes())?;
+    crash::point("appended, not synced");
     file.sync_all()?;
     sync_parent(path)
 }
@@ -54,6 +62,7 @@ fn ends_torn(file: &mut File) -> io::Result<bool> {
 /// Moves `from` to `to`, both folders synced.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
+    crash::point("moved");
     sync_parent(to)?;
     sync_parent(from)
 }

@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! STATE/lock                 held by the one beat that works here
+//! STATE/credentials.json     the agent's id and key, with everything its registration was answered
+//! STATE/setup.json           what `setup` learned: which service was made for which title
 //! STATE/worker.json          the worker's own record: all that a beat with nothing to do reads
 //! STATE/orders/<id>.json     one file an order in flight
 //! STATE/closed/<id>.json     orders that are over
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
 use crate::order::OrderId;
+use crate::setup::Memory;
 use crate::state::{Record, State, Worker};
 
 pub use ledger::{Line, lines};
@@ -218,6 +221,19 @@ impl Store {
     /// Writes the worker's record.
     pub fn save_worker(&self, worker: &Worker) -> Result<(), StoreFault> {
         write(&self.folder.join("worker.json"), worker)
+    }
+
+    /// Reads what earlier runs of `setup` learned; what is damaged is learned again.
+    pub fn setup(&self) -> Result<Memory, StoreFault> {
+        match read(&self.folder.join("setup.json"))? {
+            Read::Fine(memory) => Ok(memory),
+            Read::Absent | Read::Damaged => Ok(Memory::default()),
+        }
+    }
+
+    /// Writes what `setup` learned.
+    pub fn save_setup(&self, memory: &Memory) -> Result<(), StoreFault> {
+        write(&self.folder.join("setup.json"), memory)
     }
 
     /// Writes one order's record.

@@ -63,6 +63,8 @@ pub struct World {
     turned: i64,
     /// By how much the clock was turned when the worker last wrote down what it shows.
     witnessed: i64,
+    /// On which boot that was.
+    witnessed_boot: u32,
     boot: (u32, i64),
     pub calm: bool,
     /// How long every picture takes to be made, where that is not left to chance.
@@ -120,6 +122,7 @@ impl World {
             now: START,
             turned: 0,
             witnessed: 0,
+            witnessed_boot: 1,
             boot: (1, START - 500),
             calm: false,
             making: None,
@@ -189,8 +192,11 @@ impl World {
         }
         if self.chance(2) {
             let by = [-40_000_000, -86_400, -3600, -70, 70, 3600, 86_400, 40_000_000][self.below(8) as usize];
-            self.turned += by;
-            self.say(format!("the clock is turned by {by} s"));
+            // A clock that jumps ahead on a boot that the worker has not seen yet looks like a long time without power.
+            if by < 0 || self.boot.0 == self.witnessed_boot {
+                self.turned += by;
+                self.say(format!("the clock is turned by {by} s"));
+            }
         }
         if self.chance(2) {
             self.boot = (self.boot.0 + 1, self.now);
@@ -232,9 +238,9 @@ impl World {
         for (id, text) in &self.disk.orders {
             state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
         }
-        let wish = Wish { force: !self.calm && self.chance(3), dry_run: false };
+        let wish = Wish { force: !self.calm && self.chance(3), dry_run: false, only: None };
         let statuses = [Status::Paid, Status::InProgress];
-        let ended = catch_unwind(AssertUnwindSafe(|| beat::run(self, &mut state, rules, &statuses, wish)));
+        let ended = catch_unwind(AssertUnwindSafe(|| beat::run(self, &mut state, rules, &statuses, &wish)));
         match ended {
             Ok((summary, failure)) => {
                 self.say(format!(

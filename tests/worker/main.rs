@@ -5,4 +5,5 @@ mod bad_input;
 mod disk;
 mod generators;
 mod life;
+mod onboarding;
 mod shop;

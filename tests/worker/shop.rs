@@ -26,6 +26,23 @@ pub fn now() -> Time {
 }
 
 impl Shop {
+    /// A marketplace that knows nobody, and a folder with nothing in it but what `settings` writes.
+    pub fn empty(dialect: Dialect) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
+        let server = Server::start(options).unwrap();
+        let shop = Self { folder, server, key: String::new(), service: String::new() };
+        shop.settings("");
+        shop
+    }
+
+    /// A JSON answer of a command that must succeed.
+    pub fn json(&self, words: &[&str]) -> Value {
+        let ran = self.run(&[words, &["--json"]].concat());
+        assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{words:?}: {error}: {ran:?}"))
+    }
+
     /// Open for business: registered, one service listed, the built-in poster as its generator.
     pub fn open(dialect: Dialect) -> Self {
         let folder = tempfile::tempdir().unwrap();

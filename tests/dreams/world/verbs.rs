@@ -21,7 +21,7 @@ impl beat::World for World {
     fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
         self.verb();
         self.disk.worker = Some(serde_json::to_string(worker).unwrap());
-        self.witnessed = self.turned;
+        (self.witnessed, self.witnessed_boot) = (self.turned, self.boot.0);
         self.verb();
         Ok(())
     }

@@ -1,0 +1,176 @@
+//! `messages`, `quote`, `token launch`, `upload`: what a person says to the marketplace in one request.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::desk::{Asked, Desk, Trouble};
+use super::ended;
+use super::show::{id_of, said};
+use crate::api::{Lookup, Message};
+use crate::artifact;
+use crate::cli::Global;
+use crate::fault::Fault;
+use crate::limits::Endpoint;
+use crate::order::{OrderId, Status, text};
+use crate::speech;
+use crate::terms::{MESSAGE, QUOTE, SYMBOL, cents};
+use crate::text::order_name;
+
+/// Reads a thread, or posts to it.
+#[must_use]
+pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
+    let done = || {
+        let id = id_of(order)?;
+        if let Some(words) = send {
+            MESSAGE.check("the message", words.trim()).map_err(Trouble::usage)?;
+            let mut desk = Desk::open(global)?;
+            post(&mut desk, &id, words.trim())?;
+            if global.json {
+                speech::json(&json!({"order": order, "sent": words.trim()}));
+            } else if !global.quiet {
+                speech::out(&format!("sent to the client of order {}", order_name(order)));
+            }
+            return Ok(0);
+        }
+        let thread = Desk::open(global)?.ask(Asked::Read, |client| client.messages(&id))?;
+        if global.json {
+            speech::json(&json!({"order": order, "messages": thread}));
+        } else if thread.is_empty() {
+            speech::out("no messages");
+        } else {
+            speech::out(thread.iter().map(said).collect::<Vec<_>>().join("\n").trim_start());
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}
+
+/// Posts once: where no answer came, the thread tells whether it arrived.
+pub(super) fn post(desk: &mut Desk, id: &OrderId, words: &str) -> Result<(), Trouble> {
+    let ours = |thread: &[Message]| {
+        thread.iter().filter(|message| message.sender_type != "client" && message.content == words).count()
+    };
+    let before = desk.client.messages(id).map(|thread| ours(&thread));
+    let fault = match desk.counted_raw(Endpoint::Messages, |client| client.send_message(id, words))? {
+        Ok(()) => return Ok(()),
+        Err(fault) => fault,
+    };
+    let arrived = |fault: &Fault, desk: &mut Desk| {
+        !fault.certainly_without_effect()
+            && matches!((&before, desk.client.messages(id)), (Ok(before), Ok(thread)) if ours(&thread) > *before)
+    };
+    if arrived(&fault, desk) { Ok(()) } else { Err(desk.told(&fault, Asked::Write)) }
+}
+
+/// Quotes a price, once.
+#[must_use]
+pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
+    let done = || {
+        let id = id_of(order)?;
+        QUOTE.check("the price", price).map_err(Trouble::usage)?;
+        if cents(price) == Some(0) {
+            return Err(Trouble::usage("the price is zero: a quote is more than nothing"));
+        }
+        let mut desk = Desk::open(global)?;
+        let status = |looked: Result<Lookup, Fault>| match looked {
+            Ok(Lookup::Found { order, .. }) => Some((order.status, order.price_usd)),
+            _ => None,
+        };
+        if let Some((status, _)) = status(desk.client.order(&id)).filter(|(status, _)| *status != Status::PendingQuote)
+        {
+            let message = format!(
+                "order {} is {}: only one that is pending_quote can be quoted",
+                order_name(order),
+                crate::text::plain(status.as_str(), 40)
+            );
+            return Err(Trouble::new(super::REFUSED, message));
+        }
+        if let Err(fault) = desk.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
+            // Whether a quote without an answer arrived is asked, never guessed.
+            let known = !fault.certainly_without_effect() || fault.message.contains("\"quoted\"");
+            let quoted = known
+                && matches!(status(desk.client.order(&id)), Some((Status::Quoted, told)) if told.as_deref().and_then(cents) == cents(price));
+            if !quoted {
+                return Err(desk.told(&fault, Asked::Write));
+            }
+        }
+        if global.json {
+            speech::json(&json!({"order": order, "price_usd": price}));
+        } else if !global.quiet {
+            speech::out(&format!("quoted {price} USDC for order {}", order_name(order)));
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}
+
+/// Launches the agent's token: once, for good, after a person said so.
+#[must_use]
+pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
+    let done = || {
+        SYMBOL.check("the symbol", symbol).map_err(Trouble::usage)?;
+        if !symbol.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(Trouble::usage("the symbol is letters and digits, like ATLR"));
+        }
+        let mut desk = Desk::open(global)?;
+        let me = desk.ask(Asked::Read, |client| client.me())?;
+        if text(&me, "avatar_url").is_none() {
+            let message = "a token needs a picture: `atelier-heartbeat profile set avatar_url=https://…` first";
+            return Err(Trouble::new(super::REFUSED, message));
+        }
+        if let Some(mint) = text(&me, "token_mint") {
+            return Err(Trouble::new(
+                super::REFUSED,
+                format!("this agent has a token already: {}", crate::text::plain(&mint, 80)),
+            ));
+        }
+        if !yes {
+            let question = format!(
+                "This deploys the token {symbol} for agent {} on the Solana chain. It cannot be undone, changed or repeated.",
+                desk.agent_id()
+            );
+            match speech::confirm(&question) {
+                Some(true) => {}
+                Some(false) => return Err(Trouble::new(super::REFUSED, "nothing was launched")),
+                None => {
+                    return Err(Trouble::usage("a token cannot be undone, and nobody is here to be asked: say --yes"));
+                }
+            }
+        }
+        let launched = desk.counted(Endpoint::Token, Asked::Write, |client| client.launch_token(symbol))?;
+        if global.json {
+            speech::json(&json!(launched));
+        } else {
+            let member = |name| text(&launched, name).unwrap_or_else(|| "-".to_owned());
+            speech::out(&crate::text::plain(
+                &format!("launched {symbol}: mint {}, transaction {}", member("mint"), member("tx_signature")),
+                400,
+            ));
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}
+
+/// Uploads a file and prints its address.
+#[must_use]
+pub fn upload(global: &Global, file: &Path) -> u8 {
+    let done = || {
+        let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let judged = artifact::judge(folder, file).map_err(Trouble::usage)?;
+        let mut desk = Desk::open(global)?;
+        let (opened, bytes) = artifact::open_unchanged(folder, &judged).map_err(Trouble::usage)?;
+        let hosted =
+            desk.counted(Endpoint::Upload, Asked::Write, |client| client.upload(opened, bytes, &judged.content_type))?;
+        if global.json {
+            speech::json(
+                &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": bytes, "sha256": judged.sha256}),
+            );
+        } else {
+            speech::out(&crate::text::plain(&hosted.url, 2000));
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}

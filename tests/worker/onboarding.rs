@@ -1,0 +1,388 @@
+//! From nothing to selling, and the marketplace's whole API by hand, in both dialects.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use atelier_heartbeat::sandbox::{Call, Dialect, Placement};
+use serde_json::Value;
+
+use super::shop::{Ran, Shop, now};
+
+const WALLET: &str = "7EcDhSYGxXyscszYEp35KHN8vvw3svAuLKTzXwCFLtV";
+
+/// An `[agent]` and two services that both marketplaces take.
+fn trade() -> String {
+    format!(
+        "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief, made overnight\"\nendpoint_url = \"https://shop.example/events\"\ncapabilities = [\"image_gen\"]\navatar_url = \"https://shop.example/face.png\"\npayout_wallet = \"{WALLET}\"\n{}{}",
+        service("AI Image Generation", "5.00", "fixed"),
+        service("A price for anything", "10.00", "quote")
+    )
+}
+
+fn service(title: &str, price: &str, kind: &str) -> String {
+    format!(
+        "[[service]]\ncategory = \"image_gen\"\ntitle = \"{title}\"\ndescription = \"Professional AI-generated images from text prompts. Fast turnaround.\"\nprice_usd = \"{price}\"\nprice_type = \"{kind}\"\nturnaround_hours = 1\ndeliverables = [\"1 high-quality image\"]\n"
+    )
+}
+
+/// Calls that write.
+fn writes(shop: &Shop) -> u64 {
+    let writing = [Call::Register, Call::UpdateMe, Call::Services, Call::UpdateService, Call::DeleteService];
+    writing.iter().map(|call| shop.server.market().books().calls.get(call).copied().unwrap_or(0)).sum()
+}
+
+#[test]
+fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
+    for dialect in [Dialect::Document, Dialect::Live] {
+        let shop = Shop::empty(dialect);
+        shop.settings(&trade());
+        let plan = shop.json(&["setup", "--dry-run"]);
+        assert_eq!(plan["plan"].as_array().unwrap().len(), 4, "{plan}");
+        assert_eq!(shop.server.connections(), 0, "not registered: nothing at all is sent");
+        let ran = shop.run(&["setup"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        for line in ["registered agent ext_", "set payout_wallet", "created service \"AI Image Generation\" (svc_"] {
+            assert!(ran.out.contains(line), "{line} in {ran:?}");
+        }
+        let file = shop.path("state/credentials.json");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(shop.path("state")).unwrap().permissions().mode() & 0o777, 0o700);
+        let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let key = kept["api_key"].as_str().unwrap();
+        assert!(!ran.out.contains(key) && !ran.err.contains(key));
+        if dialect == Dialect::Live {
+            assert!(kept["webhook_secret"].is_string(), "the whole answer is kept");
+        }
+        let before = writes(&shop);
+        for words in [&["setup"][..], &["setup", "--update"], &["setup", "--dry-run"]] {
+            let again = shop.run(words);
+            assert_eq!((again.code, again.out.trim()), (0, "nothing to do: the marketplace matches heartbeat.toml"));
+        }
+        assert_eq!(writes(&shop), before);
+        let profile = shop.json(&["profile"]);
+        assert_eq!(profile["payout_wallet"], WALLET);
+        assert!(!profile.to_string().contains(key));
+    }
+}
+
+#[test]
+fn what_differs_is_told_and_changed_only_when_asked() {
+    let shop = Shop::empty(Dialect::Live);
+    shop.settings(&trade());
+    assert_eq!(shop.run(&["setup"]).code, 0);
+    let services = shop.json(&["services"]);
+    let id = |title: &str| {
+        let found = services.as_array().unwrap().iter().find(|one| one["title"] == title).unwrap();
+        found["id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (id("AI Image Generation"), id("A price for anything"));
+    // One is renamed over there, one gets another price here, one is there that we do not know.
+    shop.json(&["services", "update", &second, "title=Renamed by hand"]);
+    shop.json(&[
+        "services",
+        "create",
+        "category=ugc",
+        "title=By hand alone",
+        &format!("description={}", "x".repeat(60)),
+        "price_usd=1.00",
+        "price_type=fixed",
+    ]);
+    shop.settings(&trade().replace("5.00", "6.00"));
+    let before = writes(&shop);
+    let told = shop.run(&["setup"]);
+    assert_eq!(told.code, 0);
+    assert_eq!(writes(&shop), before, "nothing is changed unasked");
+    for words in [
+        format!("({first}) differs in price_usd"),
+        format!("({second}) differs in title"),
+        "setup --update".to_owned(),
+        "is not in heartbeat.toml and is left as it is".to_owned(),
+    ] {
+        assert!(told.out.contains(&words), "{words} in {told:?}");
+    }
+    let plan = shop.json(&["setup", "--update", "--dry-run"]);
+    assert_eq!(plan["plan"].as_array().unwrap().len(), 2, "{plan}");
+    assert_eq!(shop.run(&["setup", "--update"]).code, 0);
+    assert_eq!(writes(&shop), before + 2);
+    let listed = shop.json(&["services"]);
+    let price = listed.as_array().unwrap().iter().find(|one| one["id"] == *first).unwrap()["price_usd"].clone();
+    assert_eq!(price, "6.00");
+}
+
+#[test]
+fn without_a_wallet_it_insists_and_refusals_are_told_in_the_servers_words() {
+    let shop = Shop::empty(Dialect::Live);
+    let agent = "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief\"\n";
+    shop.settings(agent);
+    let insists = shop.run(&["setup"]);
+    assert_eq!(insists.code, 78);
+    assert!(insists.err.contains("payout_wallet") && insists.err.contains("--without-payout"), "{insists:?}");
+    assert_eq!(shop.server.connections(), 0);
+    let hidden = shop.run(&["setup", "--without-payout"]);
+    assert_eq!(hidden.code, 0, "{hidden:?}");
+    assert!(hidden.out.contains("marketable: false") && hidden.out.contains("nothing is for sale"), "{hidden:?}");
+    // The same name, another machine: the marketplace's own words, its id, and the way on.
+    let elsewhere = shop.run(&["setup", "--without-payout", "--state-dir", "other"]);
+    assert_eq!(elsewhere.code, 1);
+    for words in ["duplicate_agent", "ext_", "choose another name", "nothing was registered"] {
+        assert!(elsewhere.err.contains(words), "{words} in {elsewhere:?}");
+    }
+    assert!(!shop.path("other/credentials.json.new").exists(), "refused for certain: as if never begun");
+    // A limit that only the live server has is the live server's to tell; the other service is created all the same.
+    shop.settings(&format!("{agent}{}{}", service("Tiny", "5.00", "fixed"), service("Long enough", "5.00", "fixed")));
+    let ran = shop.run(&["setup", "--without-payout"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("\"Tiny\"") && ran.err.contains("title must be 5-80 characters") || ran.err.contains("title"),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("created service \"Long enough\""), "{ran:?}");
+    let document = Shop::empty(Dialect::Document);
+    document.settings(agent);
+    let wants = document.run(&["setup", "--without-payout"]);
+    assert!(wants.code == 1 && wants.err.contains("endpoint_url under [agent]"), "{wants:?}");
+}
+
+#[test]
+fn a_registration_without_an_answer_is_never_repeated_by_itself() {
+    for dialect in [Dialect::Document, Dialect::Live] {
+        for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "html-200"] {
+            let shop = Shop::empty(dialect);
+            shop.settings(&trade());
+            shop.server.market().misbehave(&format!("{fault}@register*1")).unwrap();
+            let lost = shop.run(&["setup"]);
+            assert_eq!(lost.code, 69, "{fault}: {lost:?}");
+            let registered = shop.server.market().books().registrations.len();
+            let again = shop.run(&["setup"]);
+            assert_eq!(again.code, 78, "{fault}: {again:?}");
+            for words in ["Night Shift", "its answer was lost", "--register-again", "never repeated by itself"] {
+                assert!(again.err.contains(words), "{words} in {again:?}");
+            }
+            assert_eq!(shop.server.market().books().registrations.len(), registered);
+            assert!(shop.run(&["beat", "--force"]).err.contains("atelier-heartbeat setup"));
+            if registered == 0 || dialect == Dialect::Document {
+                assert_eq!(shop.run(&["setup", "--register-again"]).code, 0);
+            } else {
+                let told = shop.run(&["setup", "--register-again"]);
+                assert!(told.code == 1 && told.err.contains("duplicate_agent"), "{told:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_without_an_answer_is_looked_for_and_never_made_twice() {
+    for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "wrong-types"] {
+        let shop = Shop::empty(Dialect::Live);
+        shop.settings(&trade());
+        shop.server.market().misbehave(&format!("{fault}@services*1")).unwrap();
+        let first = shop.run(&["setup"]);
+        if first.code != 0 {
+            assert!(first.code == 69 && first.err.contains("run setup again in"), "{fault}: {first:?}");
+            let soon = shop.run(&["setup"]);
+            assert_eq!(soon.code, 69, "it may still arrive: {soon:?}");
+            // The wait is over: as if two minutes had passed.
+            let memory = shop.path("state/setup.json");
+            let text = fs::read_to_string(&memory).unwrap().replace("\"20", "\"19");
+            fs::write(memory, text).unwrap();
+            assert_eq!(shop.run(&["setup"]).code, 0);
+        }
+        let services = shop.json(&["services"]);
+        let titles: BTreeSet<&str> =
+            services.as_array().unwrap().iter().map(|one| one["title"].as_str().unwrap()).collect();
+        assert_eq!((services.as_array().unwrap().len(), titles.len()), (2, 2), "{fault}: {services}");
+    }
+}
+
+#[test]
+fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_service() {
+    let mut survived = 0;
+    for at in 1.. {
+        let shop = Shop::empty(Dialect::Live);
+        shop.settings(&trade());
+        let killed = shop.command(&["setup"]).env("ATELIER_CRASH_AT", at.to_string()).output().unwrap();
+        if killed.status.success() {
+            break;
+        }
+        let first = Ran::of(&killed);
+        assert!(first.code == -1 && first.err.contains(&format!("crash point {at}:")), "{first:?}");
+        survived += 1;
+        let registered = shop.server.market().books().registrations.len();
+        let again = shop.run(&["setup"]);
+        let in_doubt = again.code == 78 && again.err.contains("its answer was lost");
+        if in_doubt {
+            // Between the intent and the key on disk nobody can know: it says so and sends nothing.
+            assert!(
+                first.err.contains("the key's place taken")
+                    || first.err.contains("a request")
+                    || first.err.contains("place"),
+                "{first:?}"
+            );
+            assert_eq!(shop.server.market().books().registrations.len(), registered);
+            continue;
+        }
+        let waits = again.code == 69 && again.err.contains("run setup again in");
+        if waits {
+            let memory = shop.path("state/setup.json");
+            fs::write(&memory, fs::read_to_string(&memory).unwrap().replace("\"20", "\"19")).unwrap();
+        }
+        let last = if waits { shop.run(&["setup"]) } else { again };
+        assert_eq!(last.code, 0, "killed at {at} ({}): {last:?}", first.err);
+        let market = shop.server.market();
+        assert_eq!(market.books().registrations.len(), 1, "killed at {at}: {}", first.err);
+        assert_eq!(market.books().services.len(), 2, "killed at {at}: {}", first.err);
+        drop(market);
+        assert_eq!(shop.json(&["profile"])["payout_wallet"], WALLET);
+    }
+    println!("setup survived {survived} crash points");
+    assert!(survived >= 30, "only {survived} crash points: are they built in?");
+}
+
+/// Every call of the document's API has a command; a session by hand makes each of them.
+#[test]
+fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
+    for dialect in [Dialect::Document, Dialect::Live] {
+        let shop = Shop::empty(dialect);
+        shop.settings(&trade());
+        assert_eq!(shop.run(&["setup"]).code, 0);
+        // Ten an hour, and the live server counts every request together: first of all.
+        let unasked = shop.run(&["token", "launch", "NIGHT"]);
+        assert!(unasked.code == 64 && unasked.err.contains("--yes"), "{unasked:?}");
+        assert!(shop.json(&["token", "launch", "NIGHT", "--yes"])["mint"].is_string());
+        let again = shop.run(&["token", "launch", "NIGHT", "--yes"]);
+        assert_eq!(again.code, 1, "{again:?}");
+
+        let services = shop.json(&["services", "list"]);
+        let service = |kind: &str| {
+            let found = services.as_array().unwrap().iter().find(|one| one["price_type"] == kind).unwrap();
+            found["id"].as_str().unwrap().to_owned()
+        };
+        let place = |kind: &str| {
+            let placement =
+                Placement { service_id: Some(service(kind)), brief: "A lighthouse".into(), ..Placement::default() };
+            shop.server.market().place(now(), placement)
+        };
+        let (paid, asked) = (place("fixed"), place("quote"));
+
+        let description = format!("description={}", "words ".repeat(12));
+        let made = shop.json(&[
+            "services",
+            "create",
+            "category=video_gen",
+            "title=Short films",
+            &description,
+            "price_usd=9.00",
+            "price_type=weekly",
+            "quota_limit=5",
+        ]);
+        let made = made["id"].as_str().unwrap();
+        assert_eq!(shop.json(&["services", "update", made, "price_usd=8.50"])["id"], made);
+        shop.json(&["services", "deactivate", made]);
+        assert_eq!(
+            shop.json(&["profile", "set", "description=Posters from a brief, overnight"])["name"],
+            "Night Shift"
+        );
+        assert_eq!(shop.json(&["profile", "set", "payout_wallet=null"])["payout_wallet"], Value::Null);
+        shop.json(&["profile", "set", &format!("payout_wallet={WALLET}")]);
+
+        let listed = shop.json(&["orders", "--status", "paid,pending_quote"]);
+        assert_eq!(listed["orders"].as_array().unwrap().len(), 2, "{listed}");
+        shop.json(&["quote", &asked, "15.00"]);
+        assert_eq!(shop.server.market().status_of(&asked).unwrap().as_str(), "quoted");
+        let again = shop.run(&["quote", &asked, "15.00"]);
+        assert!(again.code == 1 && again.err.contains("quote"), "{again:?}");
+        shop.json(&["messages", &paid, "--send", "Working on it: ten minutes."]);
+        let thread = shop.json(&["messages", &paid]);
+        assert_eq!(thread["messages"][0]["content"], "Working on it: ten minutes.");
+
+        let picture = shop.path("picture.png");
+        assert_eq!(shop.run(&["poster", "--brief", "x", "--output", picture.to_str().unwrap()]).code, 0);
+        let hosted = shop.json(&["upload", picture.to_str().unwrap()]);
+        assert_eq!(hosted["media_type"], "image");
+        if dialect == Dialect::Document {
+            // This marketplace cannot be asked about single orders: a poll has to have seen it.
+            assert_eq!(shop.run(&["deliver", &paid, picture.to_str().unwrap()]).code, 1);
+            shop.generator("exit 75", "");
+            shop.settings(&format!("{}[generator]\ncommand = [\"./make.sh\"]\n", trade()));
+            assert_eq!(shop.run(&["beat", "--force"]).code, 0);
+        }
+        let delivered = shop.json(&["deliver", &paid, picture.to_str().unwrap(), hosted["url"].as_str().unwrap()]);
+        assert_eq!(delivered["delivered"], true);
+        let deliveries = shop.server.market().books().deliveries_of(&paid).to_vec();
+        assert_eq!(deliveries.len(), 1);
+        assert_eq!(deliveries[0].urls.len(), if dialect == Dialect::Live { 2 } else { 1 });
+        let twice = shop.run(&["deliver", &paid, picture.to_str().unwrap()]);
+        assert!(twice.code == 1 && twice.err.contains("delivered"), "{twice:?}");
+        let shown = shop.run(&["show", &paid]);
+        assert!(shown.code == 0 && shown.out.contains("ten minutes") && shown.out.contains("delivered"), "{shown:?}");
+        let why = shop.run(&["explain", &paid]);
+        assert!(why.code == 0 && why.out.contains("put in by hand") && why.out.contains("delivered"), "{why:?}");
+
+        let calls = shop.server.market().books().calls.clone();
+        for call in Call::ALL {
+            let only_live = matches!(call, Call::UploadToken | Call::Blob | Call::Order);
+            assert!(only_live || calls.contains_key(&call), "{dialect}: no command makes the call {call}");
+        }
+    }
+}
+
+#[test]
+fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
+    let shop = Shop::open(Dialect::Live);
+    let order = shop.order("x");
+    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(shop.path("state/lock")).unwrap();
+    fs2::FileExt::lock_exclusive(&lock).unwrap();
+    let busy = shop.run(&["orders"]);
+    assert!(busy.code == 75 && busy.err.contains("a beat is at work"), "{busy:?}");
+    drop(lock);
+    shop.server.market().misbehave("status-429@messages*1").unwrap();
+    let told = shop.run(&["messages", &order, "--send", "hello"]);
+    assert!(told.code == 75 && told.err.contains("wait 61 s"), "{told:?}");
+    let connections = shop.server.connections();
+    for words in [&["orders"][..], &["upload", "heartbeat.toml"]] {
+        let ran = shop.run(words);
+        assert!(ran.code == 75 || ran.code == 64, "{ran:?}");
+    }
+    let waits = shop.run(&["orders"]);
+    assert!(waits.err.contains("the marketplace said to wait: try again at"), "{waits:?}");
+    assert_eq!(shop.server.connections(), connections, "nothing is sent before a Retry-After has passed");
+    assert_eq!(shop.beat()["reason"], "retry_after", "and a beat knows of it too");
+
+    let spent = Shop::open(Dialect::Live);
+    for _ in 0..30 {
+        assert_eq!(spent.run(&["orders"]).code, 0);
+    }
+    let last = spent.run(&["orders"]);
+    assert!(last.code == 75 && last.err.contains("this hour's requests are spent"), "{last:?}");
+    assert_eq!(spent.server.market().books().requests.iter().filter(|request| request.refused).count(), 0);
+}
+
+#[test]
+fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
+    let shop = Shop::open(Dialect::Live);
+    let order = shop.order("x");
+    for (fault, code, words) in [
+        ("status-400", 1, "correct it and try again"),
+        ("status-404", 1, "atelier-heartbeat orders"),
+        ("status-409", 1, "it is there already"),
+        ("status-413", 1, "too large"),
+        ("status-422", 1, "correct it and try again"),
+        ("status-403", 1, "check the id"),
+        ("status-401", 1, "check the id"),
+        ("status-500", 69, "whether it took effect is not known"),
+        ("status-502-html", 69, "whether it took effect is not known"),
+        ("drop-before", 69, "whether it took effect is not known"),
+        ("html-200", 69, "whether it took effect is not known"),
+        ("redirect-foreign", 78, "base_url = "),
+    ] {
+        shop.server.market().misbehave(&format!("{fault}@messages*1")).unwrap();
+        let ran = shop.run(&["messages", &order, "--send", "hello"]);
+        assert_eq!((ran.code, ran.err.lines().count()), (code, 1), "{fault}: {ran:?}");
+        assert!(ran.err.contains(words), "{fault}: {ran:?}");
+    }
+    shop.server.market().misbehave("status-401@any*2").unwrap();
+    let refused = shop.run(&["messages", &order]);
+    assert!(refused.code == 77 && refused.err.contains("never register again"), "{refused:?}");
+    assert_eq!(shop.server.market().books().messages.get(&order).map_or(0, Vec::len), 0);
+}
