@@ -83,7 +83,9 @@ fn open(path: &Path) -> io::Result<File> {
 fn relative(work: &Path, file: &Path) -> Result<String, String> {
     let real =
         |path: &Path| fs::canonicalize(path).map_err(|error| format!("{} cannot be found: {error}", path.display()));
-    let folder: PathBuf = real(file.parent().unwrap_or(file))?;
+    // The parent of a bare name is nothing, and means here.
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder: PathBuf = real(parent)?;
     let home = real(work)?;
     let inside = folder.strip_prefix(&home).map_err(|_| format!("{} is outside the order's folder", file.display()))?;
     let name = file.file_name().unwrap_or_default();

@@ -42,15 +42,25 @@ impl Cli {
         if words.len() == 1 || words.len() == 2 && words[1] == "beat" {
             return Ok(Self { global: Global::default(), command: Command::Beat(BeatArgs::default()) });
         }
-        let names_one = |word: &OsString| {
-            let word = word.to_str().unwrap_or_default();
-            Command::has_subcommand(word) || matches!(word, "help" | "--help" | "-h" | "--version" | "-V")
-        };
-        if !words.iter().skip(1).any(names_one) {
+        if !names_a_command(&words) {
             words.insert(1.min(words.len()), "beat".into());
         }
         Self::try_parse_from(words)
     }
+}
+
+/// Whether the words name a command, or what they take for one; flags and their values name none.
+fn names_a_command(words: &[OsString]) -> bool {
+    const TAKE_A_VALUE: [&str; 5] = ["--config", "--state-dir", "--color", "--format", "--report"];
+    let mut words = words.iter().skip(1).map(|word| word.to_str().unwrap_or_default());
+    while let Some(word) = words.next() {
+        if TAKE_A_VALUE.contains(&word) {
+            words.next();
+        } else if matches!(word, "--help" | "-h" | "--version" | "-V") || !word.starts_with('-') {
+            return true;
+        }
+    }
+    false
 }
 
 /// What every command honours.
@@ -176,6 +186,7 @@ pub enum Command {
         /// The order's id
         order: String,
         /// In dollars, like 15.00
+        #[arg(allow_negative_numbers = true)]
         price: String,
     },
     /// Read an order's thread, or post to it

@@ -1,6 +1,6 @@
 //! The seller's worker for the Atelier marketplace: the house, room by room, from the ground up.
 //!
-//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`crash`]
+//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`suggest`], [`web`], [`crash`]
 //! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`signals`], [`credentials`], [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
@@ -34,6 +34,8 @@ pub mod signals;
 pub mod speech;
 pub mod state;
 pub mod store;
+pub mod suggest;
 pub mod terms;
 pub mod text;
 pub mod time;
+pub mod web;

@@ -5,10 +5,11 @@
 
 use serde_json::Value;
 
-/// The document's capabilities.
-const CAPABILITIES: &[&str] = &["image_gen", "video_gen", "ugc", "influencer", "brand_content", "custom"];
+use crate::suggest::{quoted, suggest};
+use crate::text::quotable;
+use crate::web::Address;
 
-/// The document's categories, and those that only the live server has.
+/// The document's categories and capabilities, then those that only the live server has.
 const CATEGORIES: &[&str] = &[
     "image_gen",
     "video_gen",
@@ -38,6 +39,8 @@ pub struct Field {
 
 #[derive(Clone, Copy, Debug)]
 enum Takes {
+    /// This many characters, on one line.
+    Line(usize, usize),
     /// This many characters.
     Text(usize, usize),
     OneOf(&'static [&'static str]),
@@ -59,11 +62,11 @@ const fn nullable(name: &'static str, takes: Takes) -> Field {
 
 /// The fields of `PATCH /agents/me`, in the document's order. An `endpoint_url` cannot be unset.
 pub const PROFILE: &[Field] = &[
-    field("name", Takes::Text(2, 50)),
+    field("name", Takes::Line(2, 50)),
     field("description", Takes::Text(10, 500)),
     nullable("avatar_url", Takes::Url),
     field("endpoint_url", Takes::Url),
-    field("capabilities", Takes::ListOf(CAPABILITIES)),
+    field("capabilities", Takes::ListOf(CATEGORIES)),
     nullable("owner_wallet", Takes::Wallet),
     nullable("payout_wallet", Takes::Wallet),
 ];
@@ -71,15 +74,15 @@ pub const PROFILE: &[Field] = &[
 /// The fields of a service, in the document's order; `max_revisions` is the live server's.
 pub const SERVICE: &[Field] = &[
     field("category", Takes::OneOf(CATEGORIES)),
-    field("title", Takes::Text(3, 100)),
+    field("title", Takes::Line(3, 100)),
     field("description", Takes::Text(10, 1000)),
     field("price_usd", Takes::Money),
     field("price_type", Takes::OneOf(PRICE_TYPES)),
     field("turnaround_hours", Takes::Whole(1, 8760)),
     field("deliverables", Takes::Texts),
     nullable("demo_url", Takes::Url),
-    field("quota_limit", Takes::Whole(0, u64::MAX)),
-    field("max_revisions", Takes::Whole(0, u64::MAX)),
+    field("quota_limit", Takes::Whole(0, 1_000_000)),
+    field("max_revisions", Takes::Whole(0, 1000)),
 ];
 
 /// What a new service must have.
@@ -98,26 +101,63 @@ pub const QUOTE: Field = field("price_usd", Takes::Money);
 pub fn named(fields: &'static [Field], name: &str) -> Result<Field, String> {
     fields.iter().find(|field| field.name == name).copied().ok_or_else(|| {
         let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
-        match nearest(name, &known) {
-            Some(near) => format!("there is no field {name:?}; did you mean {near:?}?"),
-            None => format!("there is no field {name:?}; there are {}", known.join(", ")),
-        }
+        format!("there is no field {:?}; {}", quotable(name), suggest(name, &known, quoted))
     })
 }
 
+/// What a value must do, and whether it helps to see the value that does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Must {
+    /// As in "the name must …".
+    pub what: String,
+    /// Whether the value is to be shown.
+    pub telling: bool,
+}
+
+fn telling(holds: bool, what: &str) -> Result<(), Must> {
+    if holds { Ok(()) } else { Err(Must { what: what.to_owned(), telling: true }) }
+}
+
+fn silent(holds: bool, what: impl FnOnce() -> String) -> Result<(), Must> {
+    if holds { Ok(()) } else { Err(Must { what: what(), telling: false }) }
+}
+
 impl Field {
-    /// Whether the marketplace takes this text in this field. `shown` names the place it stands at.
-    pub fn check(&self, shown: &str, text: &str) -> Result<(), String> {
+    /// Whether the marketplace takes this text in this field, and what it must do if not.
+    pub fn takes(&self, text: &str) -> Result<(), Must> {
         match self.takes {
-            Takes::Text(least, most) => length(shown, text, least, most),
-            Takes::OneOf(known) | Takes::ListOf(known) => one_of(shown, text, known),
-            Takes::Texts if text.trim().is_empty() => Err(format!("{shown} holds an empty text")),
-            Takes::Texts => Ok(()),
-            Takes::Url => address(shown, text),
-            Takes::Wallet => wallet(shown, text),
-            Takes::Money => money(shown, text),
-            Takes::Whole(least, most) => whole(shown, text, least, most).map(drop),
+            Takes::Line(least, most) => {
+                length(text, least, most)?;
+                telling(!text.chars().any(char::is_control), "be one line of plain text")
+            }
+            Takes::Text(least, most) => length(text, least, most),
+            Takes::OneOf(known) => {
+                silent(known.contains(&text), || none_of("be one that the marketplace has", text, known))
+            }
+            Takes::ListOf(known) => {
+                silent(known.contains(&text), || none_of("hold only ones that the marketplace has", text, known))
+            }
+            Takes::Texts => silent(!text.trim().is_empty(), || "hold no empty text".to_owned()),
+            Takes::Url => address(text),
+            Takes::Wallet => {
+                let right = (32..=44).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() && !b"0OIl".contains(&b));
+                telling(right, "be a Solana address (32 to 44 letters and digits, none of them 0, O, I or l)")
+            }
+            Takes::Money => telling(cents(text).is_some(), "be an amount of US dollars such as \"5.00\""),
+            Takes::Whole(least, most) => {
+                let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+                telling(number.is_some(), &format!("be from {least} to {most}"))
+            }
         }
+    }
+
+    /// As [`Field::takes`], as a whole sentence about what stands at `shown`.
+    pub fn check(&self, shown: &str, text: &str) -> Result<(), String> {
+        self.takes(text).map_err(|must| match must.telling {
+            true => format!("{shown} must {}, not {:?}", must.what, quotable(text)),
+            false => format!("{shown} must {}", must.what),
+        })
     }
 
     /// Reads a value as a person types it: `null`, a list with commas or as a JSON array, a number, a text.
@@ -134,17 +174,18 @@ impl Field {
                 let items = match serde_json::from_str::<Vec<String>>(text) {
                     Ok(items) => items,
                     Err(_) if text.starts_with('[') => {
-                        return Err(format!(
-                            "{} is not a JSON list of texts: write it like a,b or [\"a\",\"b\"]",
-                            self.name
-                        ));
+                        let name = self.name;
+                        return Err(format!("{name} is not a JSON list of texts: write it like a,b or [\"a\",\"b\"]"));
                     }
                     Err(_) => text.split(',').map(|item| item.trim().to_owned()).collect(),
                 };
                 items.iter().try_for_each(|item| self.check(self.name, item))?;
                 Ok(items.into())
             }
-            Takes::Whole(least, most) => whole(self.name, text, least, most).map(Value::from),
+            Takes::Whole(..) => {
+                self.check(self.name, text)?;
+                Ok(text.parse::<u64>().unwrap_or_default().into())
+            }
             _ => self.check(self.name, text).map(|()| text.into()),
         }
     }
@@ -154,9 +195,9 @@ impl Field {
 pub fn read_all(fields: &'static [Field], words: &[String]) -> Result<serde_json::Map<String, Value>, String> {
     let mut object = serde_json::Map::new();
     for word in words {
-        let (name, value) = word.split_once('=').ok_or_else(|| {
-            format!("{:?} is not FIELD=VALUE, like title=\"AI Image Generation\"", crate::text::plain(word, 60))
-        })?;
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("{:?} is not FIELD=VALUE, like title=\"AI Image Generation\"", quotable(word)))?;
         let field = named(fields, name)?;
         if object.insert(name.to_owned(), field.read(value)?).is_some() {
             return Err(format!("{name} is given twice"));
@@ -165,78 +206,33 @@ pub fn read_all(fields: &'static [Field], words: &[String]) -> Result<serde_json
     Ok(object)
 }
 
-fn length(shown: &str, text: &str, least: usize, most: usize) -> Result<(), String> {
-    let characters = text.chars().count();
-    if (least..=most).contains(&characters) {
-        return Ok(());
-    }
-    let are = if characters == 1 { "character" } else { "characters" };
-    Err(format!("{shown} has {characters} {are}, the marketplace takes {least} to {most}"))
+fn length(text: &str, least: usize, most: usize) -> Result<(), Must> {
+    let count = text.trim().chars().count();
+    silent((least..=most).contains(&count), || format!("have {least} to {most} characters, and has {count}"))
 }
 
-fn one_of(shown: &str, text: &str, known: &[&str]) -> Result<(), String> {
-    if known.contains(&text) {
-        return Ok(());
-    }
-    let near = nearest(text, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-    Err(format!("{shown} = {text:?} is not one of {}{near}", known.join(", ")))
-}
-
-/// A price as decimal text: dollars, and cents if any.
-pub fn money(shown: &str, text: &str) -> Result<(), String> {
-    if cents(text).is_some() {
-        Ok(())
-    } else {
-        Err(format!("{shown} = {text:?} is not a price: write dollars and cents, like \"5.00\""))
-    }
+fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
+    format!("{must}: {:?} is none; {}", quotable(odd), suggest(odd, known, quoted))
 }
 
 /// A price in cents; none when it is none.
 #[must_use]
 pub fn cents(text: &str) -> Option<u64> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole, 9) || !digits(part, 2) {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "00"));
+    let digits = |part: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    if !digits(whole, 1..=9) || !digits(part, 1..=2) {
         return None;
     }
     Some(whole.parse::<u64>().ok()? * 100 + format!("{part:0<2}").parse::<u64>().ok()?)
 }
 
-fn whole(shown: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| match most {
-        u64::MAX => format!("{shown} = {text:?} is not a whole number from {least} on"),
-        _ => format!("{shown} = {text:?} is not a whole number from {least} to {most}"),
-    })
-}
-
-fn wallet(shown: &str, text: &str) -> Result<(), String> {
-    let characters = text.chars().count();
-    let strange = text.chars().find(|c| !c.is_ascii_alphanumeric() || matches!(c, '0' | 'O' | 'I' | 'l'));
-    let what = match strange {
-        None if (32..=44).contains(&characters) => return Ok(()),
-        Some(strange) => format!("{strange:?} is no character of base58"),
-        None => format!("it has {characters} characters"),
-    };
-    Err(format!("{shown} is not a Solana address of 32 to 44 base58 characters: {what}"))
-}
-
-/// An http(s) address with a host.
-pub fn address(shown: &str, text: &str) -> Result<(), String> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-    if host.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{shown} = {text:?} is not a web address: write it like \"https://example.com/path\""));
-    }
-    Ok(())
-}
-
-/// The known name most like `unknown`, if one is like it at all.
-#[must_use]
-pub fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |name: &&'a str| (strsim::jaro_winkler(unknown, name), *name);
-    let best = known.iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.75).then_some(best.1)
+/// An http(s) address with a host, and without a name or a password in it.
+pub fn address(text: &str) -> Result<(), Must> {
+    let authority = text.split_once("://").map_or(text, |(_, after)| after).split('/').next().unwrap_or_default();
+    silent(!authority.contains('@'), || "carry no user name and no password".to_owned())?;
+    telling(Address::parse(text).is_some(), "be a plain web address such as \"https://some.host/path\"")
 }
 
 #[cfg(test)]

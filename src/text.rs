@@ -20,6 +20,12 @@ pub fn plain(text: &str, limit: usize) -> String {
     line
 }
 
+/// A stray value as an error may repeat it: short, harmless, and nothing of it when a key strayed into it.
+#[must_use]
+pub fn quotable(text: &str) -> String {
+    if text.contains("atelier_") { "…".to_owned() } else { plain(text, 60) }
+}
+
 /// An order id as it may stand in a line that an agent reads: plain ids as they are, all others by their file name.
 #[must_use]
 pub fn order_name(id: &str) -> String {

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground up. A room may use what stands below it and its neighbours of the same floor, unless they
 /// are hands: a hand knows no other hand but the ones named beside it.
 const FLOORS: [(&str, &[&str]); 6] = [
-    ("ground", &["time", "limits", "fault", "secret", "text", "terms", "crash", "order", "deliverable"]),
+    (
+        "ground",
+        &["time", "limits", "fault", "secret", "text", "terms", "suggest", "web", "crash", "order", "deliverable"],
+    ),
     ("head", &["budget", "state", "policy", "setup"]),
     ("hands", &["store", "api", "generator", "artifact", "signals", "credentials", "config"]),
     ("loop", &["beat"]),
@@ -16,11 +19,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a hand may borrow from another, and why it is none of its own.
-const LENT: [(&str, &str); 4] = [
+const LENT: [(&str, &str); 3] = [
     ("generator", "store"),    // durable writing
     ("generator", "signals"),  // the supervisor's own
     ("credentials", "config"), // the environment
-    ("config", "api"),         // what loopback is
 ];
 
 /// What the sandbox may know of the worker: the trade's words alone.

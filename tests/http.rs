@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,10 @@ impl Server {
                 std::thread::spawn(move || {
                     let head = head_of(&mut stream);
                     answer(&head, &mut stream);
+                    // Closed with something unread, a connection is reset and takes the answer along.
+                    let _ = stream.shutdown(Shutdown::Write);
+                    let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+                    while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
                 });
             }
         });

@@ -16,6 +16,7 @@ use crate::crash;
 use crate::deliverable::extension;
 use crate::fault::{Fault, FaultKind};
 use crate::secret::Secret;
+use crate::web::is_local;
 
 /// A connection must be there within this time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -69,7 +70,7 @@ impl Transport {
     /// Sends it and reads the whole answer.
     pub(super) fn send(&mut self, request: Request) -> Result<Answer, Fault> {
         let url = format!("{}{}", self.base_url, request.path);
-        let loopback = is_loopback(&self.base_url);
+        let loopback = is_local(&self.base_url);
         if !self.base_url.starts_with("https://") && !loopback {
             let message = format!("{} is not https: the key is not sent in clear", self.base_url);
             return Err(Fault::new(FaultKind::Unreachable, message));
@@ -192,40 +193,4 @@ fn envelope(content_type: &str) -> (Vec<u8>, Vec<u8>) {
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"result.{extension}\"\r\nContent-Type: {content_type}\r\n\r\n"
     );
     (head.into_bytes(), format!("\r\n--{BOUNDARY}--\r\n").into_bytes())
-}
-
-/// Whether a base URL names this very machine.
-#[must_use]
-pub fn is_loopback(base_url: &str) -> bool {
-    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    if let Some(v6) = authority.strip_prefix('[') {
-        return v6
-            .split(']')
-            .next()
-            .and_then(|ip| ip.parse::<std::net::Ipv6Addr>().ok())
-            .is_some_and(|ip| ip.is_loopback());
-    }
-    let host = authority.split(':').next().unwrap_or(authority);
-    host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_an_address_not_a_likeness() {
-        for url in ["http://127.0.0.1:8420/api", "http://localhost/api", "http://[::1]:80/api", "http://127.9.9.9"] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "http://127.0.0.1.evil.example/",
-            "http://localhost.evil.example",
-            "http://evil.example/127.0.0.1",
-            "http://127.0.0.1@evil.example/",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
 }

@@ -20,7 +20,6 @@ use crate::secret::Secret;
 use crate::time::Time;
 use http::{Payload, Request, Transport};
 
-pub use http::is_loopback;
 pub use retry_after::Hints;
 pub use wire::{Listing, Lookup, Message};
 

@@ -9,7 +9,6 @@ use crate::config::Config;
 use crate::credentials;
 use crate::hands::{self, Hands};
 use crate::journal;
-use crate::order::Status;
 use crate::policy::Rules;
 use crate::speech;
 use crate::state::{State, Worker};
@@ -72,7 +71,8 @@ fn work(
         return failed(FailureKind::State, fault.to_string());
     }
     journal::keep(&config.state_dir, global.verbose);
-    let credentials = match credentials::find(&crate::config::Environment::process(), &config.dir, &config.state_dir) {
+    let credentials = match credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir)
+    {
         Ok(credentials) => credentials,
         Err(fault) => return told_once(&store, &mut state.worker, FailureKind::Credentials, &fault.to_string()),
     };
@@ -95,13 +95,12 @@ fn work(
         }
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
     }
-    let statuses: Vec<Status> = config.poll.statuses.iter().cloned().map(Status::from).collect();
     let last_poll = state.worker.last_poll;
     let mut hands = match Hands::new(config, store, &credentials) {
         Ok(hands) => hands,
         Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
     };
-    let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &statuses, wish);
+    let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &config.poll.statuses, wish);
     summary.requests = hands.requests();
     *stopped = hands.stopped_by();
     let day = |time: Time| time.unix() / 86_400;

@@ -99,7 +99,7 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     }
     state_folder(config, report);
     runnable(config, report);
-    let found = credentials::find(&Environment::process(), &config.dir, &config.state_dir);
+    let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     match found {
         Err(fault) => report.wrong(super::CONFIG, "credentials", fault.to_string(), "see \"Going live\" in the README"),
         Ok(credentials) => {

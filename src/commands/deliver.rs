@@ -158,11 +158,14 @@ impl Thing {
         if !text.contains("://") {
             let path = Path::new(text);
             return match fs::metadata(path) {
-                Ok(_) => Ok(Self::File(path.to_owned())),
+                Ok(meta) if meta.is_file() => Ok(Self::File(path.to_owned())),
+                Ok(_) => Err(Trouble::usage(format!("{} is not a file", plain(text, 200)))),
                 Err(error) => Err(Trouble::usage(format!("could not read {}: {error}", plain(text, 200)))),
             };
         }
-        terms::address("the address", text).map_err(Trouble::usage)?;
+        if let Err(must) = terms::address(text) {
+            return Err(Trouble::usage(format!("{} must {}", plain(text, 200), must.what)));
+        }
         let path = text.split(['?', '#']).next().unwrap_or(text);
         let by_ending = match path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
             "png" | "jpg" | "jpeg" | "webp" | "gif" => Some("image"),
@@ -194,7 +197,11 @@ fn taken(store: &Store, record: &Record, things: &[Thing]) -> Result<Vec<Deliver
                     .map_err(|error| Trouble::usage(format!("could not read {}: {error}", path.display())))?;
                 let mut to = File::create(&copy).map_err(disk)?;
                 io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(disk)?;
-                artifact::judge(&work, &copy).map_err(|why| Trouble::usage(format!("{}: {why}", path.display())))?
+                let named = |why: String| {
+                    let here = copy.strip_prefix(&work).unwrap_or(&copy).display().to_string();
+                    Trouble::usage(why.replacen(&here, &path.display().to_string(), 1))
+                };
+                artifact::judge(&work, &copy).map_err(named)?
             }
         });
     }

@@ -81,7 +81,7 @@ impl Desk {
     /// With the credentials that there are. Nothing is asked and nothing locked yet.
     pub fn open(global: &Global) -> Result<Self, Trouble> {
         let mut desk = Self::open_unregistered(global)?;
-        let found = credentials::find(&Environment::process(), &desk.config.dir, &desk.config.state_dir);
+        let found = credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir);
         desk.identify(found.map_err(|fault| Trouble::new(super::CONFIG, fault.to_string()))?);
         Ok(desk)
     }

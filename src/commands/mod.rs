@@ -45,7 +45,7 @@ pub const CONFIG: u8 = 78;
 /// Loads the settings that the command line, the environment and the file name.
 pub fn settings(global: &Global) -> Result<Config, ConfigError> {
     let overrides = Overrides { config: global.config.clone(), state_dir: global.state_dir.clone() };
-    Config::load(&overrides, &Environment::process())
+    Config::load(&overrides, &Environment::of_process())
 }
 
 /// The settings as far as decisions depend on them.

@@ -16,7 +16,7 @@ const SECRETS: [&str; 2] = ["webhook_secret", "api_key"];
 pub fn show(global: &Global) -> u8 {
     let shown = || {
         let mut desk = Desk::open(global)?;
-        let me = desk.ask(Asked::Read, |client| client.me())?;
+        let me = desk.ask(Asked::Read, super::super::api::Client::me)?;
         tell(global, &desk, me);
         Ok(0)
     };
@@ -34,7 +34,7 @@ pub fn set(global: &Global, words: &[String]) -> u8 {
         let mut desk = Desk::open(global)?;
         desk.lock()?;
         desk.ask(Asked::Write, |client| client.update_me(&changes))?;
-        let me = desk.ask(Asked::Read, |client| client.me())?;
+        let me = desk.ask(Asked::Read, super::super::api::Client::me)?;
         tell(global, &desk, me);
         Ok(0)
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fail;
 use crate::cli::{Global, SandboxArgs};
-use crate::sandbox::{Dialect, Fault, Options, Server};
+use crate::sandbox::{Dialect, Fault, Market, Options, Server};
 use crate::signals::Signals;
 use crate::speech;
 use crate::text;
@@ -23,6 +23,12 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
             &format!("--dialect {}: it is `live` or `document`", text::plain(&args.dialect, 40)),
         );
     };
+    for spec in &args.fault {
+        if let Err(why) = Market::new(dialect, 0).misbehave(spec) {
+            let message = format!("--fault {}: {why}; `--fault list` names them all", text::plain(spec, 60));
+            return fail(global, super::USAGE, &message);
+        }
+    }
     let signals = match Signals::watch() {
         Ok(signals) => signals,
         Err(error) => return fail(global, super::INTERNAL, &format!("could not watch for signals: {error}")),
@@ -36,13 +42,8 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
         }
     };
     for spec in &args.fault {
-        if let Err(why) = server.market().misbehave(spec) {
-            return fail(
-                global,
-                super::USAGE,
-                &format!("--fault {}: {why}; `--fault list` names them all", text::plain(spec, 60)),
-            );
-        }
+        // Each was tried above.
+        let _ = server.market().misbehave(spec);
     }
     let base = server.base_url();
     if global.json {

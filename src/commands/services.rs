@@ -26,7 +26,7 @@ pub fn run(global: &Global, command: Option<&ServicesCommand>) -> u8 {
 }
 
 fn list(global: &Global) -> Result<u8, Trouble> {
-    let services = Desk::open(global)?.ask(Asked::Read, |client| client.services())?;
+    let services = Desk::open(global)?.ask(Asked::Read, super::super::api::Client::services)?;
     if global.json {
         speech::json(&json!(services));
     } else if services.is_empty() {
@@ -53,7 +53,7 @@ fn create(global: &Global, words: &[String]) -> Result<u8, Trouble> {
         services.into_iter().find(|listed| text(listed, "title").as_deref() == Some(title.as_str()))
     };
     let id_of = |listed: &Map<String, Value>| text(listed, "id").unwrap_or_default();
-    if let Some(there) = named(desk.ask(Asked::Read, |client| client.services())?) {
+    if let Some(there) = named(desk.ask(Asked::Read, super::super::api::Client::services)?) {
         let id = id_of(&there);
         let message = format!(
             "service {title:?} is there already ({id}): `atelier-heartbeat services update {id} FIELD=VALUE` changes it"
@@ -63,7 +63,7 @@ fn create(global: &Global, words: &[String]) -> Result<u8, Trouble> {
     let created = match desk.counted_raw(Endpoint::Services, |client| client.create_service(&service))? {
         Ok(created) => created,
         Err(fault) if fault.certainly_without_effect() => return Err(desk.told(&fault, Asked::Write)),
-        Err(fault) => match named(desk.ask(Asked::Read, |client| client.services())?) {
+        Err(fault) => match named(desk.ask(Asked::Read, super::super::api::Client::services)?) {
             Some(there) => there,
             None => return Err(desk.told(&fault, Asked::Write)),
         },

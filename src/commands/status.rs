@@ -84,7 +84,7 @@ pub fn run(global: &Global) -> u8 {
             0
         };
     }
-    let agent = credentials::find(&crate::config::Environment::process(), &config.dir, &config.state_dir).ok();
+    let agent = credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir).ok();
     let status = status(&config, agent.map(|found| found.agent_id), &mut state);
     if global.json {
         speech::json(&status);

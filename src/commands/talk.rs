@@ -114,7 +114,7 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
             return Err(Trouble::usage("the symbol is letters and digits, like ATLR"));
         }
         let mut desk = Desk::open(global)?;
-        let me = desk.ask(Asked::Read, |client| client.me())?;
+        let me = desk.ask(Asked::Read, super::super::api::Client::me)?;
         if text(&me, "avatar_url").is_none() {
             let message = "a token needs a picture: `atelier-heartbeat profile set avatar_url=https://…` first";
             return Err(Trouble::new(super::REFUSED, message));

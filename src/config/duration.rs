@@ -1,46 +1,85 @@
-//! Durations as people write them: `"90s"`, `"10m"`, `"1h30m"`, `"14d"`.
+//! Durations as people write them: `90s`, `10m`, `1h30m`, `14d`.
+//!
+//! This file refuses to guess: a number without a unit is an error, not seconds.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{self, Deserializer, Visitor};
 
-/// A duration in a settings file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Written(pub(super) Duration);
+/// The units, largest first, which is also the order they must be written in.
+const UNITS: [(char, u64); 4] = [('d', 24 * 3600), ('h', 3600), ('m', 60), ('s', 1)];
 
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let wrong =
-            || D::Error::custom(format!("{text:?} is not a duration: write it like \"90s\", \"10m\" or \"1h30m\""));
-        parse(&text).map(Self).ok_or_else(wrong)
+/// Ten years. Anything longer is a slip, and adding it to an instant could overflow.
+const LONGEST: u64 = 3650 * 24 * 3600;
+
+/// Reads one duration; the error is one sentence.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let seconds = seconds(text).ok_or_else(|| not_a_duration(&format!("{:?}", super::shorten(text))))?;
+    if seconds > LONGEST {
+        return Err(format!("{:?} is longer than ten years", super::shorten(text)));
     }
+    Ok(Duration::from_secs(seconds))
 }
 
-/// Reads whole numbers, each with its unit `d`, `h`, `m` or `s`, the longer unit first.
-pub(super) fn parse(text: &str) -> Option<Duration> {
-    let mut total = 0_u64;
-    let mut number: Option<u64> = None;
-    let mut shortest = u64::MAX;
-    for byte in text.bytes() {
-        if byte.is_ascii_digit() {
-            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(byte - b'0'))?);
-            continue;
+/// Writes one as it would be written in the file.
+#[must_use]
+pub fn show(duration: Duration) -> String {
+    let mut rest = duration.as_secs();
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        if rest >= size {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
         }
-        let unit = match byte {
-            b'd' => 86_400,
-            b'h' => 3600,
-            b'm' => 60,
-            b's' => 1,
-            _ => return None,
-        };
-        if unit >= shortest {
-            return None;
-        }
-        shortest = unit;
-        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
     }
-    (shortest != u64::MAX && number.is_none()).then(|| Duration::from_secs(total))
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    let mut total = 0u64;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let count: u64 = rest.get(..digits)?.parse().ok()?;
+        let unit = rest[digits..].chars().next()?;
+        // Going on from the last unit, not from the first, refuses `1m1h` and `1m1m`.
+        let (_, size) = units.find(|(name, _)| *name == unit)?;
+        total = total.saturating_add(count.saturating_mul(*size));
+        rest = &rest[digits + unit.len_utf8()..];
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+fn not_a_duration(shown: &str) -> String {
+    format!("{shown} is not a duration: write it like \"90s\", \"10m\" or \"1h30m\"")
+}
+
+pub(super) fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    from.deserialize_any(Reader)
+}
+
+pub(super) fn read_some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    read(from).map(Some)
+}
+
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = Duration;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a duration")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        parse(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+        Err(E::custom(not_a_duration(&number.to_string())))
+    }
 }
 
 #[cfg(test)]
@@ -48,16 +87,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_people_write_them() {
-        for (text, seconds) in
-            [("0s", 0), ("120s", 120), ("10m", 600), ("1h30m", 5400), ("14d", 1_209_600), ("1d2h3m4s", 93_784)]
-        {
-            assert_eq!(parse(text), Some(Duration::from_secs(seconds)), "{text}");
+    fn reads_what_people_write_and_writes_it_back() {
+        for (text, seconds) in [
+            ("0s", 0),
+            ("1s", 1),
+            ("120s", 120),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("6h", 21_600),
+            ("14d", 1_209_600),
+            ("1d2h3m4s", 93_784),
+            ("007s", 7),
+            ("3650d", LONGEST),
+        ] {
+            let duration = Duration::from_secs(seconds);
+            assert_eq!(parse(text), Ok(duration), "{text}");
+            assert_eq!(parse(&show(duration)), Ok(duration), "{text}");
         }
-        for text in
-            ["", "10", "m", "1.5h", "-1s", "1 h", "30m1h", "1h1h", "10 minutes", "99999999999999999999s", "5min"]
-        {
-            assert_eq!(parse(text), None, "{text}");
+        assert_eq!(show(Duration::from_secs(120)), "2m");
+        assert_eq!(show(Duration::from_secs(5400)), "1h30m");
+    }
+
+    #[test]
+    fn refuses_what_could_mean_two_things() {
+        for text in [
+            "", "s", "10", "10 m", " 10m", "10m ", "-1s", "+1s", "1.5h", "1m1h", "1m1m", "1w", "10M", "1h30", "10mé",
+            "٣s",
+        ] {
+            let said = parse(text).unwrap_err();
+            assert_eq!(said, format!("{text:?} is not a duration: write it like \"90s\", \"10m\" or \"1h30m\""));
         }
+        assert_eq!(parse("3651d").unwrap_err(), "\"3651d\" is longer than ten years");
+        assert_eq!(parse("18446744073709551615d").unwrap_err(), "\"18446744073709551615d\" is longer than ten years");
+        assert!(parse("99999999999999999999d").unwrap_err().contains("is not a duration"));
     }
 }

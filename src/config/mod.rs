@@ -1,358 +1,337 @@
-//! The settings: where they are found, what they may say, and what holds when they say nothing.
+//! The settings: where `heartbeat.toml` is, what it says, and whether it can be meant.
 //!
-//! This folder refuses to use them. An unknown key, a wrong type or a value that breaks a rule is one sentence that
-//! names the file, the line or key, and what to write instead.
+//! This file refuses to know credentials; those are never settings.
 
-mod duration;
-mod file;
+mod command;
+pub mod duration;
+mod environment;
+mod error;
+mod explain;
 mod rules;
+mod source;
+mod tables;
+mod warnings;
 
-use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// The settings file that `init` writes, and that stands at the top of the repository.
-const DEFAULT_FILE: &str = include_str!("../../heartbeat.toml");
+use serde::Deserialize;
 
-/// The name of a settings file.
-const FILE_NAME: &str = "heartbeat.toml";
+pub use environment::{Environment, Overrides};
+pub use error::ConfigError;
+pub use tables::{
+    Accept, Agent, Api, Beat, Budget, Delivery, Generator, Notify, Poll, PriceType, Quotes, Revisions, Service,
+    ServiceGenerator, Subscriptions,
+};
 
-/// Every setting, valid, with paths made absolute.
-#[derive(Clone, Debug, PartialEq)]
+/// The commented file that `init` writes. It says what an empty file would mean, and sells one service.
+pub const DEFAULT_FILE: &str = include_str!("../../heartbeat.toml");
+
+/// No honest file of settings is larger; a device or a film given by mistake is.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// Everything a run can be told, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file they came from; none when none was found.
+    /// The file it was read from; none when there was none and the defaults are used.
     pub path: Option<PathBuf>,
-    /// What relative paths are relative to.
+    /// What relative paths in the file are relative to; absolute.
     pub dir: PathBuf,
-    /// The state folder.
+    /// Where state is kept; absolute.
     pub state_dir: PathBuf,
-    /// How the marketplace is reached.
+    /// `[api]`
     pub api: Api,
-    /// Who the agent is, for `setup`.
+    /// `[agent]`
     pub agent: Agent,
-    /// When and for what it polls.
+    /// `[poll]`
     pub poll: Poll,
-    /// Requests an hour.
+    /// `[budget]`
     pub budget: Budget,
-    /// What one beat may do.
+    /// `[beat]`
     pub beat: Beat,
-    /// The generator of services that have none of their own.
+    /// `[generator]`
     pub generator: Generator,
-    /// What is said after a delivery.
+    /// `[delivery]`
     pub delivery: Delivery,
-    /// What happens when a client is not content.
+    /// `[revisions]`
     pub revisions: Revisions,
-    /// What work is taken.
+    /// `[accept]`
     pub accept: Accept,
-    /// What happens with subscriptions.
+    /// `[subscriptions]`
     pub subscriptions: Subscriptions,
-    /// How quotes are made.
+    /// `[quotes]`
     pub quotes: Quotes,
-    /// Who is told.
+    /// `[notify]`
     pub notify: Notify,
-    /// The services it sells.
+    /// Every `[[service]]`, in the order of the file.
     pub services: Vec<Service>,
 }
 
-/// `[api]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Api {
-    /// Where every path begins, without a trailing slash.
-    pub base_url: String,
-    /// The longest one request may take.
-    pub timeout: Duration,
-    /// The longest a delivery may take.
-    pub deliver_timeout: Duration,
-    /// The longest an upload may take.
-    pub upload_timeout: Duration,
-    /// Where files too large for `/upload` go.
-    pub blob_url: String,
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    state_dir: Option<PathBuf>,
+    api: Api,
+    agent: Agent,
+    poll: Poll,
+    budget: Budget,
+    beat: Beat,
+    generator: Generator,
+    delivery: Delivery,
+    revisions: Revisions,
+    accept: Accept,
+    subscriptions: Subscriptions,
+    quotes: Quotes,
+    notify: Notify,
+    service: Vec<Service>,
 }
-
-/// `[agent]`
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Agent {
-    /// 2 to 50 characters.
-    pub name: Option<String>,
-    /// 10 to 500 characters.
-    pub description: Option<String>,
-    /// Where order events are posted.
-    pub endpoint_url: Option<String>,
-    /// What it can do.
-    pub capabilities: Vec<String>,
-    /// The owner's wallet.
-    pub owner_wallet: Option<String>,
-    /// Its picture.
-    pub avatar_url: Option<String>,
-    /// Where the money goes.
-    pub payout_wallet: Option<String>,
-}
-
-impl Agent {
-    /// The fields that are set, but for the capabilities, as the API names them.
-    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [
-            ("name", &self.name),
-            ("description", &self.description),
-            ("avatar_url", &self.avatar_url),
-            ("endpoint_url", &self.endpoint_url),
-            ("owner_wallet", &self.owner_wallet),
-            ("payout_wallet", &self.payout_wallet),
-        ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    }
-}
-
-/// `[poll]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Poll {
-    /// The shortest time between two polls.
-    pub interval: Duration,
-    /// The statuses asked for.
-    pub statuses: Vec<String>,
-}
-
-/// `[budget]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Budget {
-    /// Requests in any rolling hour.
-    pub per_hour: usize,
-    /// One count for all endpoints.
-    pub shared: bool,
-    /// A file that agents behind one address share.
-    pub file: Option<PathBuf>,
-}
-
-/// `[beat]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Beat {
-    /// A beat starts nothing new after this.
-    pub time_limit: Duration,
-    /// Generators at once.
-    pub parallel: usize,
-    /// How long a closed order's work folder stays.
-    pub keep: Duration,
-}
-
-/// `[generator]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Generator {
-    /// The command, word by word.
-    pub command: Vec<String>,
-    /// How long one start may take.
-    pub timeout: Duration,
-    /// Attempts per order.
-    pub max_attempts: u32,
-    /// How long one that is not ready may be asked again.
-    pub total_timeout: Duration,
-    /// Variables passed through to it.
-    pub env: Vec<String>,
-    /// Download the client's references for it.
-    pub references: bool,
-}
-
-/// `[delivery]`
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Delivery {
-    /// Posted after a delivery when not empty.
-    pub message: String,
-}
-
-/// `[revisions]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Revisions {
-    /// Regenerations per order without a person.
-    pub auto: u32,
-}
-
-/// `[accept]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Accept {
-    /// Only these services; empty: all.
-    pub services: Vec<String>,
-    /// Nothing cheaper.
-    pub min_price_usd: Option<String>,
-    /// No brief with one of these.
-    pub refuse_words: Vec<String>,
-    /// Orders begun per beat.
-    pub max_per_beat: usize,
-    /// Distinct orders of one service in a row that may fail before it pauses.
-    pub pause_after_failures: u32,
-}
-
-/// `[subscriptions]`
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subscriptions {
-    /// Treat them as any order.
-    pub deliver: bool,
-}
-
-/// `[quotes]`
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quotes {
-    /// Prints a price as its last line.
-    pub command: Option<Vec<String>>,
-}
-
-/// `[notify]`
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Notify {
-    /// Run with one event on stdin.
-    pub command: Option<Vec<String>>,
-    /// Asked on success, with `/fail` on failure.
-    pub ping_url: Option<String>,
-}
-
-/// `[[service]]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Service {
-    /// Its category.
-    pub category: String,
-    /// Its title.
-    pub title: String,
-    /// What it is.
-    pub description: String,
-    /// Its price, as decimal text.
-    pub price_usd: String,
-    /// `fixed`, `quote`, `weekly` or `monthly`.
-    pub price_type: String,
-    /// How long it promises to take, in hours.
-    pub turnaround_hours: Option<u32>,
-    /// What the client gets.
-    pub deliverables: Vec<String>,
-    /// Generations per period.
-    pub quota_limit: Option<u32>,
-    /// A sample.
-    pub demo_url: Option<String>,
-    /// The price quoted without asking anybody.
-    pub quote_price_usd: Option<String>,
-    /// Its own generator.
-    pub generator: Option<Generator>,
-}
-
-/// What the command line names.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// `--config`
-    pub config: Option<PathBuf>,
-    /// `--state-dir`
-    pub state_dir: Option<PathBuf>,
-}
-
-/// What the environment names. Its own type, so that a test need not touch the process's.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    /// The variables, by name.
-    pub variables: std::collections::BTreeMap<String, String>,
-    /// The working folder.
-    pub current_dir: PathBuf,
-}
-
-impl Environment {
-    /// The process's own.
-    #[must_use]
-    pub fn process() -> Self {
-        const NAMES: [&str; 8] = [
-            "ATELIER_HEARTBEAT_CONFIG",
-            "ATELIER_BASE_URL",
-            "ATELIER_STATE_DIR",
-            "ATELIER_AGENT_ID",
-            "ATELIER_API_KEY",
-            "CREDENTIALS_DIRECTORY",
-            "XDG_CONFIG_HOME",
-            "HOME",
-        ];
-        let variables = NAMES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
-        Self { variables, current_dir: std::env::current_dir().unwrap_or_default() }
-    }
-
-    /// A variable that is set and not empty.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-}
-
-/// Why the settings cannot be used, in one sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(String);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Finds, reads and checks the settings: `--config`, `$ATELIER_HEARTBEAT_CONFIG`, `./heartbeat.toml`, then
-    /// `$XDG_CONFIG_HOME/atelier-heartbeat/heartbeat.toml`. Without any, the defaults hold in the current folder.
+    /// Finds the file, reads it, lets the environment and the command line win over it, and checks the result.
     pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Self, ConfigError> {
-        let (path, text) = find(overrides, environment)?;
-        let shown = path.as_deref().map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
-        let dir = match path.as_deref().and_then(Path::parent) {
-            Some(parent) => environment.current_dir.join(parent),
-            None => environment.current_dir.clone(),
+        let (path, text) = match find(overrides, environment)? {
+            Some((path, text)) => (Some(path), text),
+            None => (None, String::new()),
         };
-        let mut config = file::parse(&text, &shown)?.into_config(path, dir);
-        if let Some(base_url) = environment.get("ATELIER_BASE_URL") {
-            base_url.clone_into(&mut config.api.base_url);
+        let at = |line, says: String| match &path {
+            Some(path) => ConfigError::at(path, line, says),
+            None => ConfigError::new(says),
+        };
+        let mut settings: Settings = explain::parse(&text).map_err(|(line, says)| at(line, says))?;
+
+        let base_url_from_outside = match environment.var("ATELIER_BASE_URL") {
+            Some(url) => {
+                settings.api.base_url =
+                    url.into_string().map_err(|_| ConfigError::new("ATELIER_BASE_URL must be plain text"))?;
+                true
+            }
+            None => false,
+        };
+        rules::tidy(&mut settings);
+        if let Err(breach) = rules::check(&settings) {
+            if base_url_from_outside && breach.way.to_string() == "api.base_url" {
+                return Err(ConfigError::new(
+                    breach.sentence("ATELIER_BASE_URL", Some(&format!("{:?}", shorten(&settings.api.base_url)))),
+                ));
+            }
+            let spot = source::find(&text, &breach.way);
+            let written = spot.as_ref().map(|spot| spot.written.as_str());
+            return Err(at(spot.as_ref().map(|spot| spot.line), breach.sentence(&breach.way.to_string(), written)));
         }
-        let state_dir = overrides.state_dir.clone().or_else(|| environment.get("ATELIER_STATE_DIR").map(PathBuf::from));
-        config.state_dir = match state_dir {
-            Some(named) => environment.current_dir.join(named),
-            None => config.dir.join(&config.state_dir),
+
+        let dir = match &path {
+            Some(path) => absolute(environment, path.parent().unwrap_or(Path::new("")))?,
+            None => absolute(environment, Path::new(""))?,
         };
-        config.budget.file = config.budget.file.take().map(|file| config.dir.join(file));
-        rules::check(&mut config).map_err(|why| ConfigError(format!("{shown}: {why}")))?;
-        Ok(config)
+        let outside = overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
+        let state_dir = match outside {
+            Some(path) if path.as_os_str().is_empty() => {
+                return Err(ConfigError::new("--state-dir must name a folder, and names nothing"));
+            }
+            Some(path) => absolute(environment, &path)?,
+            None => plain(&dir.join(settings.state_dir.as_deref().unwrap_or(Path::new("state")))),
+        };
+        settings.budget.file = settings.budget.file.map(|file| plain(&dir.join(file)));
+        let path = match path {
+            Some(path) => Some(absolute(environment, &path)?),
+            None => None,
+        };
+        Ok(Self {
+            path,
+            dir,
+            state_dir,
+            api: settings.api,
+            agent: settings.agent,
+            poll: settings.poll,
+            budget: settings.budget,
+            beat: settings.beat,
+            generator: settings.generator,
+            delivery: settings.delivery,
+            revisions: settings.revisions,
+            accept: settings.accept,
+            subscriptions: settings.subscriptions,
+            quotes: settings.quotes,
+            notify: settings.notify,
+            services: settings.service,
+        })
     }
 
-    /// What is allowed and probably not meant.
+    /// The service of this title, as orders name it.
+    #[must_use]
+    pub fn service_titled(&self, title: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.title.trim() == title.trim())
+    }
+
+    /// What can be meant and probably is not, one sentence each. For the doctor, never for a quiet beat.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let workspace =
-            |service: &&Service| service.price_type == "fixed" && service.quota_limit.is_some_and(|limit| limit > 0);
-        let warn = |service: &Service| {
-            format!(
-                "service {:?}: quota_limit on a fixed price makes every order of it a 24-hour workspace",
-                service.title
-            )
-        };
-        self.services.iter().filter(workspace).map(warn).collect()
+        warnings::of(self)
     }
 }
 
-fn find(overrides: &Overrides, environment: &Environment) -> Result<(Option<PathBuf>, String), ConfigError> {
-    let named = overrides.config.clone().or_else(|| environment.get("ATELIER_HEARTBEAT_CONFIG").map(PathBuf::from));
-    let could_not = |path: &Path, error: &io::Error| {
-        let remedy = if error.kind() == io::ErrorKind::NotFound { ": `atelier-heartbeat init` writes one" } else { "" };
-        ConfigError(format!("could not read {}: {error}{remedy}", path.display()))
-    };
-    if let Some(path) = named {
-        let text =
-            std::fs::read_to_string(environment.current_dir.join(&path)).map_err(|error| could_not(&path, &error))?;
-        return Ok((Some(path), text));
-    }
-    let home = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
-    let home = home.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")));
-    let usual = home.map(|home| home.join("atelier-heartbeat").join(FILE_NAME));
-    for path in std::iter::once(PathBuf::from(FILE_NAME)).chain(usual) {
-        match std::fs::read_to_string(environment.current_dir.join(&path)) {
-            Ok(text) => return Ok((Some(path), text)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(could_not(&path, &error)),
-        }
-    }
-    Ok((None, String::new()))
-}
-
-/// Writes the commented default settings. Never overwrites: an existing file is an error of kind `AlreadyExists`.
+/// Creates `path` with the commented defaults. Never overwrites: an existing file is an `AlreadyExists`.
 pub fn write_default(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(DEFAULT_FILE.as_bytes())?;
-    file.sync_all()
+    let written = file.write_all(DEFAULT_FILE.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a file would be read as whole settings; it is ours, so nothing of the user's is lost.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// The file to read, by the name the user knows it by, and its text.
+fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {
+        (Some(path), _) => Some((path.clone(), "--config")),
+        (None, Some(path)) => Some((path, "ATELIER_HEARTBEAT_CONFIG")),
+        (None, None) => None,
+    };
+    if let Some((path, by)) = named {
+        let text = read(environment, &path)?.ok_or_else(|| {
+            let says = format!("this file, named by {by}, does not exist: run \"atelier-heartbeat init\" to write one");
+            ConfigError::at(&path, None, says)
+        })?;
+        return Ok(Some((path, text)));
+    }
+    let own = environment.config_home().map(|home| home.join("atelier-heartbeat/heartbeat.toml"));
+    for path in [Some(PathBuf::from("heartbeat.toml")), own].into_iter().flatten() {
+        if let Some(text) = read(environment, &path)? {
+            return Ok(Some((path, text)));
+        }
+    }
+    Ok(None)
+}
+
+/// The text of a file; none when there is no such file.
+fn read(environment: &Environment, path: &Path) -> Result<Option<String>, ConfigError> {
+    // A relative path is opened under the given folder, which need not be the process's own.
+    let place = match environment.current_dir() {
+        Some(dir) => dir.join(path),
+        None if path.is_absolute() => path.to_owned(),
+        None => return Ok(None),
+    };
+    let mut bytes = Vec::new();
+    match File::open(place).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(ConfigError::at(path, None, format!("this file cannot be read: {error}"))),
+    }
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(ConfigError::at(path, None, "this file is larger than 1 MiB: it cannot be a heartbeat.toml"));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(ConfigError::at(path, Some(line), "this is not UTF-8 text: save the file as UTF-8"))
+        }
+    }
+}
+
+/// `path` seen from the current folder.
+fn absolute(environment: &Environment, path: &Path) -> Result<PathBuf, ConfigError> {
+    if path.is_absolute() {
+        return Ok(plain(path));
+    }
+    match environment.current_dir() {
+        Some(dir) => Ok(plain(&dir.join(path))),
+        None => Err(ConfigError::new("the current folder no longer exists: change into one that does")),
+    }
+}
+
+/// Without `.` and doubled slashes. The disk is not asked: a link stays what the user wrote.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// At most sixty characters of `text`, and nothing of it when a key strayed into it.
+fn shorten(text: &str) -> &str {
+    if text.contains("atelier_") {
+        return "…";
+    }
+    match text.char_indices().nth(60) {
+        Some((at, _)) => &text[..at],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("heartbeat.toml"), text).unwrap();
+        let environment = Environment::new(dir.path(), [("HOME", "/nowhere")]);
+        Config::load(&Overrides::default(), &environment).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn the_default_file_means_what_an_empty_one_means() {
+        let (written, empty) = (load(DEFAULT_FILE), load(""));
+        let Config { api, poll, budget, beat, generator, delivery, revisions, accept, .. } = &written;
+        assert_eq!((api, poll, budget, beat), (&empty.api, &empty.poll, &empty.budget, &empty.beat));
+        assert_eq!((generator, delivery, revisions), (&empty.generator, &empty.delivery, &empty.revisions));
+        assert_eq!((accept, &written.subscriptions), (&empty.accept, &empty.subscriptions));
+        assert_eq!((&written.quotes, &written.notify), (&empty.quotes, &empty.notify));
+        assert_eq!(written.state_dir.file_name(), empty.state_dir.file_name());
+        // What an agent is and sells has no default: there it gives an example.
+        assert_eq!((empty.agent, empty.services.len()), (Agent::default(), 0));
+        assert_eq!((written.agent, written.services.len()), (Agent::default(), 0));
+    }
+
+    #[test]
+    fn every_key_is_in_the_default_file_under_its_table() {
+        let tables = explain::keys_of::<Settings>("");
+        assert_eq!(tables.len(), 14);
+        let mut counted = 0;
+        for table in tables.iter().map(String::as_str).filter(|name| *name != "state_dir") {
+            let heading = if table == "service" { "\n# [[service]]".to_owned() } else { format!("\n[{table}]") };
+            let (_, section) = DEFAULT_FILE.split_once(&heading).unwrap_or_else(|| panic!("no {heading}"));
+            let section = section.split("\n[").next().unwrap();
+            for key in explain::keys_of::<Settings>(table) {
+                let here = |line: &str| {
+                    let line = line.trim_start_matches("# ");
+                    line.starts_with(&format!("{key} = "))
+                };
+                assert!(section.lines().any(here), "[{table}] {key}");
+                counted += 1;
+            }
+        }
+        assert_eq!(counted, 48);
+        assert!(DEFAULT_FILE.lines().any(|line| line.starts_with("state_dir = ")));
+    }
+
+    #[test]
+    fn every_commented_key_of_the_default_file_may_be_switched_on() {
+        let mut text = String::new();
+        for line in DEFAULT_FILE.lines() {
+            let bare =
+                line.strip_prefix("# ").filter(|rest| rest.starts_with('[') || rest.contains(" = ")).unwrap_or(line);
+            let Some((key, _)) = bare.split_once(" = ") else {
+                text.push_str(&format!("{bare}\n"));
+                continue;
+            };
+            match key {
+                "payout_wallet" | "owner_wallet" => text.push_str(&format!("{key} = \"{}\"\n", "A".repeat(44))),
+                // The example stands above the line it would replace.
+                "command" if bare != line && bare.contains("generate.sh") => {}
+                _ if key.contains(' ') || bare.ends_with('.') => {}
+                _ => {
+                    text.push_str(&format!("{}\n", bare.replace("https://…", "https://some.host").replace("/…", "/x")));
+                }
+            }
+        }
+        let config = load(&text);
+        assert_eq!(config.services[0].quota_limit, Some(0));
+        assert_eq!(config.notify.command.as_deref(), Some(&["./tell-me.sh".to_owned()][..]));
+        assert!(config.services[0].generator.is_some());
+        assert!(config.budget.file.is_some());
+    }
 }

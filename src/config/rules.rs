@@ -1,178 +1,285 @@
-//! What the settings may say: one rule after the other, the first one broken is told.
+//! What the values must be beyond their types: the marketplace's limits, and what would only be found out with an order in hand.
+//!
+//! This file refuses to touch the disk or the network.
 
-use super::{Config, Generator, Service};
-use crate::api::is_loopback;
-use crate::limits::{self, Endpoint};
-use crate::terms::{self, PROFILE, SERVICE, address, money, nearest};
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
 
-/// What may stand in braces in a generator's command.
-pub(super) const PLACEHOLDERS: [&str; 9] = [
-    "brief",
-    "order_id",
-    "order_file",
-    "output",
-    "output_dir",
-    "reference_dir",
-    "service_title",
-    "category",
-    "attempt",
+use super::source::Way;
+use super::{Accept, Agent, Api, Service, ServiceGenerator, Settings, command, duration};
+use crate::limits;
+use crate::order::Status;
+use crate::suggest::{quoted, suggest};
+use crate::terms::{self, Field, Must, PROFILE, QUOTE, SERVICE};
+use crate::web::Address;
+
+const STATUSES: [&str; 10] = [
+    "pending_quote",
+    "quoted",
+    "accepted",
+    "paid",
+    "in_progress",
+    "delivered",
+    "completed",
+    "disputed",
+    "revision_requested",
+    "cancelled",
 ];
 
-/// Checks every rule; what has one way of being written is brought to it.
-pub(super) fn check(config: &mut Config) -> Result<(), String> {
-    let base_url = config.api.base_url.trim_end_matches('/').to_owned();
-    address("api.base_url", &base_url)?;
-    for_the_key("api.base_url", &base_url)?;
-    let loopback = is_loopback(&base_url);
-    config.api.base_url = base_url;
-    address("api.blob_url", &config.api.blob_url)?;
-    for (key, value) in [
-        ("api.timeout", config.api.timeout),
-        ("api.deliver_timeout", config.api.deliver_timeout),
-        ("api.upload_timeout", config.api.upload_timeout),
-    ] {
-        if value.is_zero() || value > limits::WINDOW {
-            return Err(format!("{key} must be between \"1s\" and \"1h\""));
+/// A rule that a value breaks.
+#[derive(Debug)]
+pub(super) struct Breach {
+    pub(super) way: Way,
+    must: String,
+    /// Whether the value as written helps to see it.
+    telling: bool,
+}
+
+impl Breach {
+    /// The sentence, for a setting known to the user as `name`.
+    pub(super) fn sentence(&self, name: &str, written: Option<&str>) -> String {
+        match written {
+            Some(written) if self.telling => format!("{name} must {}, not {written}", self.must),
+            _ => format!("{name} must {}", self.must),
         }
     }
-    if !loopback && config.poll.interval < limits::MIN_POLL_INTERVAL {
-        let seconds = config.poll.interval.as_secs();
-        return Err(format!(
-            "poll.interval = \"{seconds}s\" is too short: the marketplace allows a poll every \"120s\" at most"
-        ));
+}
+
+type Checked = Result<(), Breach>;
+
+/// Passes when `holds`; else the value at `way` must do as said, and is shown.
+fn rule(holds: bool, way: impl FnOnce() -> Way, must: impl Into<String>) -> Checked {
+    if holds { Ok(()) } else { Err(Breach { way: way(), must: must.into(), telling: true }) }
+}
+
+/// As [`rule`], for values that say nothing or should not be repeated.
+fn silent(judged: Result<(), String>, way: impl FnOnce() -> Way) -> Checked {
+    judged.map_err(|must| Breach { way: way(), must, telling: false })
+}
+
+fn ensure(holds: bool, must: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(must.to_owned()) }
+}
+
+/// Brings into one shape what can be written in two.
+pub(super) fn tidy(settings: &mut Settings) {
+    let urls = [Some(&mut settings.api.base_url), Some(&mut settings.api.blob_url), settings.notify.ping_url.as_mut()];
+    for url in urls.into_iter().flatten() {
+        url.truncate(url.trim_end_matches('/').len());
     }
-    if config.poll.statuses.is_empty() {
-        return Err("poll.statuses is empty: write [\"paid\", \"in_progress\"]".into());
+}
+
+/// The first rule broken, in the order of the file.
+pub(super) fn check(settings: &Settings) -> Checked {
+    let at = |way: &'static str| move || Way::to(way);
+    path(settings.state_dir.as_deref(), at("state_dir"))?;
+    api(&settings.api)?;
+    agent(&settings.agent)?;
+
+    let public = !settings.api.is_local();
+    let shortest = limits::MIN_POLL_INTERVAL;
+    let must = format!("be at least \"{}s\" against a public host", shortest.as_secs());
+    rule(!public || settings.poll.interval >= shortest, at("poll.interval"), must)?;
+    silent(statuses(&settings.poll.statuses), at("poll.statuses"))?;
+
+    let granted = limits::Endpoint::Orders.per_hour();
+    let must = format!("be from 1 to {granted}, which is all that the marketplace grants");
+    rule(!public || (1..=granted).contains(&settings.budget.per_hour), at("budget.per_hour"), must)?;
+    within(settings.budget.per_hour, 1..=100_000, at("budget.per_hour"))?;
+    path(settings.budget.file.as_deref(), at("budget.file"))?;
+
+    lasts(settings.beat.time_limit, at("beat.time_limit"))?;
+    within(settings.beat.parallel, 1..=64, at("beat.parallel"))?;
+
+    let own = &settings.generator;
+    let default = ServiceGenerator {
+        command: Some(own.command.clone()),
+        timeout: Some(own.timeout),
+        max_attempts: Some(own.max_attempts),
+        total_timeout: Some(own.total_timeout),
+        env: Some(own.env.clone()),
+        references: Some(own.references),
+    };
+    generator(&default, |key| Way::to("generator").with(key))?;
+
+    let message = &settings.delivery.message;
+    at_most(message, limits::MAX_MESSAGE_CHARS, at("delivery.message"))?;
+    silent(command::check_placeholders(message, &command::MESSAGE_PLACEHOLDERS), at("delivery.message"))?;
+    within(settings.revisions.auto, 0..=100, at("revisions.auto"))?;
+    accept(&settings.accept)?;
+    if let Some(quotes) = &settings.quotes.command {
+        silent(command::check_with_placeholders(quotes), at("quotes.command"))?;
     }
-    for status in &config.poll.statuses {
-        if status.is_empty() || !status.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-            return Err(format!("poll.statuses holds {status:?}, which is not a status: write it like \"paid\""));
-        }
+    if let Some(notify) = &settings.notify.command {
+        silent(command::check(notify), at("notify.command"))?;
     }
-    let most = if loopback { 100_000 } else { Endpoint::Orders.per_hour() };
-    if !(3..=most).contains(&config.budget.per_hour) {
-        let per_hour = config.budget.per_hour;
-        return Err(format!("budget.per_hour = {per_hour} must be between 3 and {most}: the marketplace grants 30"));
+    if let Some(url) = &settings.notify.ping_url {
+        told(terms::address(url), at("notify.ping_url"))?;
+        silent(no_query(url), at("notify.ping_url"))?;
     }
-    if !(1..=64).contains(&config.beat.parallel) {
-        return Err(format!("beat.parallel = {} must be between 1 and 64", config.beat.parallel));
-    }
-    if config.beat.time_limit.is_zero() {
-        return Err("beat.time_limit must be longer than \"0s\"".into());
-    }
-    if config.accept.max_per_beat == 0 {
-        return Err("accept.max_per_beat = 0 would never begin an order: write 1 or more".into());
-    }
-    if let Some(price) = &config.accept.min_price_usd {
-        money("accept.min_price_usd", price)?;
-    }
-    generator("generator", &config.generator)?;
-    let characters = config.delivery.message.chars().count();
-    if characters > limits::MAX_MESSAGE_CHARS {
-        return Err(format!("delivery.message has {characters} characters, the marketplace takes 2000"));
-    }
-    agent(config)?;
-    if let Some(url) = &config.notify.ping_url {
-        address("notify.ping_url", url)?;
-    }
-    for (at, one) in config.services.iter().enumerate() {
-        service(one)?;
-        if config.services[..at].iter().any(|other| other.title == one.title) {
-            return Err(format!("two services are titled {:?}: `setup` tells them apart by their titles", one.title));
-        }
+    for (index, one) in settings.service.iter().enumerate() {
+        service(one, |key| Way::to_service(index, key))?;
+        let twin = settings.service[..index].iter().any(|other| other.title.trim() == one.title.trim());
+        let must = "differ from every other service's: orders name their service by it";
+        silent(ensure(!twin, must), || Way::to_service(index, "title"))?;
     }
     Ok(())
 }
 
-fn agent(config: &Config) -> Result<(), String> {
-    let agent = &config.agent;
-    let one = |name: &str, value: &str| terms::named(PROFILE, name)?.check(&format!("agent.{name}"), value);
-    for (name, value) in agent.texts() {
-        one(name, value)?;
+fn api(api: &Api) -> Checked {
+    for (url, key) in [(&api.base_url, "api.base_url"), (&api.blob_url, "api.blob_url")] {
+        let at = || Way::to(key);
+        told(terms::address(url), at)?;
+        silent(no_query(url), at)?;
+        let address = Address::parse(url);
+        let safe = address.as_ref().is_some_and(|address| address.secure || address.is_local());
+        let must = "begin with https:// unless it is on this machine: a key would be sent in clear";
+        silent(ensure(safe, must), at)?;
+        let single = address.is_some_and(|address| !address.rest.contains("//"));
+        rule(single, at, "have no doubled slash in its path")?;
     }
-    agent.capabilities.iter().try_for_each(|capability| one("capabilities", capability))
+    lasts(api.timeout, || Way::to("api.timeout"))?;
+    lasts(api.deliver_timeout, || Way::to("api.deliver_timeout"))?;
+    lasts(api.upload_timeout, || Way::to("api.upload_timeout"))
 }
 
-fn service(service: &Service) -> Result<(), String> {
-    let named = |key: &str| format!("service {:?}: {key}", service.title);
-    let one = |name: &str, value: &str| terms::named(SERVICE, name)?.check(&named(name), value);
-    for (name, value) in [
-        ("title", &service.title),
-        ("description", &service.description),
-        ("category", &service.category),
-        ("price_type", &service.price_type),
-        ("price_usd", &service.price_usd),
-    ] {
-        one(name, value)?;
+/// What the marketplace takes in a field of its own.
+fn takes(fields: &'static [Field], name: &str, text: &str, way: impl FnOnce() -> Way) -> Checked {
+    let judged =
+        terms::named(fields, name).map_err(|what| Must { what, telling: false }).and_then(|field| field.takes(text));
+    told(judged, way)
+}
+
+fn told(judged: Result<(), Must>, way: impl FnOnce() -> Way) -> Checked {
+    judged.map_err(|must| Breach { way: way(), must: must.what, telling: must.telling })
+}
+
+fn agent(agent: &Agent) -> Checked {
+    for (name, text) in agent.texts() {
+        takes(PROFILE, name, text, || Way::to("agent").with(name))?;
     }
-    if let Some(url) = &service.demo_url {
-        one("demo_url", url)?;
+    agent.capabilities.iter().try_for_each(|one| takes(PROFILE, "capabilities", one, || Way::to("agent.capabilities")))
+}
+
+fn generator(generator: &ServiceGenerator, way: impl Fn(&str) -> Way) -> Checked {
+    if let Some(words) = &generator.command {
+        silent(command::check_with_placeholders(words), || way("command"))?;
     }
-    if let Some(hours) = service.turnaround_hours {
-        one("turnaround_hours", &hours.to_string())?;
+    if let Some(timeout) = generator.timeout {
+        lasts(timeout, || way("timeout"))?;
     }
-    service.deliverables.iter().try_for_each(|deliverable| one("deliverables", deliverable))?;
+    if let Some(attempts) = generator.max_attempts {
+        within(attempts, 1..=100, || way("max_attempts"))?;
+    }
+    if let Some(timeout) = generator.total_timeout {
+        lasts(timeout, || way("total_timeout"))?;
+    }
+    for name in generator.env.iter().flatten() {
+        silent(variable(name), || way("env"))?;
+    }
+    Ok(())
+}
+
+fn accept(accept: &Accept) -> Checked {
+    for id in &accept.services {
+        let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let must = || format!("hold ids of services such as \"svc_123\": {:?} is none", super::shorten(id));
+        silent(if plain { Ok(()) } else { Err(must()) }, || Way::to("accept.services"))?;
+    }
+    if let Some(price) = &accept.min_price_usd {
+        told(QUOTE.takes(price), || Way::to("accept.min_price_usd"))?;
+    }
+    let blank = accept.refuse_words.iter().any(|word| word.trim().is_empty());
+    let must = "hold no empty word: every brief would be refused";
+    silent(ensure(!blank, must), || Way::to("accept.refuse_words"))?;
+    within(accept.max_per_beat, 1..=10_000, || Way::to("accept.max_per_beat"))?;
+    within(accept.pause_after_failures, 1..=1000, || Way::to("accept.pause_after_failures"))
+}
+
+fn service(service: &Service, way: impl Fn(&str) -> Way) -> Checked {
+    let numbers = [("turnaround_hours", service.turnaround_hours), ("quota_limit", service.quota_limit)];
+    let texts = [
+        ("category", Some(&service.category)),
+        ("title", Some(&service.title)),
+        ("description", Some(&service.description)),
+        ("price_usd", Some(&service.price_usd)),
+        ("demo_url", service.demo_url.as_ref()),
+    ];
+    for (name, text) in texts {
+        text.map_or(Ok(()), |text| takes(SERVICE, name, text, || way(name)))?;
+    }
+    for (name, number) in numbers {
+        number.map_or(Ok(()), |number| takes(SERVICE, name, &number.to_string(), || way(name)))?;
+    }
+    service.deliverables.iter().try_for_each(|one| takes(SERVICE, "deliverables", one, || way("deliverables")))?;
     if let Some(price) = &service.quote_price_usd {
-        money(&named("quote_price_usd"), price)?;
-        if service.price_type != "quote" {
-            return Err(format!("{}: only a service of price_type \"quote\" is quoted", named("quote_price_usd")));
-        }
+        told(QUOTE.takes(price), || way("quote_price_usd"))?;
     }
-    service.generator.as_ref().map_or(Ok(()), |own| generator(&named("generator"), own))
+    match &service.generator {
+        Some(own) => generator(own, |key| way("generator").with(key)),
+        None => Ok(()),
+    }
 }
 
-fn generator(table: &str, generator: &Generator) -> Result<(), String> {
-    if generator.command.first().is_none_or(String::is_empty) {
-        return Err(format!("{table}.command is empty: write the program and its arguments, like [\"./generate.sh\"]"));
-    }
-    for argument in &generator.command {
-        if argument.contains('\0') {
-            return Err(format!("{table}.command holds a NUL character"));
-        }
-        for name in in_braces(argument) {
-            if !PLACEHOLDERS.contains(&name) {
-                let near =
-                    nearest(name, &PLACEHOLDERS).map(|near| format!("; did you mean {{{near}}}?")).unwrap_or_default();
-                return Err(format!("{table}.command holds the unknown placeholder {{{name}}}{near}"));
-            }
-        }
-    }
-    if generator.timeout.is_zero() {
-        return Err(format!("{table}.timeout must be longer than \"0s\""));
-    }
-    if !(1..=20).contains(&generator.max_attempts) {
-        return Err(format!("{table}.max_attempts = {} must be between 1 and 20", generator.max_attempts));
-    }
-    for name in &generator.env {
-        let valid = !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !valid {
-            return Err(format!("{table}.env holds {name:?}, which is not the name of a variable"));
-        }
-        if name == "ATELIER_API_KEY" {
-            return Err(format!("{table}.env holds ATELIER_API_KEY: the key is never given to a generator"));
-        }
-    }
-    Ok(())
+fn path(path: Option<&Path>, way: impl FnOnce() -> Way) -> Checked {
+    let Some(path) = path else { return Ok(()) };
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let must = match bytes.first() {
+        None => "not be empty",
+        Some(b'~') => "be written out: \"~\" is not expanded here",
+        Some(_) if bytes.contains(&0) => "hold no NUL character: no path can",
+        Some(_) => return Ok(()),
+    };
+    silent(Err(must.into()), way)
 }
 
-/// The words in braces that look like placeholders: lower-case letters and underscores alone.
-fn in_braces(argument: &str) -> impl Iterator<Item = &str> {
-    argument.split('{').skip(1).filter_map(|rest| {
-        let (name, _) = rest.split_once('}')?;
-        (!name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).then_some(name)
-    })
+fn statuses(statuses: &[Status]) -> Result<(), String> {
+    if statuses.is_empty() {
+        return Err("name at least one status, such as \"paid\"".into());
+    }
+    match statuses.iter().find(|status| matches!(status, Status::Unknown(_))) {
+        Some(odd) => Err(none_of("hold only statuses of orders", odd.as_str(), &STATUSES)),
+        None => Ok(()),
+    }
 }
 
-/// The address the key is sent to is https, unless it is this machine, and holds nothing but a place.
-fn for_the_key(key: &str, value: &str) -> Result<(), String> {
-    let host = value.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    if host.contains('@') || value.contains(['?', '#']) {
-        return Err(format!("{key} = {value:?} must hold a host and a path alone"));
+fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
+    format!("{must}: {:?} is none; {}", super::shorten(odd), suggest(odd, known, quoted))
+}
+
+fn variable(name: &str) -> Result<(), String> {
+    if name == "ATELIER_API_KEY" {
+        return Err("not hold ATELIER_API_KEY: a generator is never given the key".into());
     }
-    if !value.starts_with("https://") && !is_loopback(value) {
-        return Err(format!("{key} = {value:?} would send the API key in clear: write https://"));
+    let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if begins_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(());
     }
-    Ok(())
+    // Whoever writes NAME=value, or the value itself, has written a secret: it is not repeated.
+    Err("hold names of environment variables, such as \"GEMINI_API_KEY\", without their values".into())
+}
+
+fn within<N: Copy + PartialOrd + std::fmt::Display>(
+    number: N,
+    range: RangeInclusive<N>,
+    way: impl FnOnce() -> Way,
+) -> Checked {
+    let must = format!("be from {} to {}", range.start(), range.end());
+    rule(range.contains(&number), way, must)
+}
+
+fn lasts(time: Duration, way: impl FnOnce() -> Way) -> Checked {
+    let shortest = Duration::from_secs(1);
+    rule(time >= shortest, way, format!("be at least \"{}\"", duration::show(shortest)))
+}
+
+fn at_most(text: &str, most: usize, way: impl FnOnce() -> Way) -> Checked {
+    let count = text.chars().count();
+    let must = || format!("have at most {most} characters, and has {count}");
+    silent(if count <= most { Ok(()) } else { Err(must()) }, way)
+}
+
+fn no_query(url: &str) -> Result<(), String> {
+    ensure(!url.contains(['?', '#']), "end before any ? or #: more is put behind it")
 }

@@ -124,12 +124,12 @@ impl std::error::Error for CredentialsFault {}
 
 /// Finds them: environment, `$CREDENTIALS_DIRECTORY/credentials.json`, `.env` beside the settings, `STATE/credentials.json`.
 pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> Result<Credentials, CredentialsFault> {
-    let pair = (environment.get(ID).map(str::to_owned), environment.get(KEY).map(str::to_owned));
+    let pair = (variable_of(environment, ID)?, variable_of(environment, KEY)?);
     if let Some(found) = both(pair, "the environment", Source::Environment)? {
         return Ok(found);
     }
-    if let Some(folder) = environment.get("CREDENTIALS_DIRECTORY")
-        && let Some(found) = json(&environment.current_dir.join(folder).join("credentials.json"))?
+    if let Some(folder) = environment.path("CREDENTIALS_DIRECTORY")
+        && let Some(found) = json(&folder.join("credentials.json"))?
     {
         return Ok(found);
     }
@@ -147,6 +147,11 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
         Ok(Left::Nothing) => Err(CredentialsFault::Missing { state_dir: state_dir.to_owned() }),
         _ => Err(CredentialsFault::Unfinished { path: state_dir.join("credentials.json.new") }),
     }
+}
+
+fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsFault> {
+    let damaged = |_| CredentialsFault::Damaged { place: format!("the environment's {name}"), why: "is not text" };
+    environment.var(name).map(|value| value.into_string().map_err(damaged)).transpose()
 }
 
 fn both(
@@ -247,8 +252,7 @@ mod tests {
     const GOOD: &str = r#"{"agent_id": "ext_1_a", "api_key": "atelier_00112233445566778899"}"#;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
-        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Environment { variables, current_dir: "/".into() }
+        Environment::new("/", pairs.iter().map(|(name, value)| (*name, *value)))
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl FromStr for Fault {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.iter().copied().find(|fault| fault.name() == text);
-        known.ok_or_else(|| format!("{text:?} is no fault: GET /sandbox/faults lists them"))
+        known.ok_or_else(|| format!("{text:?} is no fault"))
     }
 }
 

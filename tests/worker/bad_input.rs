@@ -18,31 +18,11 @@ fn told(ran: &Ran, code: i32, words: &[&str]) {
 #[test]
 fn wrong_settings_are_told_with_line_key_and_remedy() {
     let shop = Shop::open(Dialect::Live);
+    // Every other mistake has its sentence in tests/config/wrong.txt.
     for (text, words) in [
         ("[poll]\nintervall = \"120s\"\n", &["heartbeat.toml:2", "intervall", "did you mean \"interval\"?"][..]),
-        ("[pol]\ninterval = \"120s\"\n", &["heartbeat.toml:1", "\"pol\"", "\"poll\""]),
-        ("state_dri = \"x\"\n", &["heartbeat.toml:1", "\"state_dir\""]),
-        ("[poll]\ninterval = \"2 minutes\"\n", &["heartbeat.toml:2", "is not a duration", "\"1h30m\""]),
-        ("[poll]\ninterval = 120\n", &["heartbeat.toml:2", "invalid type"]),
-        ("[poll]\ninterval = \"60s\"\n", &["poll.interval", "\"120s\""]),
-        ("[poll\n", &["heartbeat.toml:1"]),
-        ("[poll]\nstatuses = []\n", &["poll.statuses"]),
         ("[api]\nbase_url = \"http://api.useatelier.ai/api\"\n", &["in clear", "https://"]),
-        ("[api]\nbase_url = \"nowhere\"\n", &["api.base_url", "is not a web address"]),
-        ("[api]\nbase_url = \"https://a.example/api?x=1\"\n", &["a host and a path alone"]),
-        ("[budget]\nper_hour = 60\n", &["budget.per_hour = 60", "30"]),
-        ("[beat]\nparallel = 0\n", &["beat.parallel"]),
-        ("[generator]\ncommand = []\n", &["generator.command is empty"]),
-        ("[generator]\ncommand = [\"x\", \"{breif}\"]\n", &["{breif}", "did you mean {brief}?"]),
-        ("[generator]\nenv = [\"ATELIER_API_KEY\"]\n", &["never given to a generator"]),
-        ("[generator]\nmax_attempts = 0\n", &["generator.max_attempts"]),
-        ("[accept]\nmin_price_usd = \"five\"\n", &["is not a price", "\"5.00\""]),
-        ("[agent]\npayout_wallet = \"0x12\"\n", &["agent.payout_wallet", "base58"]),
-        ("[agent]\ncapabilities = [\"image_gne\"]\n", &["did you mean \"image_gen\"?"]),
-        (
-            "[[service]]\ncategory = \"image_gen\"\ntitle = \"ab\"\ndescription = \"Long enough to be taken\"\nprice_usd = \"5.00\"\nprice_type = \"fixed\"\n",
-            &["\"ab\"", "title has 2 characters", "3 to 100"],
-        ),
+        ("[generator]\ncommand = []\n", &["heartbeat.toml:2", "generator.command"]),
     ] {
         fs::write(shop.path("heartbeat.toml"), text).unwrap();
         told(&shop.run(&[]), 78, words);

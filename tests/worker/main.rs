@@ -7,3 +7,4 @@ mod generators;
 mod life;
 mod onboarding;
 mod shop;
+mod wrong_words;

@@ -14,7 +14,7 @@ const WALLET: &str = "7EcDhSYGxXyscszYEp35KHN8vvw3svAuLKTzXwCFLtV";
 /// An `[agent]` and two services that both marketplaces take.
 fn trade() -> String {
     format!(
-        "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief, made overnight\"\nendpoint_url = \"https://shop.example/events\"\ncapabilities = [\"image_gen\"]\navatar_url = \"https://shop.example/face.png\"\npayout_wallet = \"{WALLET}\"\n{}{}",
+        "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief, made overnight\"\nendpoint_url = \"https://nightshift.dev/events\"\ncapabilities = [\"image_gen\"]\navatar_url = \"https://nightshift.dev/face.png\"\npayout_wallet = \"{WALLET}\"\n{}{}",
         service("AI Image Generation", "5.00", "fixed"),
         service("A price for anything", "10.00", "quote")
     )
@@ -57,7 +57,8 @@ fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
         let before = writes(&shop);
         for words in [&["setup"][..], &["setup", "--update"], &["setup", "--dry-run"]] {
             let again = shop.run(words);
-            assert_eq!((again.code, again.out.trim()), (0, "nothing to do: the marketplace matches heartbeat.toml"));
+            assert_eq!(again.code, 0);
+            assert!(again.out.starts_with("nothing to do: the marketplace matches heartbeat.toml"), "{again:?}");
         }
         assert_eq!(writes(&shop), before);
         let profile = shop.json(&["profile"]);

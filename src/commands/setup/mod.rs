@@ -73,7 +73,7 @@ fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Trou
     let mut desk = Desk::open_unregistered(global)?;
     let wanted = wanted(&desk.config);
     told.notes.extend(desk.config.warnings());
-    match credentials::find(&Environment::process(), &desk.config.dir, &desk.config.state_dir) {
+    match credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir) {
         Ok(found) => desk.identify(found),
         Err(CredentialsFault::Missing { .. } | CredentialsFault::Unfinished { .. }) => {
             payable(args, &desk.config, &Map::new())?;
@@ -87,13 +87,13 @@ fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Trou
         Err(fault) => return Err(Trouble::new(super::CONFIG, fault.to_string())),
     }
     let mut memory = Store::look(&desk.config.state_dir).setup()?;
-    let me = desk.ask(Asked::Read, |client| client.me())?;
+    let me = desk.ask(Asked::Read, super::super::api::Client::me)?;
     payable(args, &desk.config, &me)?;
     let before = told.steps.len();
     profile(&mut desk, &mut memory, &wanted, &me, args, told)?;
     let refused = services(&mut desk, &mut memory, &wanted, args, told)?;
     if told.steps.len() > before && !args.dry_run || me.get("marketable") == Some(&Value::Bool(false)) {
-        let me = desk.ask(Asked::Read, |client| client.me())?;
+        let me = desk.ask(Asked::Read, super::super::api::Client::me)?;
         if me.get("marketable") == Some(&Value::Bool(false)) {
             told.note("the marketplace hides this agent from clients (marketable: false): set a payout wallet, or sign in there as its owner");
         }
@@ -125,10 +125,10 @@ fn listing(service: &Service) -> Map<String, Value> {
         ("title", &service.title),
         ("description", &service.description),
         ("price_usd", &service.price_usd),
-        ("price_type", &service.price_type),
     ] {
         listing.insert(name.into(), value.clone().into());
     }
+    listing.insert("price_type".into(), service.price_type.as_str().into());
     if let Some(hours) = service.turnaround_hours {
         listing.insert("turnaround_hours".into(), hours.into());
     }
@@ -225,7 +225,7 @@ fn profile(
 fn client_update(desk: &mut Desk, part: &Map<String, Value>) -> Result<Map<String, Value>, Trouble> {
     let updated = desk.ask(Asked::Write, |client| client.update_me(part))?;
     // Not every server answers with the profile.
-    if updated.contains_key("name") { Ok(updated) } else { desk.ask(Asked::Read, |client| client.me()) }
+    if updated.contains_key("name") { Ok(updated) } else { desk.ask(Asked::Read, super::super::api::Client::me) }
 }
 
 /// Each service in turn. A refusal of one is told at the end and stops no other.
@@ -236,7 +236,7 @@ fn services(
     args: &SetupArgs,
     told: &mut Told,
 ) -> Result<Option<Trouble>, Trouble> {
-    let listed = desk.ask(Asked::Read, |client| client.services())?;
+    let listed = desk.ask(Asked::Read, super::super::api::Client::services)?;
     let (matches, unknown) = memory.matches(&wanted.services, &listed);
     let mut refused = None;
     for (service, found) in wanted.services.iter().zip(matches) {
@@ -335,7 +335,7 @@ fn create(desk: &mut Desk, memory: &mut Memory, service: &Map<String, Value>, ti
     let id = match id {
         Some(id) => id,
         None => {
-            let listed = desk.ask(Asked::Read, |client| client.services())?;
+            let listed = desk.ask(Asked::Read, super::super::api::Client::services)?;
             let found = listed.iter().find(|service| text(service, "title").as_deref() == Some(title));
             found.and_then(|service| text(service, "id")).ok_or_else(|| unknown(now))?
         }

@@ -102,7 +102,7 @@ pub(super) fn register(
 }
 
 fn identify(desk: &mut Desk, told: &mut Told, word: &str) -> Result<(), Trouble> {
-    let found = credentials::find(&Environment::process(), &desk.config.dir, &desk.config.state_dir);
+    let found = credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir);
     let found = found.map_err(|fault| Trouble::new(CONFIG, fault.to_string()))?;
     told.step(format!(
         "{word} agent {}; its key is in {}: keep a copy, it is issued once",

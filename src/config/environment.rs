@@ -1,0 +1,73 @@
+//! What a run is given from outside: words of the command line, environment variables, the current folder.
+//!
+//! This file refuses to keep a variable: each is looked up when it is asked for, so that no secret lies about.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Settings from the command line. They win over everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+}
+
+type Lookup = dyn Fn(&str) -> Option<OsString>;
+
+/// Environment variables and the current folder, of the process or made up.
+pub struct Environment {
+    lookup: Box<Lookup>,
+    current_dir: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Those of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self { lookup: Box::new(|name| env::var_os(name)), current_dir: env::current_dir().ok() }
+    }
+
+    /// Made up.
+    #[must_use]
+    pub fn new<N, V>(current_dir: impl Into<PathBuf>, variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<String>,
+        V: Into<OsString>,
+    {
+        let variables: Vec<(String, OsString)> =
+            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self {
+            lookup: Box::new(move |name| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())),
+            current_dir: Some(current_dir.into()),
+        }
+    }
+
+    /// A variable. One set to nothing counts as not set, as it does for the XDG folders.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<OsString> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that names a file or folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.var(name).map(PathBuf::from)
+    }
+
+    /// The current folder; none when it was deleted under us.
+    #[must_use]
+    pub fn current_dir(&self) -> Option<&Path> {
+        self.current_dir.as_deref()
+    }
+
+    /// The user's folder of configurations.
+    pub(super) fn config_home(&self) -> Option<PathBuf> {
+        // A relative XDG folder is to be ignored, says its specification.
+        self.path("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(self.path("HOME").filter(|path| path.is_absolute())?.join(".config")))
+    }
+}

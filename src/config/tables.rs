@@ -1,0 +1,348 @@
+//! The tables of `heartbeat.toml` as plain data, with their defaults.
+//!
+//! This file refuses to judge a value; that is `rules`.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::duration;
+use crate::limits;
+use crate::order::Status;
+
+/// `[api]`: where the marketplace is and how long to wait for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// The address every endpoint is relative to, without a slash at its end.
+    pub base_url: String,
+    /// How long one request may take.
+    #[serde(deserialize_with = "duration::read")]
+    pub timeout: Duration,
+    /// How long a delivery may take.
+    #[serde(deserialize_with = "duration::read")]
+    pub deliver_timeout: Duration,
+    /// How long an upload may take.
+    #[serde(deserialize_with = "duration::read")]
+    pub upload_timeout: Duration,
+    /// Where files too large for `/upload` go, without a slash at its end.
+    pub blob_url: String,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.useatelier.ai/api".into(),
+            timeout: Duration::from_secs(30),
+            deliver_timeout: Duration::from_secs(150),
+            upload_timeout: Duration::from_secs(600),
+            blob_url: "https://vercel.com/api/blob".into(),
+        }
+    }
+}
+
+impl Api {
+    /// Whether the marketplace is on this machine, where its limits are nobody else's business.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        crate::web::is_local(&self.base_url)
+    }
+}
+
+/// `[agent]`: the profile that `setup` brings about. What is absent is left as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agent {
+    /// Its public name.
+    pub name: Option<String>,
+    /// What it does, in public words.
+    pub description: Option<String>,
+    /// Where the marketplace posts order events.
+    pub endpoint_url: Option<String>,
+    /// What it can make.
+    pub capabilities: Vec<String>,
+    /// The owner's Solana wallet.
+    pub owner_wallet: Option<String>,
+    /// Its picture.
+    pub avatar_url: Option<String>,
+    /// The Solana wallet that is paid.
+    pub payout_wallet: Option<String>,
+}
+
+impl Agent {
+    /// The fields that are set, but for the capabilities, as the API names them.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("name", &self.name),
+            ("description", &self.description),
+            ("avatar_url", &self.avatar_url),
+            ("endpoint_url", &self.endpoint_url),
+            ("owner_wallet", &self.owner_wallet),
+            ("payout_wallet", &self.payout_wallet),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+}
+
+/// `[poll]`: how often to look, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Poll {
+    /// The shortest time between two polls.
+    #[serde(deserialize_with = "duration::read")]
+    pub interval: Duration,
+    /// The statuses asked for.
+    pub statuses: Vec<Status>,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self { interval: limits::MIN_POLL_INTERVAL, statuses: vec![Status::Paid, Status::InProgress] }
+    }
+}
+
+/// `[budget]`: requests in any rolling hour.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// How many.
+    pub per_hour: usize,
+    /// Whether all endpoints are counted together.
+    pub shared: bool,
+    /// Where the count is kept when agents behind one address share it; absolute.
+    pub file: Option<PathBuf>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { per_hour: limits::Endpoint::Orders.per_hour(), shared: true, file: None }
+    }
+}
+
+/// `[beat]`: the bounds of one heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Beat {
+    /// After this nothing new is started.
+    #[serde(deserialize_with = "duration::read")]
+    pub time_limit: Duration,
+    /// Generators that run at once.
+    pub parallel: usize,
+    /// How long a closed order's work folder stays.
+    #[serde(deserialize_with = "duration::read")]
+    pub keep: Duration,
+}
+
+impl Default for Beat {
+    fn default() -> Self {
+        Self { time_limit: Duration::from_secs(55 * 60), parallel: 1, keep: Duration::from_secs(14 * 24 * 3600) }
+    }
+}
+
+/// `[generator]`: the command that makes what was ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Generator {
+    /// The program and its arguments, placeholders not yet filled in.
+    pub command: Vec<String>,
+    /// How long one start may run.
+    #[serde(deserialize_with = "duration::read")]
+    pub timeout: Duration,
+    /// How often an order is tried.
+    pub max_attempts: u32,
+    /// How long one that answers "not ready yet" may take over all its starts.
+    #[serde(deserialize_with = "duration::read")]
+    pub total_timeout: Duration,
+    /// Environment variables passed through, by name.
+    pub env: Vec<String>,
+    /// Whether the client's references are downloaded for it.
+    pub references: bool,
+}
+
+impl Default for Generator {
+    fn default() -> Self {
+        // The seed keeps two clients with the same wish from being sold the very same bytes.
+        let poster =
+            ["atelier-heartbeat", "poster", "--brief", "{brief}", "--seed", "{order_id}", "--output", "{output}"];
+        Self {
+            command: poster.map(String::from).to_vec(),
+            timeout: Duration::from_secs(10 * 60),
+            max_attempts: 3,
+            total_timeout: Duration::from_secs(6 * 3600),
+            env: Vec::new(),
+            references: true,
+        }
+    }
+}
+
+/// `[service.generator]`: what one service does differently from `[generator]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceGenerator {
+    /// In place of the default command.
+    pub command: Option<Vec<String>>,
+    /// In place of the default timeout.
+    #[serde(deserialize_with = "duration::read_some")]
+    pub timeout: Option<Duration>,
+    /// In place of the default number of attempts.
+    pub max_attempts: Option<u32>,
+    /// In place of the default total timeout.
+    #[serde(deserialize_with = "duration::read_some")]
+    pub total_timeout: Option<Duration>,
+    /// In place of the default list of names.
+    pub env: Option<Vec<String>>,
+    /// In place of the default choice.
+    pub references: Option<bool>,
+}
+
+impl Generator {
+    /// This one, with what `service` does differently; borrowed when that is nothing.
+    #[must_use]
+    pub fn for_service(&self, service: Option<&Service>) -> Cow<'_, Self> {
+        let Some(own) = service.and_then(|service| service.generator.as_ref()) else {
+            return Cow::Borrowed(self);
+        };
+        Cow::Owned(Self {
+            command: own.command.clone().unwrap_or_else(|| self.command.clone()),
+            timeout: own.timeout.unwrap_or(self.timeout),
+            max_attempts: own.max_attempts.unwrap_or(self.max_attempts),
+            total_timeout: own.total_timeout.unwrap_or(self.total_timeout),
+            env: own.env.clone().unwrap_or_else(|| self.env.clone()),
+            references: own.references.unwrap_or(self.references),
+        })
+    }
+}
+
+/// `[delivery]`: what the client is told with a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delivery {
+    /// Posted after a delivery when not empty; `{url}` and `{order_id}` not yet filled in.
+    pub message: String,
+}
+
+/// `[revisions]`: orders the client wants changed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Revisions {
+    /// Regenerations per order without a person.
+    pub auto: u32,
+}
+
+impl Default for Revisions {
+    fn default() -> Self {
+        Self { auto: 1 }
+    }
+}
+
+/// `[accept]`: work to leave alone and tell a person about.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accept {
+    /// Only these services; empty: all.
+    pub services: Vec<String>,
+    /// Nothing cheaper, in US dollars.
+    pub min_price_usd: Option<String>,
+    /// No brief that holds one of these.
+    pub refuse_words: Vec<String>,
+    /// Orders begun in one beat.
+    pub max_per_beat: usize,
+    /// Distinct orders of one service that fail in a row before that service pauses.
+    pub pause_after_failures: u32,
+}
+
+impl Default for Accept {
+    fn default() -> Self {
+        Self {
+            services: Vec::new(),
+            min_price_usd: None,
+            refuse_words: Vec::new(),
+            max_per_beat: 10,
+            pause_after_failures: 3,
+        }
+    }
+}
+
+/// `[subscriptions]`: orders whose client generates in a window of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Whether to treat them as any order, though delivering ends the client's window.
+    pub deliver: bool,
+}
+
+/// `[quotes]`: orders that ask for a price.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quotes {
+    /// The program that names it, and its arguments.
+    pub command: Option<Vec<String>>,
+}
+
+/// `[notify]`: how a person is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notify {
+    /// Run with one JSON event on its standard input.
+    pub command: Option<Vec<String>>,
+    /// Asked for after each beat, with `/fail` after a failed one; without a slash at its end.
+    pub ping_url: Option<String>,
+}
+
+/// `[[service]]`: one service the agent sells.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The marketplace's word for its kind.
+    pub category: String,
+    /// Its public title.
+    pub title: String,
+    /// What the client gets, in public words.
+    pub description: String,
+    /// Its price in US dollars, as decimal text.
+    pub price_usd: String,
+    /// How it is priced.
+    pub price_type: PriceType,
+    /// How long a delivery takes at most, as promised to clients.
+    pub turnaround_hours: Option<u32>,
+    /// What is delivered, in public words.
+    #[serde(default)]
+    pub deliverables: Vec<String>,
+    /// Generations in one period of a subscription; 0: as many as the client likes.
+    pub quota_limit: Option<u32>,
+    /// A page that shows it.
+    pub demo_url: Option<String>,
+    /// The price this worker quotes by itself, in US dollars.
+    pub quote_price_usd: Option<String>,
+    /// What its generator does differently.
+    pub generator: Option<ServiceGenerator>,
+}
+
+/// How a service is priced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PriceType {
+    /// One price for one order.
+    Fixed,
+    /// A price named for each order.
+    Quote,
+    /// A subscription of seven days.
+    Weekly,
+    /// A subscription of thirty days.
+    Monthly,
+}
+
+impl PriceType {
+    /// As the marketplace writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Quote => "quote",
+            Self::Weekly => "weekly",
+            Self::Monthly => "monthly",
+        }
+    }
+}

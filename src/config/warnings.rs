@@ -1,0 +1,49 @@
+//! What the settings may say and probably do not mean.
+//!
+//! This file refuses to stop anything: a sentence for the doctor is all it gives.
+
+use super::{Api, Config, Generator, PriceType};
+use crate::web::Address;
+
+/// The document's address, which now answers with a permanent redirect.
+const MOVED: &str = "https://atelierai.xyz/api";
+
+/// What is allowed and probably not meant.
+pub(super) fn of(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.api.base_url == MOVED {
+        warnings.push(format!("api.base_url {:?} has moved for good: write {:?}", MOVED, Api::default().base_url));
+    }
+    let poster = Generator::default().command;
+    if config.generator.command == poster {
+        warnings.push(
+            "generator.command is the built-in poster, which sets the brief as a picture of words: name the program \
+             that makes what you sell"
+                .to_owned(),
+        );
+    }
+    let endpoint = config.agent.endpoint_url.as_deref().and_then(Address::parse);
+    if endpoint.is_some_and(|address| address.is_placeholder()) {
+        warnings.push(
+            "agent.endpoint_url is an example's address: clients' words would be posted there, so write one of your own \
+             or leave it out"
+                .to_owned(),
+        );
+    }
+    for service in &config.services {
+        let title = &service.title;
+        if service.quota_limit.is_some_and(|quota| quota > 0) && service.price_type == PriceType::Fixed {
+            warnings.push(format!(
+                "service {title:?} has a quota_limit and price_type \"fixed\": the marketplace makes every order of it \
+                 a 24-hour workspace, so take quota_limit out"
+            ));
+        }
+        if service.quote_price_usd.is_some() && service.price_type != PriceType::Quote {
+            warnings.push(format!("service {title:?} has a quote_price_usd, which only price_type \"quote\" uses"));
+        }
+        if service.price_type != PriceType::Quote && service.price_usd.bytes().all(|b| b == b'0' || b == b'.') {
+            warnings.push(format!("service {title:?} costs nothing: its price_usd is {:?}", service.price_usd));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,135 @@
+//! Web addresses as people write them into settings and commands.
+//!
+//! This file refuses to be a general URL parser: it accepts the plain addresses people configure and nothing odd.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The parts of an `http` or `https` address that rules ask about.
+pub struct Address<'a> {
+    /// Whether it is `https`.
+    pub secure: bool,
+    host: &'a str,
+    /// From the first slash after the host on, query and fragment included.
+    pub rest: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// None when it is not a plain address, and also when it carries a user name or password.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, after) = text.split_once("://")?;
+        let secure = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let (authority, rest) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(inner) => {
+                let (host, port) = inner.split_once(']')?;
+                host.parse::<Ipv6Addr>().ok()?;
+                (host, port)
+            }
+            None => {
+                let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+                is_host_name(host).then_some((host, port))?
+            }
+        };
+        if !port.is_empty() {
+            let digits = port.strip_prefix(':')?;
+            let number: u16 = digits.parse().ok()?;
+            (number > 0 && !digits.starts_with('+')).then_some(())?;
+        }
+        let printable = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
+        printable.then_some(Self { secure, host, rest })
+    }
+
+    /// Whether it is on this machine and can be nowhere else.
+    pub fn is_local(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+            || self.host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether its host is one of the names set aside for examples, which nobody meant to call.
+    pub fn is_placeholder(&self) -> bool {
+        let host = self.host.to_ascii_lowercase();
+        let host = host.trim_end_matches('.');
+        ["example.com", "example.org", "example.net", "example", "invalid"]
+            .iter()
+            .any(|name| host.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.')))
+    }
+}
+
+/// Whether an address is on this machine and can be nowhere else.
+#[must_use]
+pub fn is_local(text: &str) -> bool {
+    Address::parse(text).is_some_and(|address| address.is_local())
+}
+
+fn is_host_name(host: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_addresses_are_taken_apart() {
+        for (text, secure, local, rest) in [
+            ("https://api.useatelier.ai/api", true, false, "/api"),
+            ("http://127.0.0.1:8080/api", false, true, "/api"),
+            ("http://127.9.9.9", false, true, ""),
+            ("http://[::1]:9/api", false, true, "/api"),
+            ("http://LOCALHOST", false, true, ""),
+            ("https://a.example?x=1", true, false, "?x=1"),
+            ("https://localhost.evil.example/", true, false, "/"),
+            ("http://127.0.0.1.evil.example/", false, false, "/"),
+            ("https://127.1/", true, false, "/"),
+        ] {
+            let address = Address::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((address.secure, address.is_local(), address.rest), (secure, local, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn odd_ones_are_not() {
+        for text in [
+            "",
+            "api.useatelier.ai",
+            "ftp://a.example",
+            "HTTPS://a.example",
+            "https://",
+            "https:///api",
+            "https://user@a.example",
+            "https://user:secret@a.example/",
+            "https://a..b/",
+            "https://a b/",
+            "https://a/ b",
+            "https://a/\r\nX: y",
+            "https://a:0/",
+            "https://a:65536/",
+            "https://a:+1/",
+            "https://a:/",
+            "https://[::1/",
+            "https://[::1]x/",
+            "https://bücher.example/",
+            "https://a\\b/",
+        ] {
+            assert!(Address::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn example_hosts_are_placeholders() {
+        let is_placeholder = |text| Address::parse(text).unwrap().is_placeholder();
+        assert!(is_placeholder("https://my-agent.example.com"));
+        assert!(is_placeholder("https://EXAMPLE.org./x"));
+        assert!(is_placeholder("https://hc.example/uuid"));
+        assert!(!is_placeholder("https://notexample.com"));
+        assert!(!is_placeholder("https://my-agent.dev"));
+    }
+}
