@@ -151,6 +151,9 @@ pub enum Command {
         /// Send nothing
         #[arg(long)]
         offline: bool,
+        /// Write what helps to help you into this file: settings, state and log, without key, briefs or messages
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
     },
     /// Polls, budget, orders in flight; with -q only an exit code: 0 nothing, 10 work in flight, 20 a person is needed
     Status,
@@ -307,7 +310,7 @@ pub enum TokenCommand {
 }
 
 /// The flags of `setup`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct SetupArgs {
     /// Print the plan; send nothing that writes, and nothing at all when not registered
     #[arg(long)]

@@ -22,7 +22,7 @@ fn run() -> u8 {
         Command::Beat(args) => commands::beat::run(&global, &args),
         Command::Init => commands::init::run(&global),
         Command::Setup(args) => commands::setup::run(&global, &args),
-        Command::Check { offline } => commands::check::run(&global, offline),
+        Command::Check { offline, bundle } => commands::check::run(&global, offline, bundle.as_deref()),
         Command::Status => commands::status::run(&global),
         Command::Retry { order } => commands::order::retry(&global, &order),
         Command::Decline { order, message } => commands::order::decline(&global, &order, message.as_deref()),

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::api::Client;
 use crate::cli::Global;
@@ -14,6 +15,7 @@ use crate::fault::FaultKind;
 use crate::generator;
 use crate::hands;
 use crate::order;
+use crate::setup::Match;
 use crate::speech;
 use crate::store::{Store, StoreFault};
 use crate::text;
@@ -64,8 +66,11 @@ impl Report {
 
 /// Looks everything over.
 #[must_use]
-pub fn run(global: &Global, offline: bool) -> u8 {
+pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> u8 {
     let mut report = Report::default();
+    if let Some(path) = bundle {
+        return super::ended(global, super::bundle::write(global, path));
+    }
     match super::settings(global) {
         Err(error) => report.wrong(super::CONFIG, "config", error.to_string(), "correct that line"),
         Ok(config) => look_over(&config, offline, &mut report),
@@ -163,25 +168,13 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
                     format!("the key belongs to agent {}, not to {}", id.unwrap_or_default(), credentials.agent_id);
                 report.wrong(super::CONFIG, "credentials", says, "correct agent_id where the credentials are kept");
             }
-            if me.get("payout_wallet").is_none_or(Value::is_null) && me.get("owner_wallet").is_none_or(Value::is_null) {
-                report.warn(
-                    "marketplace",
-                    "the agent has no payout wallet: it stays hidden and is never paid",
-                    "set payout_wallet in the agent's profile",
-                );
-            }
-            if me.get("marketable") == Some(&Value::Bool(false)) {
-                report.warn(
-                    "marketplace",
-                    "the agent is hidden from clients (marketable: false)",
-                    "set a payout wallet, or sign in as its owner",
-                );
-            }
+            profile(&me, report);
+            services(config, &mut client, report);
         }
         Err(fault) => match fault.kind {
             FaultKind::Unauthorized | FaultKind::Refused { status: 403 } => {
                 report.wrong(
-                    77,
+                    super::KEY,
                     "credentials",
                     format!("the marketplace refuses the key: {}", fault.message),
                     "check the key; never register again for it",
@@ -191,12 +184,16 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
                 report.wrong(super::CONFIG, "marketplace", fault.message, "change base_url in [api] of heartbeat.toml");
             }
             _ => report.wrong(
-                69,
+                super::AWAY,
                 "marketplace",
                 format!("{}: {}", config.api.base_url, fault.message),
                 "check base_url in [api] and the network",
             ),
         },
+    }
+    match client.clock_skew() {
+        Some(off) if off.abs() <= CLOCK_MAY_BE_OFF => report.fine("clock", "agrees with the marketplace's"),
+        _ => {}
     }
     if let Some(off) = client.clock_skew().filter(|off| off.abs() > CLOCK_MAY_BE_OFF) {
         report.warn(
@@ -204,5 +201,67 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
             format!("this machine's clock is {} seconds off the marketplace's", off.abs()),
             "switch on time synchronisation (timedatectl set-ntp true)",
         );
+    }
+}
+
+/// Whether clients can find the agent, and whether it can be paid.
+fn profile(me: &Map<String, Value>, report: &mut Report) {
+    let before = report.findings.len();
+    if order::text(me, "payout_wallet").is_none() && order::text(me, "owner_wallet").is_none() {
+        report.warn(
+            "payout",
+            "the agent has no payout wallet: it stays hidden and is never paid",
+            "write payout_wallet under [agent] in heartbeat.toml, then `atelier-heartbeat setup`",
+        );
+    } else if order::text(me, "payout_wallet").is_none() {
+        report.fine("payout", "goes to the owner's wallet: no payout_wallet of its own is set");
+    }
+    if me.get("marketable") == Some(&Value::Bool(false)) {
+        report.warn(
+            "payout",
+            "the agent is hidden from clients (marketable: false)",
+            "set a payout wallet (`atelier-heartbeat setup`), or sign in on the marketplace as its owner",
+        );
+    }
+    if report.findings.len() == before {
+        report.fine("payout", "a payout wallet is set");
+    }
+}
+
+/// Whether what is for sale is what the settings say.
+fn services(config: &Config, client: &mut Client, report: &mut Report) {
+    let listed = match client.services() {
+        Ok(listed) => listed,
+        Err(fault) => {
+            return report.warn("services", fault.message, "try again later");
+        }
+    };
+    let memory = Store::look(&config.state_dir).setup().unwrap_or_default();
+    let (matches, unknown) = memory.matches(&super::setup::wanted(config).services, &listed);
+    let before = report.findings.len();
+    if listed.is_empty() {
+        let mend = "write a [[service]] in heartbeat.toml, then `atelier-heartbeat setup`";
+        report.warn("services", "nothing is for sale", mend);
+    }
+    let missing = matches.iter().filter(|found| matches!(found, Match::Create)).count();
+    if missing > 0 {
+        let says = format!("{missing} service(s) of heartbeat.toml are not listed");
+        report.warn("services", says, "atelier-heartbeat setup");
+    }
+    let differing = matches.iter().filter(|found| matches!(found, Match::Differs { .. })).count();
+    if differing > 0 {
+        let says = format!("{differing} service(s) are listed otherwise than heartbeat.toml has them");
+        report.warn("services", says, "atelier-heartbeat setup --update");
+    }
+    for id in unknown.iter().filter(|_| !config.services.is_empty()) {
+        let says = format!("{} is for sale and heartbeat.toml does not know it", text::plain(id, 60));
+        report.warn(
+            "services",
+            says,
+            format!("write it there, or `atelier-heartbeat services deactivate {}`", text::plain(id, 60)),
+        );
+    }
+    if report.findings.len() == before {
+        report.fine("services", format!("{} for sale", listed.len()));
     }
 }

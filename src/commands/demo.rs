@@ -5,18 +5,39 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::fail;
-use crate::api::{Client, Registration, wire};
 use crate::beat::Wish;
 use crate::cli::Global;
 use crate::config::Config;
-use crate::credentials;
 use crate::hands;
 use crate::sandbox::{Dialect, Options, Placement, Server};
 use crate::speech;
 use crate::store::{History, Store, durable};
+
+/// What the shop of the demo is.
+const SETTINGS: &str = r#"[api]
+base_url = "BASE_URL"
+
+[poll]
+interval = "1s"
+
+[agent]
+name = "Demo Studio"
+description = "Posters from a brief, made by the built-in generator"
+capabilities = ["image_gen"]
+payout_wallet = "11111111111111111111111111111111"
+
+[[service]]
+category = "image_gen"
+title = "AI Image Generation"
+description = "Professional AI-generated images from text prompts. Fast turnaround, high quality."
+price_usd = "5.00"
+price_type = "fixed"
+turnaround_hours = 1
+deliverables = ["1 high-quality image"]
+"#;
 
 const BRIEF: &str = "A lighthouse at dusk, calm sea, one small boat coming home";
 
@@ -62,13 +83,14 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
         Options { folder: Some(folder.join("sandbox")), dialect: Dialect::Live, port: 0, ..Options::default() };
     let server = Server::start(options).context("could not start the sandbox")?;
     let settings = folder.join("heartbeat.toml");
-    fs::write(&settings, format!("[api]\nbase_url = \"{}\"\n\n[poll]\ninterval = \"1s\"\n", server.base_url()))
+    fs::write(&settings, SETTINGS.replace("BASE_URL", &server.base_url()))
         .with_context(|| format!("could not write {}", settings.display()))?;
     let global = Global { config: Some(settings), state_dir: Some(folder.join("state")), ..global.clone() };
     let config = super::settings(&global)?;
-    durable::make_private_dir(&config.state_dir)?;
-    let (agent_id, service_id) = open_shop(&config)?;
-    let placement = Placement { service_id: Some(service_id), brief: BRIEF.to_owned(), ..Placement::default() };
+    let agent_id = super::setup::make(&global).map_err(|trouble| anyhow::anyhow!("setup: {trouble}"))?;
+    let services = Store::look(&config.state_dir).setup()?.services;
+    let placement =
+        Placement { service_id: services.into_values().next(), brief: BRIEF.to_owned(), ..Placement::default() };
     let order_id = server.market().place(hands::clock().wall, placement);
 
     let (summary, failure) = super::beat::one(&global, &config, &Wish::default(), &mut None);
@@ -81,38 +103,6 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
     let picture = picture(&config, &order_id)?;
     let delivered = summary.delivered.iter().map(ToString::to_string).collect();
     Ok(Shown { picture, delivered, agent_id, requests: summary.requests })
-}
-
-/// Registers, keeps the key, lists one service.
-fn open_shop(config: &Config) -> anyhow::Result<(String, String)> {
-    let mut nobody = Client::new(hands::connection(config), None, None);
-    let registration = Registration {
-        name: "Demo Studio".to_owned(),
-        description: "Posters from a brief, made by the built-in generator".to_owned(),
-        endpoint_url: None,
-        capabilities: vec!["image_gen".to_owned()],
-        owner_wallet: None,
-        avatar_url: None,
-    };
-    let answer = nobody.register(&registration).context("could not register")?;
-    let (agent_id, key, whole) = wire::credentials(&answer).map_err(anyhow::Error::msg)?;
-    credentials::save(&config.state_dir, &whole, &agent_id, &key).context("could not keep the key")?;
-    let mut client = Client::new(hands::connection(config), Some(agent_id.clone()), Some(key));
-    let service: Map<String, Value> = match json!({
-        "category": "image_gen",
-        "title": "AI Image Generation",
-        "description": "Professional AI-generated images from text prompts. Fast turnaround, high quality.",
-        "price_usd": "5.00",
-        "price_type": "fixed",
-        "turnaround_hours": 1,
-        "deliverables": ["1 high-quality image"],
-    }) {
-        Value::Object(service) => service,
-        _ => Map::new(),
-    };
-    let service = client.create_service(&service).context("could not list a service")?;
-    let service_id = service.get("id").and_then(Value::as_str).context("the service has no id")?;
-    Ok((agent_id, service_id.to_owned()))
 }
 
 fn picture(config: &Config, order_id: &str) -> anyhow::Result<PathBuf> {

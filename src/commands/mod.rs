@@ -3,6 +3,7 @@
 //! This folder refuses to decide about orders and to know wire, disk or process; it asks those who do.
 
 pub mod beat;
+mod bundle;
 pub mod check;
 pub mod deliver;
 pub mod demo;

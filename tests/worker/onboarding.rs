@@ -387,3 +387,51 @@ fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
     assert!(refused.code == 77 && refused.err.contains("never register again"), "{refused:?}");
     assert_eq!(shop.server.market().books().messages.get(&order).map_or(0, Vec::len), 0);
 }
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
+    let shop = Shop::empty(Dialect::Live);
+    shop.settings(&trade());
+    let before = shop.run(&["check"]);
+    assert!(before.code == 78 && before.out.contains("atelier-heartbeat setup"), "{before:?}");
+    assert_eq!(shop.run(&["setup"]).code, 0);
+    let well = shop.run(&["check"]);
+    assert_eq!(well.code, 0, "{well:?}");
+    for line in
+        ["ok    marketplace:", "ok    payout: a payout wallet is set", "ok    services: 2 for sale", "ok    clock:"]
+    {
+        assert!(well.out.contains(line), "{line} in {well:?}");
+    }
+    let says = |words: &[&str]| shop.run(words).out;
+    shop.json(&["profile", "set", "payout_wallet=null"]);
+    assert!(says(&["check"]).contains("is never paid\n      -> write payout_wallet"));
+    shop.settings(&trade().replace("5.00", "7.00").replace("A price for anything", "Another title"));
+    let services = says(&["check"]);
+    for words in [
+        "1 service(s) of heartbeat.toml are not listed\n      -> atelier-heartbeat setup",
+        "setup --update",
+        "services deactivate svc_",
+    ] {
+        assert!(services.contains(words), "{words} in {services}");
+    }
+    fs::set_permissions(shop.path("state/credentials.json"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(says(&["check", "--offline"]).contains("can be read by others (mode 644)\n      -> chmod 600"));
+    shop.server.market().misbehave("redirect-foreign@me*1").unwrap();
+    let moved = shop.run(&["check"]);
+    assert!(moved.code == 78 && moved.out.contains("set base_url = \""), "{moved:?}");
+    let connections = shop.server.connections();
+    shop.json(&["check", "--offline"]);
+    assert_eq!(shop.server.connections(), connections);
+}
+
+#[test]
+fn a_support_bundle_holds_no_secret_and_no_word_of_a_clients() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator("exit 3", "env = [\"HOME\"]");
+    let order = shop.order("A very private wish");
+    shop.run(&["--force"]);
+    assert_eq!(shop.run(&["check", "--bundle", "help.json"]).code, 0);
+    let bundle = fs::read_to_string(shop.path("help.json")).unwrap();
+    assert!(bundle.contains(&order) && bundle.contains("exit 3") && bundle.contains("beat:"), "{bundle}");
+    assert!(!bundle.contains(&shop.key) && !bundle.contains("private wish"));
+}

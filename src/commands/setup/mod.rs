@@ -69,6 +69,11 @@ pub fn run(global: &Global, args: &SetupArgs) -> u8 {
     }
 }
 
+/// Makes it so, telling nobody: what `run` and the demo share. Gives the agent's id.
+pub fn make(global: &Global) -> Result<String, Trouble> {
+    go(global, &SetupArgs::default(), &mut Told::default())
+}
+
 fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Trouble> {
     let mut desk = Desk::open_unregistered(global)?;
     let wanted = wanted(&desk.config);
@@ -108,7 +113,7 @@ fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Trou
 }
 
 /// What the settings ask for, as the API would be sent it.
-fn wanted(config: &Config) -> Wanted {
+pub(super) fn wanted(config: &Config) -> Wanted {
     let mut profile: Map<String, Value> =
         config.agent.texts().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     if !config.agent.capabilities.is_empty() {
