@@ -59,7 +59,7 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, String> {
             return Err(format!("{shown} is {} by {} pixels", size.width, size.height));
         }
     }
-    Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), hosted: None })
+    Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), large: false, hosted: None })
 }
 
 /// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.

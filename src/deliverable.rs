@@ -15,6 +15,9 @@ pub struct Deliverable {
     pub sha256: String,
     /// Type by content, such as `image/png`.
     pub content_type: String,
+    /// The marketplace's own upload refused it as too large: it goes by the upload token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub large: bool,
     /// Where it is hosted, once it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosted: Option<Hosted>,
@@ -24,7 +27,14 @@ impl Deliverable {
     /// One that is hosted already, and that nobody here has the bytes of.
     #[must_use]
     pub fn elsewhere(hosted: Hosted) -> Self {
-        Self { file: String::new(), bytes: 0, sha256: String::new(), content_type: String::new(), hosted: Some(hosted) }
+        Self {
+            file: String::new(),
+            bytes: 0,
+            sha256: String::new(),
+            content_type: String::new(),
+            large: false,
+            hosted: Some(hosted),
+        }
     }
 }
 

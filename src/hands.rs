@@ -2,6 +2,7 @@
 //!
 //! It does what a beat says and decides nothing. Nothing but `commands` builds it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,21 +10,25 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::{Client, Connection, Listing, Lookup};
 use crate::artifact;
 use crate::beat::{Broken, Unsent, World};
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Api, Config, Generator, Service};
 use crate::credentials::Credentials;
 use crate::deliverable::Hosted;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
+use crate::limits::MAX_MESSAGE_CHARS;
 use crate::order::{OrderId, Status};
+use crate::references::{self, Reference};
 use crate::signals::Signals;
 use crate::state::{Boot, Clock, Made, Record, Told, Worker};
-use crate::store::{History, Store, StoreFault};
+use crate::store::{History, Store, StoreFault, durable};
+use crate::terms;
+use crate::text::plain;
 use crate::time::Time;
 
 /// How often a generator that is not our child is looked at.
@@ -90,6 +95,60 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// The service that an order was placed on, where the settings know it.
+    fn service(&self, record: &Record) -> Option<&Service> {
+        self.config.service_titled(record.order.service_title.as_deref()?)
+    }
+
+    fn settings(&self, record: &Record) -> Cow<'_, Generator> {
+        self.config.generator.for_service(self.service(record))
+    }
+
+    /// The order as the generator is given it: everything the server sent, and what we add to it.
+    fn stdin(&mut self, record: &Record, references: &[Reference]) -> Vec<u8> {
+        let work = self.store.work(&record.order.id);
+        // What the client is not content with is said in the thread, if anywhere.
+        let messages =
+            if record.round > 1 { self.client.messages(&record.order.id).unwrap_or_default() } else { Vec::new() };
+        let previous = record.previous.iter().map(|before| {
+            let hosted = before.hosted.as_ref();
+            json!({
+                "path": (!before.file.is_empty()).then(|| work.join(&before.file)),
+                "url": hosted.map(|hosted| hosted.url.clone()),
+                "media_type": hosted.map(|hosted| hosted.media_type.clone()),
+            })
+        });
+        let folder = work.join("references");
+        let paths = references.iter().filter_map(|one| Some(folder.join(one.file.as_ref()?)));
+        let mut order = record.order.raw.clone();
+        order.insert("attempt".into(), record.attempt.into());
+        order.insert("revision".into(), (record.round - 1).into());
+        order.insert("references".into(), paths.map(|path| Value::from(path.display().to_string())).collect());
+        let missing = references.iter().filter(|one| one.file.is_none());
+        order.insert(
+            "references_missing".into(),
+            missing.map(|one| json!({"url": one.url, "error": one.error})).collect(),
+        );
+        order.insert("messages".into(), json!(messages));
+        order.insert("previous_deliverables".into(), previous.collect());
+        Value::Object(order).to_string().into_bytes()
+    }
+
+    /// Downloads what the client refers to, once for all attempts.
+    fn references(&self, record: &Record) -> Vec<Reference> {
+        let order = &record.order;
+        let urls: Vec<String> = order.reference_urls.iter().chain(&order.reference_images).cloned().collect();
+        if urls.is_empty() || record.pricing || !self.settings(record).references {
+            return Vec::new();
+        }
+        let folder = self.store.work(&order.id).join("references");
+        if let Err(error) = durable::make_private_dir(&folder) {
+            log::warn!("could not make {}: {error}", folder.display());
+            return Vec::new();
+        }
+        references::fetch(&urls, &folder, self.config.api.is_local(), &|| self.signals.stopping().is_some())
+    }
+
     /// What the files of an attempt come to: judged one by one, none of them another order's.
     fn collect(&self, record: &Record) -> Result<Made, Broken> {
         let work = self.store.work(&record.order.id);
@@ -111,6 +170,9 @@ impl<'a> Hands<'a> {
                     deliverable.file
                 )));
             }
+            if record.previous.iter().any(|before| before.sha256 == deliverable.sha256) {
+                return Ok(Made::Failed(format!("{} holds the very bytes that the client refused", deliverable.file)));
+            }
             deliverables.push(deliverable);
         }
         Ok(Made::Done(deliverables))
@@ -125,6 +187,18 @@ pub fn connection(config: &Config) -> Connection {
         timeout: config.api.timeout,
         deliver_timeout: config.api.deliver_timeout,
         upload_timeout: config.api.upload_timeout,
+        blob_url: blob_url(config),
+    }
+}
+
+/// A marketplace on this machine has its blob store beside it, unless the settings name another.
+fn blob_url(config: &Config) -> String {
+    let api = &config.api;
+    let origin = api.base_url.match_indices('/').nth(2).map_or(api.base_url.as_str(), |(at, _)| &api.base_url[..at]);
+    if api.is_local() && api.blob_url == Api::default().blob_url {
+        format!("{origin}/blob")
+    } else {
+        api.blob_url.clone()
     }
 }
 
@@ -146,14 +220,13 @@ fn boot() -> Option<Boot> {
     None
 }
 
-/// The order as the generator is given it: everything the server sent, and what we add to it.
-fn stdin(record: &Record) -> Vec<u8> {
-    let mut order = record.order.raw.clone();
-    order.insert("attempt".into(), record.attempt.into());
-    order.insert("references".into(), Value::Array(Vec::new()));
-    order.insert("messages".into(), Value::Array(Vec::new()));
-    order.insert("previous_deliverables".into(), Value::Array(Vec::new()));
-    Value::Object(order).to_string().into_bytes()
+/// The price that a command named: its last line.
+fn priced(attempt_dir: &Path) -> Made {
+    let line = generator::last_line(attempt_dir).unwrap_or_default();
+    match terms::cents(&line) {
+        Some(1..) => Made::Priced(line),
+        _ => Made::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
+    }
 }
 
 fn broken(fault: &StoreFault) -> Broken {
@@ -211,24 +284,30 @@ impl World for Hands<'_> {
     }
 
     fn start(&mut self, record: &Record) -> Made {
+        let references = self.references(record);
+        let stdin = self.stdin(record, &references);
         let order = &record.order;
-        let settings = &self.config.generator;
+        let settings = self.settings(record);
+        let command = match (&self.config.quotes.command, record.pricing) {
+            (Some(command), true) => command,
+            _ => &settings.command,
+        };
         let work = self.store.work(&order.id);
         let attempt_dir = self.attempt_dir(record);
-        let stdin = stdin(record);
+        let category = self.service(record).map(|service| service.category.as_str());
         let job = Job {
             supervisor: &self.supervisor,
             work: &work,
             attempt_dir: &attempt_dir,
             start: record.starts,
-            command: &settings.command,
+            command,
             config_dir: &self.config.dir,
             order: OrderFacts {
                 id: order.id.as_str(),
                 brief: &order.brief,
                 service_id: order.service_id.as_deref().unwrap_or_default(),
                 service_title: order.service_title.as_deref().unwrap_or_default(),
-                category: order.category.as_deref().unwrap_or_default(),
+                category: order.category.as_deref().or(category).unwrap_or_default(),
                 attempt: record.attempt,
                 idempotency_key: &record.idempotency_key(),
                 deadline: clock().wall + settings.timeout,
@@ -238,7 +317,8 @@ impl World for Hands<'_> {
             timeout: settings.timeout,
         };
         self.set_at_work(&attempt_dir, true);
-        match generator::start(&job) {
+        let started = generator::start(&job);
+        match started {
             Ok(child) => {
                 self.children.extend(child);
                 Made::Running
@@ -263,10 +343,11 @@ impl World for Hands<'_> {
             return Ok(Made::Stopped);
         }
         if ended.timed_out {
-            let limit = crate::commands::status::span(self.config.generator.timeout);
+            let limit = crate::commands::status::span(self.settings(record).timeout);
             return Ok(Made::Failed(format!("not done within {limit} (generator.timeout): {}", ended.last_words)));
         }
         Ok(match ended.code {
+            Some(0) if record.pricing => priced(&attempt_dir),
             Some(0) => return self.collect(record),
             Some(75) => Made::NotReady,
             Some(65) => Made::Declined(format!("exit 65: {}", ended.last_words)),
@@ -299,7 +380,26 @@ impl World for Hands<'_> {
         };
         let work = self.store.work(&record.order.id);
         let (opened, bytes) = artifact::open_unchanged(&work, deliverable).map_err(Unsent::Spoiled)?;
-        self.client.upload(opened, bytes, &deliverable.content_type).map_err(Unsent::Fault)
+        if deliverable.large {
+            return self.client.upload_large(opened, bytes, &deliverable.content_type).map_err(Unsent::Fault);
+        }
+        self.client.upload(opened, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
+            FaultKind::Refused { status: 413 } => Unsent::TooLarge,
+            _ => Unsent::Fault(fault),
+        })
+    }
+
+    fn quote(&mut self, record: &Record) -> Result<(), Fault> {
+        self.client.quote(&record.order.id, record.price.as_deref().unwrap_or_default())
+    }
+
+    fn say(&mut self, record: &Record) -> Result<(), Fault> {
+        let url = record.deliverables.iter().find_map(|deliverable| deliverable.hosted.as_ref());
+        let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
+        let message =
+            self.config.delivery.message.replace("{order_id}", record.order.id.as_str()).replace("{url}", url);
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        self.client.send_message(&record.order.id, &message)
     }
 
     fn deliver(&mut self, record: &Record) -> Result<(), Fault> {

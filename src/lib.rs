@@ -2,7 +2,7 @@
 //!
 //! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`suggest`], [`web`], [`crash`]
 //! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
-//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`signals`], [`credentials`], [`config`]
+//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`credentials`], [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
 //! * the door: [`cli`], [`commands`], [`speech`], [`journal`]
 //! * the annex: [`sandbox`], [`poster`]
@@ -27,6 +27,7 @@ pub mod limits;
 pub mod order;
 pub mod policy;
 pub mod poster;
+pub mod references;
 pub mod sandbox;
 pub mod secret;
 pub mod setup;

@@ -12,7 +12,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         &["time", "limits", "fault", "secret", "text", "terms", "suggest", "web", "crash", "order", "deliverable"],
     ),
     ("head", &["budget", "state", "policy", "setup"]),
-    ("hands", &["store", "api", "generator", "artifact", "signals", "credentials", "config"]),
+    ("hands", &["store", "api", "generator", "artifact", "references", "signals", "credentials", "config"]),
     ("loop", &["beat"]),
     ("annex", &["sandbox", "poster"]),
     ("door", &["hands", "journal", "speech", "cli", "commands", "main", "lib"]),

@@ -52,6 +52,7 @@ impl Server {
             timeout: second,
             deliver_timeout: second,
             upload_timeout: second,
+            blob_url: String::new(),
         };
         Client::new(connection, Some("ext_1".into()), Some(Secret::new(KEY)))
     }
@@ -244,7 +245,13 @@ fn nobody_there_is_known_to_be_without_effect() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = |base_url: String| {
         let second = Duration::from_secs(1);
-        let connection = Connection { base_url, timeout: second, deliver_timeout: second, upload_timeout: second };
+        let connection = Connection {
+            base_url,
+            timeout: second,
+            deliver_timeout: second,
+            upload_timeout: second,
+            blob_url: String::new(),
+        };
         Client::new(connection, Some("ext_1".into()), Some(Secret::new(KEY)))
     };
     let id = OrderId::new("ord_1").unwrap();

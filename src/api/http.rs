@@ -25,12 +25,21 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// connection that is being closed would be one without an answer.
 const IDLE_AT_MOST: Duration = Duration::from_secs(4);
 
+/// The version of the blob store's API that its upload tokens are for.
+const BLOB_API_VERSION: &str = "12";
+
 /// What is sent with a request.
 pub(super) enum Payload {
     None,
     Json(String),
     /// A file as the multipart field `file`.
     File {
+        file: File,
+        bytes: u64,
+        content_type: String,
+    },
+    /// A file as the body itself, as the blob store wants it.
+    Bytes {
         file: File,
         bytes: u64,
         content_type: String,
@@ -85,6 +94,14 @@ impl Transport {
             Payload::None => run(agent, builder.body(()), request.within),
             Payload::Json(text) => {
                 run(agent, builder.header("content-type", "application/json").body(text), request.within)
+            }
+            Payload::Bytes { file, bytes, content_type } => {
+                let mut body = file.take(bytes);
+                let builder = builder
+                    .header("content-type", content_type)
+                    .header("content-length", bytes)
+                    .header("x-api-version", BLOB_API_VERSION);
+                run(agent, builder.body(SendBody::from_reader(&mut body)), request.within)
             }
             Payload::File { file, bytes, content_type } => {
                 let (head, tail) = envelope(&content_type);

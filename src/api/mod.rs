@@ -40,6 +40,8 @@ pub struct Connection {
     pub deliver_timeout: Duration,
     /// The longest an upload may take.
     pub upload_timeout: Duration,
+    /// Where files too large for `/upload` are put, without a trailing slash.
+    pub blob_url: String,
 }
 
 /// What an agent is registered with.
@@ -125,6 +127,30 @@ impl Client {
         let answer =
             self.send(Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST })?;
         wire::hosted(&self.judge(&answer)?)
+    }
+
+    /// `POST /upload/token`, then the bytes to the blob store, streamed: for what is too large for `/upload`. The key stays
+    /// with the marketplace; the store is shown the token alone.
+    pub fn upload_large(&mut self, file: File, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
+        let name = format!("result.{}", crate::deliverable::extension(content_type));
+        let body = json!({"content_type": content_type, "filename": name});
+        let granted =
+            self.call(Method::POST, "/upload/token".into(), Some(body)).map_err(|fault| match fault.kind {
+                FaultKind::Refused { status: status @ (404 | 405) } => Fault::new(
+                    FaultKind::Refused { status },
+                    "the file is too large for /upload, and this marketplace hands out no upload tokens",
+                ),
+                _ => fault,
+            })?;
+        let (token, pathname) = wire::grant(&granted)?;
+        let mut store = Transport::new(self.connection.blob_url.clone(), Some(token));
+        self.requests += 1;
+        let payload = Payload::Bytes { file, bytes, content_type: content_type.to_owned() };
+        let path = format!("/?pathname={}", segment(&pathname));
+        let within = self.connection.upload_timeout;
+        let answer = store.send(Request { method: Method::PUT, path, payload, within, most: MOST })?;
+        log::debug!("PUT to the blob store: {}", answer.status);
+        wire::stored(&answer, content_type, store.base_url(), store.key())
     }
 
     /// `POST /orders/:id/deliver`

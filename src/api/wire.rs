@@ -214,6 +214,48 @@ fn is_web_address(url: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !url.chars().any(|c| c.is_control() || c.is_whitespace()))
 }
 
+/// Reads the leave to put one file into the blob store: its token and where it goes.
+pub fn grant(data: &Value) -> Result<(Secret, String), Fault> {
+    let text = |name: &str| data.as_object().and_then(|data| order::text(data, name));
+    match (text("upload_token"), text("pathname")) {
+        (Some(token), Some(pathname)) if token.bytes().all(|b| b.is_ascii_graphic()) => {
+            Ok((Secret::new(token), pathname))
+        }
+        _ => Err(Fault::new(FaultKind::Garbled, "the answer names no upload token and path")),
+    }
+}
+
+/// Reads the blob store's answer, which has no envelope.
+pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&Secret>) -> Result<Hosted, Fault> {
+    let said = String::from_utf8_lossy(&answer.body);
+    let said = plain(&token.map_or_else(|| said.to_string(), |token| token.redact(&said)), MESSAGE_CHARS);
+    let fault = |kind| Err(Fault::new(kind, format!("the blob store {store} answers HTTP {}: {said}", answer.status)));
+    match answer.status {
+        200..=299 => {
+            let data: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let url = data.as_object().and_then(|data| order::text(data, "url"));
+            match url.filter(|url| is_web_address(url)) {
+                Some(url) => Ok(Hosted { url, media_type: media_type(content_type).to_owned() }),
+                None => fault(FaultKind::Garbled),
+            }
+        }
+        // The store's doors are not the marketplace's: a key refused there says nothing of ours.
+        429 | 500..=599 => fault(FaultKind::Broken { status: answer.status, wait: None }),
+        status => fault(FaultKind::Refused { status }),
+    }
+}
+
+/// What the marketplace calls a file of this type.
+fn media_type(content_type: &str) -> &'static str {
+    match content_type {
+        _ if content_type.starts_with("image/") => "image",
+        _ if content_type.starts_with("video/") => "video",
+        "application/json" | "text/x-python" => "code",
+        _ if content_type.starts_with("text/") => "text",
+        _ => "document",
+    }
+}
+
 /// The body of a delivery that both dialects take: the single pair of the document, and the live server's list.
 #[must_use]
 pub fn deliver_body(hosted: &[Hosted]) -> Value {

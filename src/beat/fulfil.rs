@@ -2,9 +2,11 @@
 
 use super::summary::{Failed, Failure};
 use super::{Beat, Unsent, World, state_broken};
+use crate::fault::FaultKind;
 use crate::limits::Endpoint;
 use crate::order::OrderId;
-use crate::state::{Ending, Event, HoldKind, Made, Told};
+use crate::policy::Pricing;
+use crate::state::{Ending, Event, HoldKind, Made, Step, Told};
 
 impl<W: World> Beat<'_, W> {
     /// Something happened to an order: its record changes, and is on disk before anything else is done.
@@ -38,6 +40,9 @@ impl<W: World> Beat<'_, W> {
                 });
             }
         }
+        if matches!(record.step, Step::Delivered) && !matches!(before.step, Step::Delivered | Step::Saying) {
+            self.summary.delivered.push(id.clone());
+        }
         if record.closed.is_some() {
             return self.retire(id);
         }
@@ -48,8 +53,8 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn retire(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         self.world.close_order(record).map_err(state_broken)?;
-        if record.closed.is_some_and(|closed| closed.ending == Ending::Delivered) {
-            self.summary.delivered.push(id.clone());
+        if record.closed.is_some_and(|closed| closed.ending == Ending::Quoted) {
+            self.summary.quoted.push(id.clone());
         }
         self.state.orders.remove(id);
         Ok(())
@@ -69,7 +74,7 @@ impl<W: World> Beat<'_, W> {
                     .state
                     .orders
                     .get(id)
-                    .is_some_and(|r| r.missing || matches!(r.step, crate::state::Step::Delivering { .. }));
+                    .is_some_and(|r| r.missing || matches!(r.step, Step::Delivering { .. } | Step::Quoting { .. }));
                 // A look before a delivery is a courtesy: without an answer, the delivery itself will tell.
                 if needed { self.happened(id, Event::AskFailed(fault)) } else { Ok(()) }
             }
@@ -100,12 +105,66 @@ impl<W: World> Beat<'_, W> {
                 self.session.not_ready.insert(id.clone());
             }
             Made::Misconfigured(why) => {
-                self.session.generator_broken = true;
-                self.generator_fault.get_or_insert_with(|| why.clone());
+                let workshop = self.workshop(id);
+                self.session.broken.entry(workshop).or_insert_with(|| why.clone());
+            }
+            Made::Done(_) => {
+                let (workshop, now) = (self.workshop(id), self.now());
+                let began = self.state.orders.get(id).and_then(|record| record.attempt_since);
+                self.state.worker.succeeded(&workshop, now.since(began.unwrap_or(now)));
+            }
+            Made::Failed(_) | Made::Vanished => {
+                let (workshop, now) = (self.workshop(id), self.now());
+                self.state.worker.failed(&workshop, id, now);
             }
             _ => {}
         }
         self.happened(id, Event::Made(made))
+    }
+
+    fn workshop(&self, id: &OrderId) -> String {
+        self.state.orders.get(id).map(|record| self.rules.workshop(&record.order)).unwrap_or_default()
+    }
+
+    pub(super) fn quote(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let settled = || match self.rules.pricing(&record.order) {
+            Some(Pricing::Settled(price)) => Some(price),
+            _ => None,
+        };
+        let Some(price) = record.price.clone().or_else(settled) else { return Ok(()) };
+        let Some(ticket) = self.book(Endpoint::Quote, self.rules.patience.request)? else { return Ok(()) };
+        self.happened(id, Event::Quoting(price))?;
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let answer = self.world.quote(record);
+        self.session.asked.remove(id);
+        let fault = answer.as_ref().err().cloned();
+        let event = match answer {
+            Ok(()) => Event::Quoted,
+            Err(fault) => {
+                let already = matches!(fault.kind, FaultKind::Refused { .. }) && fault.message.contains("\"quoted\"");
+                let failed = |fault| Event::QuoteFailed { fault, already };
+                failed(self.sorted_or_recorded(id, Endpoint::Quote, fault, failed)?)
+            }
+        };
+        self.happened(id, event)?;
+        self.answered(ticket, fault.as_ref())
+    }
+
+    pub(super) fn say(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let Some(ticket) = self.book(Endpoint::Messages, self.rules.patience.request)? else { return Ok(()) };
+        self.happened(id, Event::Saying)?;
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let answer = self.world.say(record);
+        let fault = answer.as_ref().err().cloned();
+        let event = match answer {
+            Err(fault) if fault.certainly_without_effect() => {
+                Event::SayFailed(self.sorted_or_recorded(id, Endpoint::Messages, fault, Event::SayFailed)?)
+            }
+            _ => Event::Said,
+        };
+        self.happened(id, event)?;
+        self.answered(ticket, fault.as_ref())
     }
 
     pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
@@ -120,6 +179,7 @@ impl<W: World> Beat<'_, W> {
         let event = match answer {
             Ok(hosted) => Event::Uploaded(file, hosted),
             Err(Unsent::Spoiled(why)) => Event::Spoiled(why),
+            Err(Unsent::TooLarge) => Event::TooLarge(file),
             Err(Unsent::Fault(fault)) => {
                 Event::UploadFailed(self.sorted_or_recorded(id, Endpoint::Upload, fault, Event::UploadFailed)?)
             }

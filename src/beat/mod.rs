@@ -7,6 +7,8 @@ mod poll;
 mod summary;
 mod world;
 
+use std::collections::BTreeMap;
+
 use crate::policy::{self, Action, Rules, Session};
 use crate::state::{Clock, State, Step, Wake, Worker};
 use crate::time::Time;
@@ -80,7 +82,6 @@ struct Beat<'a, W: World> {
     session: Session,
     summary: Summary,
     acted: bool,
-    generator_fault: Option<String>,
 }
 
 impl<'a, W: World> Beat<'a, W> {
@@ -99,7 +100,7 @@ impl<'a, W: World> Beat<'a, W> {
         let reason = policy::poll_hold(state, rules, wish.force, clock.wall);
         let summary = Summary::new(Outcome::Skipped, reason.map(crate::state::Reason::as_str));
         let session = Session { only: wish.only.clone(), ..Session::new(clock.wall, wish.force) };
-        Self { world, state, rules, statuses, wish, session, summary, acted: false, generator_fault: None }
+        Self { world, state, rules, statuses, wish, session, summary, acted: false }
     }
 
     fn go(&mut self) -> Result<(), Failure> {
@@ -127,6 +128,8 @@ impl<'a, W: World> Beat<'a, W> {
                 Action::Look(id) => self.look(&id)?,
                 Action::Upload(id, file) => self.upload(&id, file)?,
                 Action::Deliver(id) => self.deliver(&id)?,
+                Action::Quote(id) => self.quote(&id)?,
+                Action::Say(id) => self.say(&id)?,
                 Action::Wait(until) => {
                     self.world.wait(until);
                     // Whichever ended, a look tells.
@@ -146,6 +149,10 @@ impl<'a, W: World> Beat<'a, W> {
 
     /// Orders that a crash left between "over" and "out of the way".
     fn close_what_is_over(&mut self) -> Result<(), Failure> {
+        // A message that was about to be posted when we were killed may have been: it is not posted twice.
+        let saying = |record: &&crate::state::Record| record.step == Step::Saying && record.closed.is_none();
+        let saying: Vec<_> = self.state.orders.values().filter(saying).map(|r| r.order.id.clone()).collect();
+        saying.iter().try_for_each(|id| self.happened(id, crate::state::Event::Said))?;
         let over: Vec<_> =
             self.state.orders.values().filter(|record| record.closed.is_some()).map(|r| r.order.id.clone()).collect();
         over.iter().try_for_each(|id| self.retire(id))
@@ -173,7 +180,7 @@ impl<'a, W: World> Beat<'a, W> {
             summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
             summary.reason.get_or_insert(crate::state::Reason::Budget.as_str());
         }
-        sync_notices(state, self.generator_fault.as_deref());
+        sync_notices(state, self.rules, &self.session, now);
         summary.waiting = state.orders.values().filter(|r| r.hold.is_none()).map(|r| r.order.id.clone()).collect();
         summary.needs_attention = state
             .worker
@@ -193,8 +200,8 @@ impl<'a, W: World> Beat<'a, W> {
         let need = policy::own_work_ahead(state, now);
         let agent = self.rules.agent.clone();
         self.budget(&mut |budget| budget.claim(&agent, need, now))?;
-        match self.generator_fault.take() {
-            Some(why) => {
+        match self.session.broken.pop_first() {
+            Some((_, why)) => {
                 self.summary.noticed = true;
                 Err(Failure::new(FailureKind::Config, why))
             }
@@ -212,32 +219,55 @@ fn state_broken(broken: Broken) -> Failure {
     Failure::new(FailureKind::State, broken.0)
 }
 
-/// Keeps the notices in step with what holds orders.
-fn sync_notices(state: &mut State, generator_fault: Option<&str>) {
-    let held =
-        |state: &State, about: &str| state.orders.values().any(|r| r.hold.is_some() && r.order.id.as_str() == about);
+/// Keeps the notices in step with what holds orders, generators and deadlines.
+fn sync_notices(state: &mut State, rules: &Rules, session: &Session, now: Time) {
+    let mut wanted: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for record in state.orders.values() {
+        let id = record.order.id.as_str();
+        if let Some(hold) = &record.hold {
+            wanted.insert(id.to_owned(), (hold.why.clone(), format!("atelier-heartbeat retry {id}")));
+        } else if policy::is_late(state, rules, record, now) {
+            let why = format!("is due at {} and may not be done in time", policy::deadline(rules, record));
+            wanted.insert(id.to_owned(), (why, format!("atelier-heartbeat explain {id}")));
+        }
+    }
+    for (workshop, failing) in &state.worker.failing {
+        if failing.orders.len() >= rules.pause_after {
+            let why = "one order after the other failed: it pauses, and is tried once an hour".to_owned();
+            let help = failing.orders.first().map(|id| crate::text::order_name(id.as_str())).unwrap_or_default();
+            wanted.insert(generator_name(workshop), (why, format!("atelier-heartbeat retry {help}")));
+        }
+    }
+    for (workshop, why) in &session.broken {
+        wanted.insert(generator_name(workshop), (why.clone(), "atelier-heartbeat check".to_owned()));
+    }
+    let things = &THINGS;
     let over: Vec<String> = state
         .worker
         .notices
         .keys()
-        .filter(|about| !THINGS.contains(&about.as_str()) && !held(state, about))
+        .filter(|about| !things.contains(&about.as_str()) && !wanted.contains_key(*about))
         .cloned()
         .collect();
     over.iter().for_each(|about| state.worker.settled(about));
-    for record in state.orders.values() {
-        if let Some(hold) = &record.hold {
-            let id = record.order.id.as_str();
-            state.worker.notice(id, &hold.why, &format!("atelier-heartbeat retry {id}"));
-        }
-    }
-    match generator_fault {
-        Some(why) => state.worker.notice("generator", why, "atelier-heartbeat check"),
-        None => state.worker.settled("generator"),
+    for (about, (why, help)) in wanted {
+        state.worker.notice(&about, &why, &help);
     }
 }
 
-/// Notices that are not about an order.
-pub const THINGS: [&str; 7] = ["auth", "config", "credentials", "generator", "internal", "marketplace", "state"];
+/// A generator as notices name it.
+fn generator_name(workshop: &str) -> String {
+    if workshop.is_empty() { "generator".to_owned() } else { format!("generator of {workshop}") }
+}
+
+/// Whether a notice is about a thing of ours, and not about an order.
+#[must_use]
+pub fn is_thing(about: &str) -> bool {
+    THINGS.contains(&about) || about == "generator" || about.starts_with("generator of ")
+}
+
+/// Notices that come and go by themselves.
+const THINGS: [&str; 6] = ["auth", "config", "credentials", "internal", "marketplace", "state"];
 
 fn would(state: &State, rules: &Rules, session: &Session, now: Time) -> Vec<Would> {
     let mut records: Vec<_> = state.orders.values().filter(|record| record.hold.is_none()).collect();
@@ -246,9 +276,13 @@ fn would(state: &State, rules: &Rules, session: &Session, now: Time) -> Vec<Woul
         Step::Seen | Step::Generating { .. } => "generate",
         Step::Generated | Step::Uploading { .. } => "upload",
         Step::Uploaded => "deliver",
-        Step::Delivering { .. } | Step::Delivered => "ask",
+        Step::Priced => "quote",
+        Step::Delivered => "message",
+        Step::Delivering { .. } | Step::Quoting { .. } | Step::Saying => "ask",
     };
-    let due = |record: &crate::state::Record| record.not_before.is_none_or(|at| at <= now) && !session.generator_broken;
+    let due = |record: &crate::state::Record| {
+        record.not_before.is_none_or(|at| at <= now) && !session.broken.contains_key(&rules.workshop(&record.order))
+    };
     records
         .into_iter()
         .map(|record| Would {

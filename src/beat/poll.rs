@@ -16,6 +16,9 @@ fn wide_statuses(usual: &[Status]) -> Vec<Status> {
     let others = [
         Status::Paid,
         Status::InProgress,
+        Status::PendingQuote,
+        Status::Quoted,
+        Status::Accepted,
         Status::Delivered,
         Status::Completed,
         Status::Disputed,
@@ -34,7 +37,8 @@ impl<W: World> Beat<'_, W> {
         // A wake from before this poll must not outlive a crash during it.
         self.state.worker.wake = None;
         let Some(ticket) = self.book(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
-        let in_doubt = |record: &Record| record.missing || matches!(record.step, Step::Delivering { .. });
+        let in_doubt =
+            |record: &Record| record.missing || matches!(record.step, Step::Delivering { .. } | Step::Quoting { .. });
         let wide = self.state.worker.no_lookup && self.state.orders.values().any(in_doubt);
         let statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
         let answer = self.world.poll(&statuses);
@@ -83,7 +87,8 @@ impl<W: World> Beat<'_, W> {
         if self.state.orders.contains_key(&id) {
             return self.happened(&id, told(order));
         }
-        if !order.status.takes_delivery() {
+        let asks_a_price = order.status == Status::PendingQuote && self.rules.pricing(&order).is_some();
+        if !order.status.takes_delivery() && !asks_a_price {
             return Ok(());
         }
         let clock = self.world.clock();

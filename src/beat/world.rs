@@ -66,6 +66,12 @@ pub trait World {
     /// Delivers an order with what is hosted.
     fn deliver(&mut self, record: &Record) -> Result<(), Fault>;
 
+    /// Quotes the price that `record` holds.
+    fn quote(&mut self, record: &Record) -> Result<(), Fault>;
+
+    /// Posts the message that follows a delivery.
+    fn say(&mut self, record: &Record) -> Result<(), Fault>;
+
     /// Whether a refusal says that the order is delivered already.
     fn says_already_delivered(&self, fault: &Fault) -> bool;
 }
@@ -75,6 +81,8 @@ pub trait World {
 pub enum Unsent {
     /// The file is gone or is not what was judged.
     Spoiled(String),
+    /// The marketplace's own upload refuses it as too large.
+    TooLarge,
     /// The request failed.
     Fault(Fault),
 }

@@ -100,7 +100,7 @@ fn work(
         Ok(hands) => hands,
         Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
     };
-    let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &config.poll.statuses, wish);
+    let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &super::statuses(config), wish);
     summary.requests = hands.requests();
     *stopped = hands.stopped_by();
     let day = |time: Time| time.unix() / 86_400;
@@ -190,7 +190,7 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
 /// What needs a person: the thing, what is wrong, the command that helps.
 fn attention(summary: &Summary) -> Vec<String> {
     let line = |(about, notice): &(String, crate::state::Notice)| {
-        let thing = crate::beat::THINGS.contains(&about.as_str());
+        let thing = crate::beat::is_thing(about);
         let name = if thing { about.clone() } else { format!("order {}", text::order_name(about)) };
         let help = notice.help.replace(about.as_str(), &text::order_name(about));
         text::plain(&format!("{name}: {} -> {help}", notice.why), 400)

@@ -54,7 +54,8 @@ fn change(
     };
     change(record);
     store.save_order(record)?;
-    // The person who says this knows: nothing is told again, and the gate opens.
+    // The person who says this knows: nothing is told again, what paused goes on, and the gate opens.
+    worker.failing.retain(|_, failing| !failing.orders.contains(&id));
     worker.settled(order);
     if let Some(hold) = &record.hold {
         worker.notice(order, &hold.why, "");

@@ -172,7 +172,7 @@ fn text(status: &Status, now: Time) -> String {
             lines.push(format!("        -> atelier-heartbeat retry {name}"));
         }
     }
-    let things = status.needs_attention.iter().filter(|needs| crate::beat::THINGS.contains(&needs.about.as_str()));
+    let things = status.needs_attention.iter().filter(|needs| crate::beat::is_thing(&needs.about));
     lines.extend(things.map(|needs| format!("{}: {} -> {}", needs.about, needs.why, needs.help)));
     lines.join("\n")
 }

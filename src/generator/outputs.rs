@@ -45,6 +45,13 @@ pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, String> {
     Err(format!("it ended well but left no file in {}", output_dir.display()))
 }
 
+/// The last line on stdout that is not empty: what a price command says.
+#[must_use]
+pub fn last_line(attempt_dir: &Path) -> Option<String> {
+    let said = tail(&attempt_dir.join("stdout")).ok()?;
+    said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+}
+
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let could_not = |error: io::Error| format!("could not look into {}: {error}", folder.display());
     let mut files = Vec::new();

@@ -4,76 +4,17 @@
 //! The same function tells when the next beat has something to do ([`wake`]), so the gate cannot disagree with the loop.
 
 mod pace;
+mod rules;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::budget::Allowance;
 use crate::limits::Endpoint;
 use crate::order::OrderId;
 use crate::state::{Reason, Record, State, Step, Wake};
 use crate::time::Time;
 
-/// The user's settings, as far as decisions depend on them.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The shortest time between two polls.
-    pub interval: Duration,
-    /// Requests an hour.
-    pub allowance: Allowance,
-    /// Generators at once.
-    pub parallel: usize,
-    /// Orders begun per beat.
-    pub max_per_beat: usize,
-    /// Attempts at generating per order.
-    pub max_attempts: u32,
-    /// How long a generator that is not ready may be asked again.
-    pub total_timeout: Duration,
-    /// A beat starts nothing new after this.
-    pub time_limit: Duration,
-    /// Treat subscriptions as any order.
-    pub deliver_subscriptions: bool,
-    /// Who we are among the agents that share one budget.
-    pub agent: String,
-    /// How long each request may take before it is given up: what an unanswered one counts as.
-    pub patience: Patience,
-    /// How long each service promises to take, by title, for orders that do not tell it.
-    pub turnarounds: Vec<(String, Duration)>,
-}
-
-/// The longest each kind of request may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// Any but the two slow ones.
-    pub request: Duration,
-    /// A delivery.
-    pub deliver: Duration,
-    /// An upload.
-    pub upload: Duration,
-}
-
-impl Default for Rules {
-    /// The defaults of `heartbeat.toml`.
-    fn default() -> Self {
-        Self {
-            interval: crate::limits::MIN_POLL_INTERVAL,
-            allowance: Allowance { per_hour: 30, shared: true },
-            parallel: 1,
-            max_per_beat: 10,
-            max_attempts: 3,
-            total_timeout: Duration::from_secs(6 * 3600),
-            time_limit: Duration::from_secs(55 * 60),
-            deliver_subscriptions: false,
-            agent: String::new(),
-            patience: Patience {
-                request: Duration::from_secs(30),
-                deliver: Duration::from_secs(150),
-                upload: Duration::from_secs(600),
-            },
-            turnarounds: Vec::new(),
-        }
-    }
-}
+pub use rules::{Accept, Patience, Pricing, Rules, Trade, Work};
 
 /// What only this beat knows, and the next one need not.
 #[derive(Clone, Debug)]
@@ -92,8 +33,8 @@ pub struct Session {
     pub not_ready: BTreeSet<OrderId>,
     /// Orders looked up in this beat, whatever came of it.
     pub asked: BTreeSet<OrderId>,
-    /// The generator is misconfigured: nothing is started any more.
-    pub generator_broken: bool,
+    /// Generators that are misconfigured, by workshop, and why: they are not started any more.
+    pub broken: BTreeMap<String, String>,
     /// This order and no other, and no poll.
     pub only: Option<OrderId>,
 }
@@ -110,7 +51,7 @@ impl Session {
             running: BTreeSet::new(),
             not_ready: BTreeSet::new(),
             asked: BTreeSet::new(),
-            generator_broken: false,
+            broken: BTreeMap::new(),
             only: None,
         }
     }
@@ -125,6 +66,10 @@ pub enum Action {
     Ask(OrderId),
     /// Send the delivery.
     Deliver(OrderId),
+    /// Quote a price.
+    Quote(OrderId),
+    /// Post the message that follows a delivery.
+    Say(OrderId),
     /// Upload one file.
     Upload(OrderId, usize),
     /// Ask the marketplace for orders.
@@ -191,8 +136,9 @@ fn step(
     if record.hold.is_some() {
         return None;
     }
+    let may_start = || may_start(state, session, rules, record, now);
     match &record.step {
-        Step::Delivering { .. } => can_ask.then(|| (0, Action::Ask(id.clone()))),
+        Step::Delivering { .. } | Step::Quoting { .. } => can_ask.then(|| (0, Action::Ask(id.clone()))),
         Step::Generating { again: false } => (!session.running.contains(id)).then(|| (1, Action::Look(id.clone()))),
         Step::Uploaded if due && !late && free(Endpoint::Deliver) > 0 => {
             // A client can call a paid order off while it is being made: look once more.
@@ -209,12 +155,25 @@ fn step(
             let file = record.deliverables.iter().position(|deliverable| deliverable.hosted.is_none());
             file.filter(|_| room).map(|file| (3, Action::Upload(id.clone(), file)))
         }
+        Step::Priced if due && !late => (free(Endpoint::Quote) > 0).then(|| (3, Action::Quote(id.clone()))),
         Step::Generating { again: true } if due && !late && !session.not_ready.contains(id) => {
-            may_start(session, rules).then(|| (START, Action::Start(id.clone())))
+            may_start().then(|| (START, Action::Start(id.clone())))
+        }
+        Step::Seen if due && !late && record.pricing => {
+            let spare = free(Endpoint::Quote) > pace::work_ahead(state, rules, now);
+            match rules.pricing(&record.order)? {
+                Pricing::Settled(_) => spare.then(|| (START, Action::Quote(id.clone()))),
+                Pricing::Command => (spare && may_start()).then(|| (START + 1, Action::Start(id.clone()))),
+            }
         }
         Step::Seen if due && !late && wants_work(record) && session.begun < rules.max_per_beat => {
             let affordable = pace::can_begin(state, rules, now);
-            (affordable && may_start(session, rules)).then(|| (START + 1, Action::Start(id.clone())))
+            (affordable && may_start()).then(|| (START + 1, Action::Start(id.clone())))
+        }
+        // A courtesy: it takes nothing that work needs.
+        Step::Delivered if due && !late => {
+            let spare = free(Endpoint::Messages) > pace::work_ahead(state, rules, now);
+            spare.then(|| (START + 2, Action::Say(id.clone())))
         }
         _ => None,
     }
@@ -227,24 +186,34 @@ pub fn wants_work(record: &Record) -> bool {
     !record.missing && (status.is_work() || record.released && status.takes_delivery())
 }
 
-fn may_start(session: &Session, rules: &Rules) -> bool {
-    !session.generator_broken && session.running.len() < rules.parallel
+fn may_start(state: &State, session: &Session, rules: &Rules, record: &Record, now: Time) -> bool {
+    let workshop = rules.workshop(&record.order);
+    session.running.len() < rules.parallel
+        && !session.broken.contains_key(&workshop)
+        && !state.worker.is_paused(&workshop, rules.pause_after, now)
 }
 
 /// When the order is due: when it was placed plus what its service promises, where that is known.
 #[must_use]
 pub fn deadline(rules: &Rules, record: &Record) -> Time {
     let placed = record.order.created_at.unwrap_or(record.first_seen);
-    placed + turnaround(rules, record).unwrap_or_default()
+    placed + rules.turnaround(&record.order).unwrap_or_default()
 }
 
-/// What the order's service promises, where that is known.
+/// Whether an order that is not done yet is about to miss its deadline, or has: what its generator usually takes, and a
+/// tenth of what was promised, are left no more. Orders of services that promise nothing are never late.
 #[must_use]
-pub fn turnaround(rules: &Rules, record: &Record) -> Option<Duration> {
-    record.order.turnaround.or_else(|| {
-        let title = record.order.service_title.as_deref()?;
-        rules.turnarounds.iter().find(|(name, _)| name == title).map(|(_, duration)| *duration)
-    })
+pub fn is_late(state: &State, rules: &Rules, record: &Record, now: Time) -> bool {
+    let Some(turnaround) = rules.turnaround(&record.order) else { return false };
+    let finished = matches!(record.step, Step::Delivered | Step::Delivering { .. } | Step::Saying);
+    let to_make = match record.step {
+        Step::Seen | Step::Generating { .. } => state.worker.typical(&rules.workshop(&record.order)),
+        _ => Duration::ZERO,
+    };
+    !finished
+        && !record.pricing
+        && record.closed.is_none()
+        && now + to_make + turnaround / 10 >= deadline(rules, record)
 }
 
 /// Requests that this worker needs to finish what it has begun and what is due soon.

@@ -117,6 +117,7 @@ pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     moments.push(now);
     moments.extend(state.orders.values().filter_map(|record| record.not_before));
     moments.extend(state.worker.poll_not_before);
+    moments.extend(state.worker.failing.values().map(crate::state::Failing::tried_again_at));
     if let Some(last) = state.worker.last_poll {
         // The pace between two polls changes with what falls due; a quarter of a minute is near enough.
         let steps = (0..=WINDOW.as_secs()).step_by(15);

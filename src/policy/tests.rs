@@ -45,6 +45,7 @@ impl Story {
             bytes: 3,
             sha256: "00".into(),
             content_type: "image/png".into(),
+            large: false,
             hosted: None,
         };
         self.event(name, Event::Starting).event(name, Event::Made(Made::Done(vec![file])))
@@ -107,7 +108,8 @@ fn the_oldest_due_goes_first_where_the_turnaround_is_known() {
         .order("z", json!({"created_at": at(-1).to_string()}))
         .polled(0);
     assert_eq!(story.now(), Action::Start(id("by_title")));
-    story.rules.turnarounds = vec![("Slow".into(), Duration::from_secs(7200))];
+    story.rules.trades =
+        vec![Trade { title: "Slow".into(), turnaround: Some(Duration::from_secs(7200)), own: None, quote_price: None }];
     assert_eq!(story.now(), Action::Start(id("z")));
 }
 

@@ -3,7 +3,9 @@
 //! The head of the program, pure: this folder refuses to touch a file, a socket, a process or a clock.
 //! An order changes only through [`Record::apply`]; live running and recovery walk the same transitions.
 
+mod event;
 mod record;
+mod told;
 mod transition;
 mod worker;
 
@@ -13,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::OrderId;
 
+pub use event::{Event, Made, Told};
 pub use record::{Closed, Ending, Hold, HoldKind, Record, Step, Trail, Trouble};
-pub use transition::{Event, Made, Told, backoff};
-pub use worker::{Boot, Clock, Notice, Wake, Worker};
+pub use transition::backoff;
+pub use worker::{Boot, Clock, Failing, Notice, Wake, Worker};
 
 /// Everything the worker knows.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -43,6 +43,18 @@ pub struct Record {
     /// What it will be delivered with.
     #[serde(default)]
     pub deliverables: Vec<Deliverable>,
+    /// What it was delivered with before, and the client was not content with.
+    #[serde(default)]
+    pub previous: Vec<Deliverable>,
+    /// Regenerations that were granted without a person.
+    #[serde(default)]
+    pub revisions: u32,
+    /// It asks for a price, not for work.
+    #[serde(default)]
+    pub pricing: bool,
+    /// The price that is or was quoted, in US dollars.
+    #[serde(default)]
+    pub price: Option<String>,
     /// What last went wrong.
     #[serde(default)]
     pub trouble: Option<Trouble>,
@@ -93,8 +105,17 @@ pub enum Step {
         /// The order's status before it.
         from: Status,
     },
-    /// The marketplace has it.
+    /// The marketplace has it; a message to the client is still due.
     Delivered,
+    /// The message is about to be, or was, posted.
+    Saying,
+    /// A price is named and not yet quoted.
+    Priced,
+    /// The quote is about to be, or was, sent, and nobody has said what came of it.
+    Quoting {
+        /// When it was sent.
+        since: Time,
+    },
 }
 
 impl Step {
@@ -109,6 +130,9 @@ impl Step {
             Self::Uploaded => "uploaded",
             Self::Delivering { .. } => "delivering",
             Self::Delivered => "delivered",
+            Self::Saying => "saying",
+            Self::Priced => "priced",
+            Self::Quoting { .. } => "quoting",
         }
     }
 }
@@ -147,6 +171,8 @@ pub enum HoldKind {
     Disputed,
     /// A subscription: delivering would end the client's window.
     Subscription,
+    /// The settings say to leave it alone.
+    Unwanted,
     /// Somebody else delivered it, or its record was damaged.
     Unclear,
     /// The finished file is not there any more as it was made.
@@ -168,6 +194,8 @@ pub struct Closed {
 pub enum Ending {
     /// We delivered it.
     Delivered,
+    /// We quoted a price; it comes back when the client pays.
+    Quoted,
     /// It was delivered, and not by this worker.
     DeliveredElsewhere,
     /// The client called it off.
@@ -182,6 +210,7 @@ impl Ending {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
+            Self::Quoted => "quoted",
             Self::DeliveredElsewhere => "delivered, and not by this worker",
             Self::Cancelled => "cancelled",
             Self::Vanished => "unknown to the marketplace",
@@ -202,6 +231,7 @@ impl Record {
     /// A new order.
     #[must_use]
     pub fn new(order: Order, now: Time) -> Self {
+        let order_asks_for_a_price = order.status == Status::PendingQuote;
         let mut record = Self {
             order,
             first_seen: now,
@@ -214,6 +244,10 @@ impl Record {
             failures: 0,
             not_before: None,
             deliverables: Vec::new(),
+            previous: Vec::new(),
+            revisions: 0,
+            pricing: order_asks_for_a_price,
+            price: None,
             trouble: None,
             hold: None,
             released: false,
@@ -229,23 +263,26 @@ impl Record {
     /// Whether work on it has been started, so that its upload and delivery are reserved.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        !matches!(self.step, Step::Seen | Step::Delivered)
+        !matches!(self.step, Step::Seen | Step::Delivered | Step::Saying)
     }
 
     /// Uploads still to be paid; a file is assumed where none is made yet.
     #[must_use]
     pub fn uploads_left(&self) -> usize {
         match self.step {
+            _ if self.pricing => 0,
             Step::Seen | Step::Generating { .. } => 1,
             Step::Generated | Step::Uploading { .. } => self.deliverables.iter().filter(|d| d.hosted.is_none()).count(),
-            Step::Uploaded | Step::Delivering { .. } | Step::Delivered => 0,
+            _ => 0,
         }
     }
 
     /// The name of the folder of the current attempt.
     #[must_use]
     pub fn attempt_name(&self) -> String {
-        if self.round == 1 {
+        if self.pricing {
+            format!("quote-{}", self.attempt)
+        } else if self.round == 1 {
             format!("attempt-{}", self.attempt)
         } else {
             format!("round-{}-attempt-{}", self.round, self.attempt)

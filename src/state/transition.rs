@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
+use super::event::{Event, Made};
 use super::record::{Closed, Ending, Hold, HoldKind, Record, Step, Trouble};
 use super::worker::Clock;
-use crate::deliverable::{Deliverable, Hosted};
+use crate::deliverable::Deliverable;
+use crate::deliverable::Hosted;
 use crate::fault::{Fault, FaultKind};
-use crate::limits::DELIVER_SETTLES_AFTER;
-use crate::order::{Order, Status};
 use crate::policy::Rules;
 use crate::time::Time;
 
@@ -17,86 +17,10 @@ use crate::time::Time;
 const FIRST_WAIT: Duration = Duration::from_secs(120);
 
 /// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-
-/// How long the marketplace may go on listing an order whose delivery it took.
-const LISTED_AT_MOST: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How often a start may vanish without a last word before its attempt counts as failed.
 const DEATHS_PER_ATTEMPT: u32 = 2;
-
-/// Something that happened to an order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The marketplace told of it.
-    Told(Told),
-    /// A complete answer of the marketplace did not hold it.
-    Absent,
-    /// Intent: its command is about to be started.
-    Starting,
-    /// The generator's outcome, or that it has none yet.
-    Made(Made),
-    /// Intent: this file is about to be uploaded.
-    Uploading(usize),
-    /// The file is hosted.
-    Uploaded(usize, Hosted),
-    /// The upload failed.
-    UploadFailed(Fault),
-    /// The finished file is not what it was: `why`.
-    Spoiled(String),
-    /// Intent: the delivery is about to be sent.
-    Delivering,
-    /// The marketplace took the delivery.
-    Delivered,
-    /// The delivery failed; `already` when the refusal says it had arrived before.
-    DeliverFailed {
-        /// The fault.
-        fault: Fault,
-        /// The marketplace says that the order is delivered.
-        already: bool,
-    },
-    /// Asking about it failed.
-    AskFailed(Fault),
-}
-
-/// What the marketplace says of an order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    /// It is there; `urls` are what was delivered, as far as the marketplace tells.
-    Found {
-        /// The order.
-        order: Box<Order>,
-        /// What was delivered.
-        urls: Vec<String>,
-    },
-    /// It says that there is no such order.
-    Gone,
-    /// It cannot be asked about single orders.
-    Unsupported,
-}
-
-/// What came of a generator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// It is still at work.
-    Running,
-    /// It never came to be started.
-    NeverStarted,
-    /// It was started and left no last word.
-    Vanished,
-    /// We stopped it, because we were stopped.
-    Stopped,
-    /// These files, judged fit.
-    Done(Vec<Deliverable>),
-    /// Exit 75: ask again next beat.
-    NotReady,
-    /// Exit 65: cannot be done.
-    Declined(String),
-    /// The generator itself is wrong, not the order.
-    Misconfigured(String),
-    /// Anything else.
-    Failed(String),
-}
 
 /// How long to wait after `failures` failures in a row: two minutes, doubling, an hour at most.
 #[must_use]
@@ -112,12 +36,20 @@ impl Record {
         }
         match event {
             Event::Told(told) => self.told(now, rules, told),
-            Event::Absent => self.missing = true,
+            // What is delivered is absent by right.
+            Event::Absent => self.missing = !matches!(self.step, Step::Delivered | Step::Saying),
             Event::Starting => self.starting(now),
             Event::Made(made) => self.made(now, rules, made),
             Event::Uploading(file) => self.step = Step::Uploading { file },
             Event::Uploaded(file, hosted) => self.uploaded(now, file, hosted),
             Event::UploadFailed(fault) => self.upload_failed(now, &fault),
+            Event::TooLarge(file) => {
+                if let Some(deliverable) = self.deliverables.get_mut(file) {
+                    deliverable.large = true;
+                }
+                self.note(now, "too large for the marketplace's own upload: it goes by upload token");
+                self.step = Step::Generated;
+            }
             Event::Spoiled(why) => {
                 // It was paid for once: only a person may have it made again.
                 self.trouble(now, "upload", &why);
@@ -125,11 +57,32 @@ impl Record {
                 self.held(now, HoldKind::Spoiled, "its finished file is gone or has changed");
             }
             Event::Delivering => self.step = Step::Delivering { since: now, from: self.order.status.clone() },
-            Event::Delivered => self.delivered(now),
-            Event::DeliverFailed { fault, already } => self.deliver_failed(now, &fault, already),
+            Event::Delivered => self.delivered(now, rules),
+            Event::DeliverFailed { fault, already } => self.deliver_failed(now, rules, &fault, already),
             Event::AskFailed(fault) => {
                 self.trouble(now, "ask", &fault.message);
                 self.not_before = Some(now + wait_after(&fault, 1));
+            }
+            Event::Quoting(price) => {
+                self.price = Some(price);
+                self.step = Step::Quoting { since: now };
+            }
+            Event::Quoted => self.close(now, Ending::Quoted),
+            Event::QuoteFailed { already: true, .. } => self.close(now, Ending::Quoted),
+            Event::QuoteFailed { fault, .. } => self.quote_failed(now, &fault),
+            Event::Saying => self.step = Step::Saying,
+            Event::Said => self.close(now, Ending::Delivered),
+            Event::SayFailed(fault) => {
+                // A courtesy that is refused is let go; one that came at a bad moment is tried again.
+                self.trouble(now, "message", &fault.message);
+                match fault.kind {
+                    FaultKind::Refused { .. } => self.close(now, Ending::Delivered),
+                    _ => {
+                        self.step = Step::Delivered;
+                        self.failures = self.failures.saturating_add(1);
+                        self.not_before = Some(now + wait_after(&fault, self.failures));
+                    }
+                }
             }
         }
     }
@@ -143,7 +96,7 @@ impl Record {
         self.not_before.iter_mut().for_each(moved);
         self.attempt_since.iter_mut().for_each(moved);
         self.closed.iter_mut().for_each(|closed| moved(&mut closed.at));
-        if let Step::Delivering { since, .. } = &mut self.step {
+        if let Step::Delivering { since, .. } | Step::Quoting { since } = &mut self.step {
             moved(since);
             *since = (*since).min(now);
         }
@@ -154,39 +107,10 @@ impl Record {
         self.clock = Some(present.clone());
     }
 
-    /// An order that was over is told of again: the record to go on with, or nothing when it is best left in peace.
-    #[must_use]
-    pub fn reopened(&self, order: &Order, now: Time) -> Option<Self> {
-        let ending = self.closed?.ending;
-        // What we delivered is delivered, however late the marketplace's own list learns of it. When it never does, its
-        // word stands against its word: a person decides, and nothing is made or delivered a second time by itself.
-        let closed_at = self.closed?.at;
-        if ending == Ending::Delivered && order.status.is_work() {
-            if now < closed_at + LISTED_AT_MOST {
-                return None;
-            }
-            let mut record =
-                Self { closed: None, step: Step::Uploaded, missing: false, not_before: None, ..self.clone() };
-            record.held(
-                now,
-                HoldKind::Unclear,
-                "its delivery was taken, and an hour later it is still listed as not delivered",
-            );
-            return Some(record);
-        }
-        let mut record = Self { closed: None, hold: None, missing: false, not_before: None, ..self.clone() };
-        if ending == Ending::Delivered {
-            record.round += 1;
-            record.attempt = 0;
-            record.step = Step::Seen;
-        }
-        record.note(now, "told of again after it was over");
-        Some(record)
-    }
-
     /// A person asks for another try: clears what holds it and makes it due now.
     pub fn retry(&mut self, now: Time) {
-        let afresh = |hold: Hold| !matches!(hold.kind, HoldKind::Refused | HoldKind::Unclear | HoldKind::Subscription);
+        let goes_on = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Unwanted];
+        let afresh = |hold: Hold| !goes_on.contains(&hold.kind);
         if self.hold.take().is_some_and(afresh) {
             // A new series of attempts, in folders of its own.
             self.round += 1;
@@ -208,70 +132,6 @@ impl Record {
         self.starts += 1;
         (self.hold, self.released, self.missing) = (None, true, false);
         self.progress();
-    }
-
-    fn told(&mut self, now: Time, rules: &Rules, told: Told) {
-        match told {
-            Told::Unsupported => {}
-            Told::Gone => self.close(now, Ending::Vanished),
-            Told::Found { order, urls } => {
-                if self.order.status != order.status {
-                    self.note(now, format!("the marketplace says {}", printable(order.status.as_str())));
-                }
-                let ours = self.deliverables.iter().filter_map(|d| d.hosted.as_ref()).any(|h| urls.contains(&h.url));
-                let status = order.status.clone();
-                self.order.absorb(*order);
-                self.missing = false;
-                match (&self.step, status) {
-                    (_, Status::Cancelled) => self.close(now, Ending::Cancelled),
-                    (Step::Delivering { since, from }, status) => {
-                        let (since, from) = (*since, from.clone());
-                        self.settle(now, since, &from, &status, &urls, ours);
-                    }
-                    (_, Status::Delivered | Status::Completed) if ours => self.delivered(now),
-                    (_, Status::Delivered | Status::Completed) => self.close(now, Ending::DeliveredElsewhere),
-                    (_, Status::Disputed | Status::RevisionRequested) if self.released => {}
-                    (_, Status::Disputed | Status::RevisionRequested) => {
-                        self.held(now, HoldKind::Disputed, format!("{} by the client", self.order.status.as_str()));
-                    }
-                    (_, Status::Paid | Status::InProgress) => self.welcome(now, rules),
-                    (_, _) => self.not_before = Some(now + LONGEST_WAIT),
-                }
-            }
-        }
-    }
-
-    /// A delivery without an answer: what does the marketplace's word make of it?
-    fn settle(&mut self, now: Time, since: Time, from: &Status, status: &Status, urls: &[String], ours: bool) {
-        let came_after = matches!(status, Status::Disputed | Status::RevisionRequested) && status != from;
-        match status {
-            _ if ours || came_after => self.delivered(now),
-            Status::Delivered | Status::Completed if urls.is_empty() => self.delivered(now),
-            Status::Delivered | Status::Completed => {
-                self.held(
-                    now,
-                    HoldKind::Unclear,
-                    "delivered with another file than ours: does another worker use this key?",
-                );
-            }
-            _ if !status.takes_delivery() => {
-                self.held(now, HoldKind::Unclear, "its delivery had no answer and its status is one we do not know");
-            }
-            // The live server may take two minutes over a delivery: an early "not yet" proves nothing.
-            _ if now < since + DELIVER_SETTLES_AFTER => self.not_before = Some(since + DELIVER_SETTLES_AFTER),
-            _ => {
-                self.note(now, "the delivery had not arrived");
-                self.step = Step::Uploaded;
-                self.not_before = None;
-            }
-        }
-    }
-
-    fn welcome(&mut self, now: Time, rules: &Rules) {
-        if self.order.is_subscription() && !rules.deliver_subscriptions && !self.released {
-            let why = "a subscription: delivering it would end the client's window";
-            self.held(now, HoldKind::Subscription, why);
-        }
     }
 
     fn starting(&mut self, now: Time) {
@@ -308,8 +168,15 @@ impl Record {
                 self.step = if hosted { Step::Uploaded } else { Step::Generated };
                 self.progress();
             }
+            Made::Priced(price) => {
+                self.note(now, format!("the price is {price}"));
+                self.price = Some(price);
+                self.step = Step::Priced;
+                self.progress();
+            }
             Made::NotReady => {
-                let late = self.attempt_since.is_some_and(|since| now >= since + rules.total_timeout);
+                let limit = rules.work(&self.order).total_timeout;
+                let late = self.attempt_since.is_some_and(|since| now >= since + limit);
                 if late {
                     self.attempt_failed(now, rules, "not ready within generator.total_timeout");
                 } else {
@@ -334,7 +201,7 @@ impl Record {
     fn attempt_failed(&mut self, now: Time, rules: &Rules, why: &str) {
         self.trouble(now, "generate", why);
         self.step = Step::Seen;
-        if self.attempt >= rules.max_attempts {
+        if self.attempt >= rules.work(&self.order).max_attempts {
             self.held(now, HoldKind::Exhausted, format!("{} attempts failed", self.attempt));
         } else {
             self.not_before = Some(now + backoff(self.attempt));
@@ -356,9 +223,20 @@ impl Record {
         self.request_failed(now, "upload", fault);
     }
 
-    fn deliver_failed(&mut self, now: Time, fault: &Fault, already: bool) {
+    fn quote_failed(&mut self, now: Time, fault: &Fault) {
+        if !fault.certainly_without_effect() {
+            // Stays `Quoting`: what came of it is asked, never guessed.
+            self.trouble(now, "quote", &fault.message);
+            return;
+        }
+        self.step = Step::Priced;
+        self.missing |= matches!(fault.kind, FaultKind::Refused { .. });
+        self.request_failed(now, "quote", fault);
+    }
+
+    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &Fault, already: bool) {
         if already {
-            self.delivered(now);
+            self.delivered(now, rules);
             return;
         }
         if !fault.certainly_without_effect() {
@@ -393,18 +271,24 @@ impl Record {
         }
     }
 
-    fn delivered(&mut self, now: Time) {
+    pub(super) fn delivered(&mut self, now: Time, rules: &Rules) {
         self.step = Step::Delivered;
-        self.close(now, Ending::Delivered);
+        self.hold = None;
+        if rules.says_something {
+            self.note(now, "delivered, and a message to the client is due");
+            self.progress();
+        } else {
+            self.close(now, Ending::Delivered);
+        }
     }
 
-    fn close(&mut self, now: Time, ending: Ending) {
+    pub(super) fn close(&mut self, now: Time, ending: Ending) {
         self.note(now, ending.word());
         self.hold = None;
         self.closed = Some(Closed { at: now, ending });
     }
 
-    fn held(&mut self, now: Time, kind: HoldKind, why: impl Into<String>) {
+    pub(super) fn held(&mut self, now: Time, kind: HoldKind, why: impl Into<String>) {
         let hold = Hold { kind, why: why.into() };
         if self.hold.as_ref() != Some(&hold) {
             self.note(now, format!("a person is needed: {}", hold.why));
@@ -430,14 +314,12 @@ fn wait_after(fault: &Fault, failures: u32) -> Duration {
     }
 }
 
-fn printable(text: &str) -> String {
-    text.chars().filter(char::is_ascii_graphic).take(40).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Boot;
+    use crate::limits::DELIVER_SETTLES_AFTER;
+    use crate::order::Order;
+    use crate::state::{Boot, Told};
     use serde_json::json;
 
     #[test]

@@ -2,17 +2,21 @@
 //!
 //! This file refuses to know orders; it holds the one small record that the gate reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
 use crate::budget::Budget;
+use crate::order::OrderId;
 use crate::time::Time;
 
 /// A condition is told again after this long.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a generator pauses when too many different orders of it failed in a row.
+const PAUSE: Duration = Duration::from_secs(3600);
 
 /// The worker's own record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,12 +45,35 @@ pub struct Worker {
     /// The server has no `GET /orders/:id`: doubts are settled by a wider poll.
     #[serde(default)]
     pub no_lookup: bool,
+    /// Per generator, the distinct orders that failed since one succeeded.
+    #[serde(default)]
+    pub failing: BTreeMap<String, Failing>,
+    /// Per generator, how long it usually takes, in seconds.
+    #[serde(default)]
+    pub typical: BTreeMap<String, u64>,
     /// Orders in flight, for a look that opens no other file.
     #[serde(default)]
     pub in_flight: usize,
     /// The clocks when this was written.
     #[serde(default)]
     pub clock: Option<Clock>,
+}
+
+/// A generator of which one order after the other fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The distinct orders that failed since one succeeded.
+    pub orders: BTreeSet<OrderId>,
+    /// When the latest did.
+    pub last: Time,
+}
+
+impl Failing {
+    /// When it is tried again, with one order after the other: what was wrong may have passed by itself.
+    #[must_use]
+    pub fn tried_again_at(&self) -> Time {
+        self.last + PAUSE
+    }
 }
 
 /// When the next beat has something to do, and why not sooner.
@@ -108,6 +135,9 @@ impl Worker {
             self.poll_not_before = Some(now + interval);
             self.wake = None;
         }
+        for failing in self.failing.values_mut() {
+            failing.last = failing.last.min(now);
+        }
         if self.away_since.is_some_and(|at| at > now) {
             self.away_since = Some(now);
         }
@@ -128,6 +158,9 @@ impl Worker {
             wake.at = wake.at.shifted(seconds);
             wake.poll_at = wake.poll_at.shifted(seconds);
         }
+        for failing in self.failing.values_mut() {
+            failing.last = failing.last.shifted(seconds);
+        }
         for notice in self.notices.values_mut() {
             notice.told = notice.told.map(|at| at.shifted(seconds));
         }
@@ -142,6 +175,35 @@ impl Worker {
                 self.notices.insert(about.to_owned(), notice);
             }
         }
+    }
+
+    /// Whether a generator pauses: too many distinct orders of it failed in a row.
+    #[must_use]
+    pub fn is_paused(&self, workshop: &str, after: usize, now: Time) -> bool {
+        let failing = self.failing.get(workshop).filter(|failing| failing.orders.len() >= after);
+        failing.is_some_and(|failing| now < failing.tried_again_at())
+    }
+
+    /// How long a generator usually takes, as far as it is known.
+    #[must_use]
+    pub fn typical(&self, workshop: &str) -> Duration {
+        Duration::from_secs(self.typical.get(workshop).copied().unwrap_or(0))
+    }
+
+    /// An attempt of a generator succeeded, after so long.
+    pub fn succeeded(&mut self, workshop: &str, took: Duration) {
+        self.failing.remove(workshop);
+        let typical = self.typical.entry(workshop.to_owned()).or_insert(took.as_secs());
+        // The longest it took, forgotten by and by.
+        *typical = took.as_secs().max(*typical - *typical / 8);
+    }
+
+    /// An attempt of a generator failed, by no fault of the marketplace's.
+    pub fn failed(&mut self, workshop: &str, order: &OrderId, now: Time) {
+        let new = || Failing { orders: BTreeSet::new(), last: now };
+        let failing = self.failing.entry(workshop.to_owned()).or_insert_with(new);
+        failing.orders.insert(order.clone());
+        failing.last = now;
     }
 
     /// The condition is over.

@@ -41,7 +41,8 @@ impl Line {
     /// The line of an order that is over.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
-        let closed = record.closed?;
+        // A quoted order is not over: it comes back when the client pays.
+        let closed = record.closed.filter(|closed| closed.ending != Ending::Quoted)?;
         Some(Self {
             at: closed.at,
             order: record.order.id.clone(),

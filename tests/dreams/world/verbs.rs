@@ -99,6 +99,13 @@ impl beat::World for World {
         }
         let by_chance = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
         let seconds = self.making.unwrap_or(by_chance);
+        if record.pricing {
+            let key = (id, record.attempt_name(), record.starts);
+            let made =
+                if self.calm || self.chance(80) { Made::Priced("15.00".into()) } else { Made::Failed("dreamt".into()) };
+            self.generators.insert(key, Generator { ends_at: now + 5, made });
+            return Made::Running;
+        }
         let made = match if self.calm { 99 } else { self.below(100) } {
             0..12 => Made::Failed("exit 1: dreamt".into()),
             12..20 => Made::NotReady,
@@ -112,6 +119,7 @@ impl beat::World for World {
                     bytes: 5,
                     sha256: format!("{number:064x}"),
                     content_type: "image/png".into(),
+                    large: false,
                     hosted: None,
                 }])
             }
@@ -160,6 +168,16 @@ impl beat::World for World {
     fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
         let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
         self.deliver_hosted(&record.order.id, &hosted)
+    }
+
+    fn quote(&mut self, record: &Record) -> Result<(), Fault> {
+        let body = format!(r#"{{"price_usd":"{}"}}"#, record.price.as_deref().unwrap_or_default()).into_bytes();
+        self.call("POST", &format!("/orders/{}/quote", encoded(&record.order.id)), body).map(drop)
+    }
+
+    fn say(&mut self, record: &Record) -> Result<(), Fault> {
+        let body = br#"{"content":"Here it is."}"#.to_vec();
+        self.call("POST", &format!("/orders/{}/messages", encoded(&record.order.id)), body).map(drop)
     }
 
     fn says_already_delivered(&self, fault: &Fault) -> bool {
