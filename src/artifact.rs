@@ -55,11 +55,35 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, String> {
         let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
         let size = size.map_err(|error| format!("{shown} cannot be read: {error}"))?;
         let size = size.map_err(|error| format!("{shown} does not decode as {content_type}: {error}"))?;
+        if content_type == "image/png" {
+            let judged = opened.rewind().map_err(|error| error.to_string()).and_then(|()| picture(&opened));
+            judged.map_err(|why| format!("{shown} {why}"))?;
+        }
         if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
             return Err(format!("{shown} is {} by {} pixels", size.width, size.height));
         }
     }
     Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), large: false, hosted: None })
+}
+
+/// A picture of fewer pixels is no blank canvas, whatever it is.
+const BLANK_FROM: usize = 16;
+
+/// Decodes a PNG row by row, so that memory does not grow with it: whole to its last row, and not of one colour.
+fn picture(file: &File) -> Result<(), String> {
+    let broken = |error: png::DecodingError| format!("does not decode as image/png: {error}");
+    let mut decoder = png::Decoder::new(io::BufReader::new(file));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().map_err(broken)?;
+    let (colour, depth) = reader.output_color_type();
+    let pixel = colour.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
+    let (mut first, mut flat, mut pixels): (Option<Vec<u8>>, bool, usize) = (None, true, 0);
+    while let Some(row) = reader.next_row().map_err(broken)? {
+        let first = first.get_or_insert_with(|| row.data().get(..pixel).unwrap_or_default().to_vec());
+        pixels += row.data().len() / pixel;
+        flat = flat && row.data().chunks_exact(pixel).all(|one| one == first.as_slice());
+    }
+    if flat && pixels >= BLANK_FROM { Err("is one flat colour: no picture".to_owned()) } else { Ok(()) }
 }
 
 /// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.
@@ -175,7 +199,19 @@ fn kind(head: &[u8], file: &Path, is_text: bool) -> Result<&'static str, String>
 mod tests {
     use super::*;
 
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0\xfd\xd4\x9as";
+    /// A grey PNG, `shade` of each of its pixels.
+    fn png(width: u32, height: u32, shade: impl Fn(usize) -> u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Grayscale);
+        let pixels: Vec<u8> = (0..(width * height) as usize).map(shade).collect();
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        bytes
+    }
+
+    fn gradient() -> Vec<u8> {
+        png(40, 40, |at| (at % 251) as u8)
+    }
 
     fn judged(name: &str, content: &[u8]) -> Result<Deliverable, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -186,9 +222,10 @@ mod tests {
 
     #[test]
     fn the_bytes_tell_the_type_and_the_name_does_not() {
-        let made = judged("result.mp4", PNG).unwrap();
-        assert_eq!((made.content_type.as_str(), made.bytes), ("image/png", PNG.len() as u64));
-        assert_eq!(made.sha256, hex(&Sha256::digest(PNG)));
+        let picture = gradient();
+        let made = judged("result.mp4", &picture).unwrap();
+        assert_eq!((made.content_type.as_str(), made.bytes), ("image/png", picture.len() as u64));
+        assert_eq!(made.sha256, hex(&Sha256::digest(&picture)));
         assert_eq!(judged("a.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap().content_type, "video/mp4");
         assert_eq!(judged("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ").unwrap().content_type, "video/quicktime");
         assert_eq!(judged("a.md", "# Grüße\n".as_bytes()).unwrap().content_type, "text/markdown");
@@ -202,12 +239,17 @@ mod tests {
             ("a.png", b"just words", "end it in .txt"),
             ("a.txt", b"Error: quota exceeded", "error message"),
             ("a.png", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "does not take"),
-            ("a.png", &PNG[..12], "does not decode"),
+            ("a.png", &gradient()[..12], "does not decode"),
+            ("a.png", &gradient()[..gradient().len() / 2], "does not decode"),
+            ("a.png", &png(40, 40, |_| 255), "one flat colour"),
+            ("a.png", &png(40, 40, |_| 0), "one flat colour"),
             ("a.png", b"\xff\xfe\x00\x01", "does not take"),
         ] {
             let why = judged(name, content).unwrap_err();
             assert!(why.contains(word), "{content:?}: {why}");
         }
+        assert!(judged("a.png", &png(40, 40, |at| u8::from(at == 1599))).is_ok(), "one other pixel is a picture");
+        assert!(judged("a.png", &png(1, 1, |_| 0)).is_ok(), "a single pixel is no blank canvas");
     }
 
     #[test]
@@ -215,7 +257,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (work, outside) = (folder.path().join("work"), folder.path().join("outside.png"));
         fs::create_dir(&work).unwrap();
-        fs::write(&outside, PNG).unwrap();
+        fs::write(&outside, gradient()).unwrap();
         std::os::unix::fs::symlink(&outside, work.join("link.png")).unwrap();
         assert!(judge(&work, &work.join("link.png")).unwrap_err().contains("cannot be opened"));
         assert!(judge(&work, &outside).unwrap_err().contains("outside"));
@@ -226,10 +268,10 @@ mod tests {
     fn a_large_file_is_refused_by_its_size_and_a_changed_one_by_its_hash() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        fs::write(&path, PNG).unwrap();
+        fs::write(&path, gradient()).unwrap();
         let made = judge(folder.path(), &path).unwrap();
         assert_eq!(open_unchanged(folder.path(), &made).unwrap().1, made.bytes);
-        fs::write(&path, [PNG, b"x"].concat()).unwrap();
+        fs::write(&path, [gradient().as_slice(), b"x"].concat()).unwrap();
         assert!(open_unchanged(folder.path(), &made).unwrap_err().contains("changed"));
         OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_UPLOAD_BYTES + 1).unwrap();
         assert!(judge(folder.path(), &path).unwrap_err().contains("the marketplace takes"));

@@ -143,7 +143,11 @@ pub enum Command {
     /// One heartbeat: poll, make, upload, deliver, record, exit
     Beat(BeatArgs),
     /// Write a commented heartbeat.toml and make the state folder; never overwrites
-    Init,
+    Init {
+        /// The generator to begin with
+        #[arg(long, value_name = "NAME", default_value = "poster")]
+        generator: crate::commands::presets::Preset,
+    },
     /// Make the marketplace match heartbeat.toml: register once, profile, payout wallet, services; run twice, it changes nothing
     Setup(SetupArgs),
     /// The doctor: what is fine, what is wrong, and the command that mends it

@@ -18,10 +18,10 @@ use crate::beat::{Broken, Unsent, World};
 use crate::budget::Budget;
 use crate::config::{Api, Config, Generator, Service};
 use crate::credentials::Credentials;
-use crate::deliverable::Hosted;
+use crate::deliverable::{Deliverable, Hosted};
 use crate::fault::{Fault, FaultKind};
 use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
-use crate::limits::MAX_MESSAGE_CHARS;
+use crate::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
 use crate::order::{OrderId, Status};
 use crate::references::{self, Reference};
 use crate::signals::Signals;
@@ -174,6 +174,14 @@ impl<'a> Hands<'a> {
                 return Ok(Made::Failed(format!("{} holds the very bytes that the client refused", deliverable.file)));
             }
             deliverables.push(deliverable);
+        }
+        let heavy = |one: &&Deliverable| one.content_type.starts_with("image/") && one.bytes > MAX_PREVIEW_BYTES;
+        if let Some(heavy) = deliverables.iter().find(heavy) {
+            let why = format!(
+                "its picture has {} MiB, and its client would see no preview of one over 25: `retry` delivers it all the same",
+                heavy.bytes / 1024 / 1024
+            );
+            return Ok(Made::Doubtful(deliverables, why));
         }
         Ok(Made::Done(deliverables))
     }

@@ -20,7 +20,7 @@ fn run() -> u8 {
     };
     match command {
         Command::Beat(args) => commands::beat::run(&global, &args),
-        Command::Init => commands::init::run(&global),
+        Command::Init { generator } => commands::init::run(&global, generator),
         Command::Setup(args) => commands::setup::run(&global, &args),
         Command::Check { offline, bundle } => commands::check::run(&global, offline, bundle.as_deref()),
         Command::Status => commands::status::run(&global),

@@ -263,13 +263,13 @@ fn doubtful_settings_are_warned_of() {
 fn the_default_file_is_written_once() {
     let place = Place::new();
     let path = place.path("work/heartbeat.toml");
-    config::write_default(&path).unwrap();
+    config::write(&path, config::DEFAULT_FILE).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), config::DEFAULT_FILE);
     assert_eq!(place.load().path, Some(path.clone()));
     fs::write(&path, "# mine").unwrap();
-    assert_eq!(config::write_default(&path).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(config::write(&path, config::DEFAULT_FILE).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read_to_string(&path).unwrap(), "# mine");
-    assert!(config::write_default(&place.path("no/such/folder.toml")).is_err());
+    assert!(config::write(&place.path("no/such/folder.toml"), "").is_err());
 }
 
 #[test]

@@ -136,6 +136,17 @@ fn build(loopback: bool) -> Agent {
     config.build().new_agent()
 }
 
+/// How long a ping may take: a beat waits for it.
+const PING_WITHIN: Duration = Duration::from_secs(5);
+
+/// Asks for an address without any key, and forgets the answer.
+pub(super) fn ping(url: &str) -> Result<(), String> {
+    let agent = build(is_local(url));
+    let response =
+        run(&agent, ureq::http::Request::get(url).body(()), PING_WITHIN).map_err(|error| error.to_string())?;
+    if response.status().is_success() { Ok(()) } else { Err(format!("HTTP {}", response.status().as_u16())) }
+}
+
 fn run<B: ureq::AsSendBody>(
     agent: &Agent,
     request: Result<ureq::http::Request<B>, ureq::http::Error>,

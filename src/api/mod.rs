@@ -299,6 +299,11 @@ impl Client {
     }
 }
 
+/// Asks for an address of the user's own, without any key, and forgets the answer.
+pub fn ping(url: &str) -> Result<(), String> {
+    http::ping(url)
+}
+
 fn object(data: Value) -> Result<Map<String, Value>, Fault> {
     match data {
         Value::Object(data) => Ok(data),

@@ -102,6 +102,7 @@ fn work(
     };
     let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &super::statuses(config), wish);
     summary.requests = hands.requests();
+    super::notify::tell(config, &credentials.agent_id, &summary, failure, hands::clock().wall);
     *stopped = hands.stopped_by();
     let day = |time: Time| time.unix() / 86_400;
     if state.worker.last_poll.map(day) != last_poll.map(day) {

@@ -171,10 +171,10 @@ impl Config {
     }
 }
 
-/// Creates `path` with the commented defaults. Never overwrites: an existing file is an `AlreadyExists`.
-pub fn write_default(path: &Path) -> io::Result<()> {
+/// Creates `path` with these settings. Never overwrites: an existing file is an `AlreadyExists`.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let written = file.write_all(DEFAULT_FILE.as_bytes()).and_then(|()| file.sync_all());
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {
         // Half a file would be read as whole settings; it is ours, so nothing of the user's is lost.
         let _ = fs::remove_file(path);

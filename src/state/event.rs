@@ -88,6 +88,8 @@ pub enum Made {
     Stopped,
     /// These files, judged fit.
     Done(Vec<Deliverable>),
+    /// These files, and why a person should see them before they are delivered.
+    Doubtful(Vec<Deliverable>, String),
     /// This price, for an order that asks for one.
     Priced(String),
     /// Exit 75: ask again next beat.

@@ -168,6 +168,12 @@ impl Record {
                 self.step = if hosted { Step::Uploaded } else { Step::Generated };
                 self.progress();
             }
+            Made::Doubtful(deliverables, why) => {
+                self.note(now, format!("made {} file(s)", deliverables.len()));
+                self.deliverables = deliverables;
+                self.step = Step::Generated;
+                self.held(now, HoldKind::Refused, why);
+            }
             Made::Priced(price) => {
                 self.note(now, format!("the price is {price}"));
                 self.price = Some(price);

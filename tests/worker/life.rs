@@ -4,7 +4,7 @@ use std::fs;
 
 use atelier_heartbeat::sandbox::Dialect;
 
-use super::shop::{Ran, Shop, files};
+use super::shop::{BIN, Ran, Shop, files};
 
 #[test]
 fn a_paid_order_is_delivered_in_silence_in_both_dialects() {
@@ -98,7 +98,7 @@ fn what_needs_a_person_is_told_once_with_the_command_that_helps() {
     assert!(second.is_silent(), "{second:?}");
     assert_eq!(shop.run(&["status", "-q"]).code, 20);
     assert!(shop.run(&["status"]).out.contains("needs you"));
-    shop.generator("cp /dev/null $ATELIER_OUTPUT; printf '\\211PNG\\r\\n\\032\\n\\0\\0\\0\\rIHDR\\0\\0\\0\\2\\0\\0\\0\\2\\10\\2\\0\\0\\0\\375\\324\\232s' > $ATELIER_OUTPUT", "");
+    shop.generator(&format!("{BIN} poster --brief x --output $ATELIER_OUTPUT"), "");
     assert_eq!(shop.run(&["retry", &order]).code, 0);
     assert!(shop.run(&["--force"]).is_silent());
     assert_eq!(shop.deliveries(&order), 1);

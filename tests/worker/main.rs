@@ -6,5 +6,6 @@ mod disk;
 mod generators;
 mod life;
 mod onboarding;
+mod orders;
 mod shop;
 mod wrong_words;

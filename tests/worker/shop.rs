@@ -18,7 +18,7 @@ pub struct Shop {
     pub folder: tempfile::TempDir,
     pub server: Server,
     pub key: String,
-    service: String,
+    pub service: String,
 }
 
 pub fn now() -> Time {
@@ -45,13 +45,18 @@ impl Shop {
 
     /// Open for business: registered, one service listed, the built-in poster as its generator.
     pub fn open(dialect: Dialect) -> Self {
+        Self::open_with(dialect, "fixed")
+    }
+
+    /// As [`Shop::open`], its service priced this way.
+    pub fn open_with(dialect: Dialect, price_type: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
         let server = Server::start(options).unwrap();
         let (agent_id, key, service) = {
             let mut market = server.market();
             let agent = market.enrol(now(), "Test Studio");
-            let service = market.offer(now(), &agent.agent_id, "fixed", 0);
+            let service = market.offer(now(), &agent.agent_id, price_type, 0);
             (agent.agent_id, agent.api_key, service)
         };
         let shop = Self { folder, server, key, service };
