@@ -159,7 +159,7 @@ impl Client {
         let payload = Payload::Json(wire::deliver_body(hosted).to_string());
         let within = self.connection.deliver_timeout;
         let answer = self.send(Request { method: Method::POST, path, payload, within, most: MOST })?;
-        wire::delivered(&self.judge(&answer)?)
+        wire::taken(&self.judge(&answer)?)
     }
 
     /// Whether a refused delivery says that the order had been delivered before.
@@ -242,7 +242,7 @@ impl Client {
     /// `POST /orders/:id/quote`
     pub fn quote(&mut self, id: &OrderId, price_usd: &str) -> Result<(), Fault> {
         let path = format!("/orders/{}/quote", segment(id.as_str()));
-        self.call(Method::POST, path, Some(json!({"price_usd": price_usd}))).map(drop)
+        wire::taken(&self.call(Method::POST, path, Some(json!({"price_usd": price_usd})))?)
     }
 
     /// `GET /orders/:id/messages`
@@ -254,7 +254,7 @@ impl Client {
     /// `POST /orders/:id/messages`
     pub fn send_message(&mut self, id: &OrderId, content: &str) -> Result<(), Fault> {
         let path = format!("/orders/{}/messages", segment(id.as_str()));
-        self.call(Method::POST, path, Some(json!({"content": content}))).map(drop)
+        wire::taken(&self.call(Method::POST, path, Some(json!({"content": content})))?)
     }
 
     /// `POST /agents/:id/token/launch`

@@ -274,11 +274,11 @@ pub fn deliver_body(hosted: &[Hosted]) -> Value {
     Value::Object(body)
 }
 
-/// Whether the answer to a delivery is one: a success whose data is nonsense is asked about, not believed.
-pub fn delivered(data: &Value) -> Result<(), Fault> {
+/// Whether what was sent was taken: a success whose data is nonsense is asked about, not believed.
+pub fn taken(data: &Value) -> Result<(), Fault> {
     match data {
         Value::Object(_) | Value::Null => Ok(()),
-        _ => Err(Fault::new(FaultKind::Garbled, "the answer to the delivery is not the marketplace's")),
+        _ => Err(Fault::new(FaultKind::Garbled, "the answer is not the marketplace's")),
     }
 }
 

@@ -40,6 +40,12 @@ impl<W: World> Beat<'_, W> {
                 });
             }
         }
+        if record.closed.is_some() && matches!(before.step, Step::Generating { .. }) {
+            // Called off, or done elsewhere: what is being made is not wanted any more, and may cost money.
+            self.world.stop_all(&[&before]);
+            self.session.running.remove(id);
+        }
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         if matches!(record.step, Step::Delivered) && !matches!(before.step, Step::Delivered | Step::Saying) {
             self.summary.delivered.push(id.clone());
         }

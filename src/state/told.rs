@@ -132,8 +132,13 @@ impl Record {
                     self.held(now, HoldKind::Unwanted, why);
                 }
             }
-            // Quoted, accepted, or further on than a quote leads: by whomever, it is done.
-            _ => self.close(now, Ending::Quoted),
+            // By whomever it was quoted, it is done.
+            (Status::Quoted | Status::Accepted, _) => self.close(now, Ending::Quoted),
+            (Status::Delivered | Status::Completed, _) => self.close(now, Ending::DeliveredElsewhere),
+            (Status::Disputed | Status::RevisionRequested, _) => {
+                self.held(now, HoldKind::Disputed, format!("{} by the client", status.as_str()));
+            }
+            _ => self.not_before = Some(now + LONGEST_WAIT),
         }
     }
 
@@ -175,7 +180,8 @@ impl Record {
 
     fn welcome(&mut self, now: Time, rules: &Rules) {
         if self.order.is_subscription() && !rules.deliver_subscriptions && !self.released {
-            let why = "a subscription: delivering it would end the client's window";
+            let until = self.order.workspace_expires_at.map(|at| format!(", open until {at}")).unwrap_or_default();
+            let why = format!("a subscription: delivering it would end the client's window{until}");
             self.held(now, HoldKind::Subscription, why);
         } else if let Some(why) = rules.unwanted(&self.order)
             && !self.released

@@ -7,6 +7,7 @@
 
 mod bad_answers;
 mod day;
+mod kinds;
 mod world;
 
 use world::World;
@@ -25,7 +26,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         return;
     }
     let worlds = number("WORLDS").unwrap_or(2000);
-    let (mut deaths, mut deliveries, mut orders, mut faults) = (0, 0, 0, 0);
+    let (mut deaths, mut deliveries, mut orders, mut faults, mut quotes, mut again) = (0, 0, 0, 0, 0, 0);
     for seed in 0..worlds {
         let told = World::dream(seed);
         assert!(
@@ -38,11 +39,15 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         deliveries += told.deliveries;
         orders += told.orders;
         faults += told.faults;
+        quotes += told.quotes;
+        again += told.again;
     }
-    println!("{worlds} worlds, {orders} orders, {deliveries} delivered, {faults} faults, {deaths} deaths");
+    println!(
+        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {faults} faults, {deaths} deaths"
+    );
     // A harness whose faults do not fire proves nothing.
     assert!(
-        deaths > worlds && faults > worlds && deliveries > worlds,
-        "{deaths} deaths, {faults} faults, {deliveries} deliveries"
+        deaths > worlds && faults > worlds && deliveries > worlds && quotes > worlds / 2 && again > worlds / 10,
+        "{deaths} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again"
     );
 }

@@ -13,7 +13,7 @@ use atelier_heartbeat::budget::{Allowance, Budget};
 use atelier_heartbeat::deliverable::{Deliverable, Hosted};
 use atelier_heartbeat::fault::{Fault, FaultKind};
 use atelier_heartbeat::order::{OrderId, Status};
-use atelier_heartbeat::policy::Rules;
+use atelier_heartbeat::policy::{Rules, Trade};
 use atelier_heartbeat::sandbox::{Answer, Damage, Dialect, Market, Placement, Reply, Request};
 use atelier_heartbeat::state::{Boot, Clock, Made, Record, State, Told, Worker};
 use atelier_heartbeat::store::History;
@@ -43,6 +43,8 @@ pub struct Dreamt {
     pub deliveries: u64,
     pub orders: u64,
     pub faults: u64,
+    pub quotes: u64,
+    pub again: u64,
 }
 
 #[derive(Default)]
@@ -75,6 +77,12 @@ pub struct World {
     late: Vec<(i64, Request)>,
     disk: Disk,
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
+    /// Where prices are asked for.
+    pub quote_service: Option<String>,
+    /// How often each order's client asked for it to be done again.
+    pub again: BTreeMap<String, usize>,
+    /// What a person was told: when, about what, and why.
+    pub heard: Vec<(i64, String, String)>,
     dies_in: Option<u32>,
     stops_in: Option<u32>,
     pub told: Dreamt,
@@ -85,12 +93,22 @@ impl World {
     pub fn dream(seed: u64) -> Dreamt {
         let mut world = Self::new(seed);
         let shared = world.market.dialect() == Dialect::Live || world.chance(50);
+        let settled = world.chance(50);
         let rules = Rules {
             allowance: Allowance { per_hour: 30, shared },
             parallel: world.below(3) as usize + 1,
             agent: world.agent_id.clone(),
+            says_something: world.chance(30),
+            quote_command: !settled,
+            trades: vec![Trade {
+                title: "Sandbox service".into(),
+                turnaround: Some(Duration::from_secs(24 * 3600)),
+                own: None,
+                quote_price: settled.then(|| "15.00".into()),
+            }],
             ..Rules::default()
         };
+        world.quote_service = Some(world.market.offer(Time::from_unix(START), &world.agent_id.clone(), "quote", 0));
         for _ in 0..world.below(90) + 10 {
             world.something_happens();
             world.beat(&rules);
@@ -132,9 +150,21 @@ impl World {
             late: Vec::new(),
             disk: Disk::default(),
             generators: BTreeMap::new(),
+            quote_service: None,
+            again: BTreeMap::new(),
+            heard: Vec::new(),
             dies_in: None,
             stops_in: None,
-            told: Dreamt { broken: Vec::new(), story: Vec::new(), deaths: 0, deliveries: 0, orders: 0, faults: 0 },
+            told: Dreamt {
+                broken: Vec::new(),
+                story: Vec::new(),
+                deaths: 0,
+                deliveries: 0,
+                orders: 0,
+                faults: 0,
+                quotes: 0,
+                again: 0,
+            },
         }
     }
 
@@ -190,6 +220,9 @@ impl World {
                 self.say(format!("a client calls {id} off"));
             }
         }
+        if self.quote_service.is_some() {
+            self.clients_act();
+        }
         if self.chance(2) {
             let by = [-40_000_000, -86_400, -3600, -70, 70, 3600, 86_400, 40_000_000][self.below(8) as usize];
             // A clock that jumps ahead on a boot that the worker has not seen yet looks like a long time without power.
@@ -213,6 +246,39 @@ impl World {
         }
         self.dies_in = if self.chance(35) { Some(self.below(60) as u32) } else { None };
         self.stops_in = if self.chance(8) { Some(self.below(40) as u32) } else { None };
+    }
+
+    /// Clients ask for prices, take them, and are not content.
+    fn clients_act(&mut self) {
+        let now = Time::from_unix(self.now);
+        if self.chance(5) {
+            let (brief, service_id) = (format!("a price for {}", self.told.orders), self.quote_service.clone());
+            self.told.orders += 1;
+            let id = self.market.place(now, Placement { brief, service_id, ..Placement::default() });
+            self.say(format!("a client asks for a price: {id}"));
+        }
+        let those = |world: &Self, status: &Status| -> Vec<String> {
+            world.market.statuses().filter(|(_, is)| *is == status).map(|(id, _)| id.to_owned()).collect()
+        };
+        for id in those(self, &Status::Quoted) {
+            if self.chance(30) && self.market.pay_quote(now, &id).is_ok() {
+                self.say(format!("the client takes the price of {id}"));
+            }
+        }
+        for id in those(self, &Status::Delivered) {
+            match self.below(100) {
+                0..3 if self.market.dispute(now, &id).is_ok() => {
+                    *self.again.entry(id.clone()).or_default() += 1;
+                    self.say(format!("the client disputes {id}"));
+                }
+                3..6 if self.market.request_revision(now, &id, "Revision request: better").is_ok() => {
+                    *self.again.entry(id.clone()).or_default() += 1;
+                    self.say(format!("the client wants {id} changed"));
+                }
+                6..20 => drop(self.market.accept(now, &id)),
+                _ => {}
+            }
+        }
     }
 
     /// A client pays for an order.
@@ -239,10 +305,13 @@ impl World {
             state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
         }
         let wish = Wish { force: !self.calm && self.chance(3), dry_run: false, only: None };
-        let statuses = [Status::Paid, Status::InProgress];
+        let statuses =
+            [Status::Paid, Status::InProgress, Status::Disputed, Status::RevisionRequested, Status::PendingQuote];
         let ended = catch_unwind(AssertUnwindSafe(|| beat::run(self, &mut state, rules, &statuses, &wish)));
         match ended {
             Ok((summary, failure)) => {
+                let now = self.now;
+                self.heard.extend(summary.told.iter().map(|(about, notice)| (now, about.clone(), notice.why.clone())));
                 self.say(format!(
                     "beat: {:?} {:?} delivered {:?}, waiting {}, {failure:?} {:?}",
                     summary.outcome,
@@ -258,6 +327,16 @@ impl World {
             }
             Err(payload) => std::panic::resume_unwind(payload),
         }
+    }
+
+    /// The next beat dies within so many verbs.
+    pub fn kill_after(&mut self, verbs: u64) {
+        self.dies_in = Some(self.below(verbs) as u32);
+    }
+
+    /// The record of an order as it is on disk.
+    pub fn written(&self, id: &OrderId) -> Option<String> {
+        self.disk.orders.get(id).or_else(|| self.disk.closed.get(id)).cloned()
     }
 
     fn read_clock(&self) -> Clock {
@@ -318,11 +397,24 @@ impl World {
             }
         }
         for (order, deliveries) in &books.deliveries {
-            if deliveries.len() > 1 {
+            if deliveries.len() > 1 + self.again.get(order).copied().unwrap_or(0) {
                 let times: Vec<i64> = deliveries.iter().map(|delivery| delivery.at.unix() - START).collect();
                 broken.push(format!("order {order} was delivered at {times:?}"));
             }
         }
+        for (order, quotes) in books.quotes.iter().filter(|(_, quotes)| quotes.len() > 1) {
+            broken.push(format!("order {order} was quoted {} times", quotes.len()));
+        }
+        for (order, said) in books.messages.iter().filter(|(_, said)| said.len() > 1) {
+            let deliveries = books.deliveries.get(order).map_or(0, Vec::len);
+            if said.len() > deliveries {
+                broken.push(format!("the client of {order} was told {} times of {deliveries} deliveries", said.len()));
+            }
+        }
+        self.told.quotes = books.quotes.len() as u64;
+        let answered =
+            |(order, times): (&String, &usize)| *times > 0 && books.deliveries.get(order).is_some_and(|d| d.len() > 1);
+        self.told.again = self.again.iter().filter(|one| answered(*one)).count() as u64;
         self.told.deliveries = books.deliveries.len() as u64;
         self.told.broken.extend(broken);
     }
@@ -416,7 +508,7 @@ impl World {
     /// Delivers an order with what is hosted.
     pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
         let body = wire::deliver_body(hosted).to_string().into_bytes();
-        wire::delivered(&self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body)?)
+        wire::taken(&self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body)?)
     }
 
     fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, Fault> {

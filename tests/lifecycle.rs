@@ -1,0 +1,293 @@
+//! The life of an order, as the transition function has it: every step against every word of the marketplace, and the
+//! diagram of the documentation drawn from it. `REWRITE=1` writes both into docs/lifecycle.md anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use atelier_heartbeat::deliverable::{Deliverable, Hosted};
+use atelier_heartbeat::fault::{Fault, FaultKind};
+use atelier_heartbeat::order::{Order, Status};
+use atelier_heartbeat::policy::{self, Action, Rules, Session, Trade};
+use atelier_heartbeat::state::{Event, Made, Record, State, Step, Told};
+use atelier_heartbeat::time::Time;
+use proptest::prelude::*;
+use serde_json::json;
+
+const STATUSES: [&str; 11] = [
+    "pending_quote",
+    "quoted",
+    "accepted",
+    "paid",
+    "in_progress",
+    "delivered",
+    "completed",
+    "disputed",
+    "revision_requested",
+    "cancelled",
+    "on_the_moon",
+];
+
+const URL: &str = "https://cdn.example/1.png";
+
+fn now() -> Time {
+    Time::from_unix(1_795_000_000)
+}
+
+fn rules() -> Rules {
+    let trade = Trade {
+        title: "Posters".into(),
+        turnaround: Some(Duration::from_secs(86_400)),
+        own: None,
+        quote_price: Some("15.00".into()),
+    };
+    Rules { says_something: true, trades: vec![trade], ..Rules::default() }
+}
+
+fn order(status: &str) -> Order {
+    let raw = json!({"id": "ord_1", "status": status, "service_title": "Posters", "created_at": now().to_string()});
+    Order::parse(raw).unwrap()
+}
+
+fn file(hosted: bool) -> Deliverable {
+    let hosted = hosted.then(|| Hosted { url: URL.into(), media_type: "image".into() });
+    Deliverable {
+        file: "a.png".into(),
+        bytes: 3,
+        sha256: "00".into(),
+        content_type: "image/png".into(),
+        large: false,
+        hosted,
+    }
+}
+
+/// An order at each step, as it comes there by itself.
+fn steps() -> Vec<Record> {
+    let at = |step: Step| {
+        let asks = matches!(step, Step::Priced | Step::Quoting { .. });
+        let mut record = Record::new(order(if asks { "pending_quote" } else { "paid" }), now());
+        record.deliverables = match &step {
+            Step::Seen | Step::Generating { .. } | Step::Priced | Step::Quoting { .. } => Vec::new(),
+            Step::Generated | Step::Uploading { .. } => vec![file(false)],
+            _ => vec![file(true)],
+        };
+        record.attempt = u32::from(step != Step::Seen);
+        record.step = step;
+        record
+    };
+    let mut asking = Record::new(order("pending_quote"), now());
+    asking.note(now(), "asks for a price");
+    let mut again = at(Step::Seen);
+    again.round = 2;
+    vec![
+        at(Step::Seen),
+        at(Step::Generating { again: false }),
+        at(Step::Generating { again: true }),
+        at(Step::Generated),
+        at(Step::Uploading { file: 0 }),
+        at(Step::Uploaded),
+        at(Step::Delivering { since: now(), from: Status::Paid }),
+        at(Step::Delivered),
+        at(Step::Saying),
+        again,
+        asking,
+        at(Step::Priced),
+        at(Step::Quoting { since: now() }),
+    ]
+}
+
+/// A step as the table names it.
+fn name(record: &Record) -> String {
+    match (&record.step, record.pricing, record.round) {
+        (Step::Seen, true, _) => "asks for a price".into(),
+        (Step::Seen, _, 2) => "delivered before".into(),
+        (Step::Generating { again: true }, ..) => "generating, to be started".into(),
+        (step, ..) => step.word().into(),
+    }
+}
+
+fn told(record: &Record, status: &str) -> Record {
+    let mut after = record.clone();
+    // What the marketplace says was delivered is ours wherever we delivered something.
+    let shown = matches!(status, "delivered" | "completed" | "disputed" | "revision_requested");
+    let hosted = record.deliverables.iter().filter_map(|d| d.hosted.as_ref()).map(|hosted| hosted.url.clone());
+    let urls = hosted.filter(|_| shown).collect();
+    let told = Told::Found { order: Box::new(order(status)), urls };
+    after.apply(now() + Duration::from_secs(60), &rules(), Event::Told(told));
+    after
+}
+
+/// What became of it, in a few words.
+fn outcome(before: &Record, after: &Record) -> String {
+    if let Some(closed) = after.closed {
+        return format!("over: {}", closed.ending.word());
+    }
+    if let Some(hold) = &after.hold {
+        return format!("a person: {:?}", hold.kind).to_lowercase();
+    }
+    if name(before) != name(after) {
+        return format!("→ {}", name(after));
+    }
+    if after.not_before != before.not_before {
+        return "waits".into();
+    }
+    "goes on".into()
+}
+
+/// What a worker would do with it next.
+fn next(record: &Record, at: Time) -> Action {
+    let mut state = State::default();
+    state.worker.last_poll = Some(at);
+    let session = Session { polled: true, ..Session::new(at, false) };
+    state.orders.insert(record.order.id.clone(), record.clone());
+    policy::next(&state, &rules(), &session, at)
+}
+
+#[test]
+fn every_step_has_an_answer_to_every_word_of_the_marketplace() {
+    for before in steps() {
+        for status in STATUSES {
+            let after = told(&before, status);
+            let settled = after.closed.is_some() || after.hold.is_some();
+            let soon = after.not_before.unwrap_or(now()) + Duration::from_secs(3600);
+            let acts = next(&after, soon) != Action::Rest;
+            // What the client is about (paying, accepting) is waited for: the next poll tells of it.
+            let waits =
+                matches!(status, "quoted" | "accepted" | "pending_quote" | "on_the_moon") || after.step == Step::Saying;
+            assert!(settled || acts || waits, "{} and {status}: nothing would ever happen: {after:?}", name(&before));
+            if matches!(status, "cancelled") && !matches!(before.step, Step::Delivered | Step::Saying)
+                || status == "cancelled" && before.pricing
+            {
+                assert!(after.closed.is_some(), "{} and {status}", name(&before));
+            }
+            let begun = |action: &Action| matches!(action, Action::Start(_) | Action::Upload(..) | Action::Deliver(_));
+            if matches!(status, "delivered" | "completed" | "cancelled") {
+                assert!(!begun(&next(&after, soon)), "{} and {status}: work on what is over", name(&before));
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever comes, in whatever order: a record can always be written, read again and asked, and what is over stays over.
+    #[test]
+    fn no_story_ends_in_a_panic_or_wakes_what_is_over(
+        start in 0..13usize, story in proptest::collection::vec((0..24usize, 0..STATUSES.len(), 0u64..100_000), 1..40)
+    ) {
+        let mut record = steps().swap_remove(start);
+        let mut at = now();
+        for (what, status, later) in story {
+            at = at + Duration::from_secs(later);
+            let over = record.closed;
+            let event = events(&record, STATUSES[status]).swap_remove(what % events(&record, STATUSES[status]).len());
+            record.apply(at, &rules(), event);
+            prop_assert!(over.is_none() || record.closed == over);
+            let text = serde_json::to_string(&record).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Record>(&text).unwrap(), &record);
+            let _ = next(&record, at);
+        }
+    }
+}
+
+/// Everything that can happen.
+fn events(record: &Record, status: &str) -> Vec<Event> {
+    let fault = |kind| Fault::new(kind, "dreamt");
+    let found = |urls| Event::Told(Told::Found { order: Box::new(order(status)), urls });
+    vec![
+        found(Vec::new()),
+        found(vec![URL.to_owned()]),
+        Event::Told(Told::Gone),
+        Event::Absent,
+        Event::Starting,
+        Event::Made(Made::Running),
+        Event::Made(Made::Done(vec![file(false)])),
+        Event::Made(Made::Done(vec![file(true)])),
+        Event::Made(Made::NotReady),
+        Event::Made(Made::Priced("12.00".into())),
+        Event::Made(Made::Failed("no".into())),
+        Event::Made(Made::Declined("no".into())),
+        Event::Made(Made::Misconfigured("no".into())),
+        Event::Made(Made::Vanished),
+        Event::Uploading(0),
+        Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() }),
+        Event::UploadFailed(fault(FaultKind::Refused { status: 400 })),
+        Event::TooLarge(0),
+        Event::Spoiled("gone".into()),
+        Event::Delivering,
+        Event::Delivered,
+        Event::DeliverFailed { fault: fault(FaultKind::Unanswered), already: false },
+        Event::Quoting(record.price.clone().unwrap_or_else(|| "15.00".into())),
+        Event::QuoteFailed { fault: fault(FaultKind::Refused { status: 400 }), already: false },
+    ]
+}
+
+/// The events that an order meets when all goes its way, at the step where each is met, by the words of the diagram.
+fn arrows() -> BTreeSet<(String, String, String)> {
+    let refused = || Fault::new(FaultKind::Unreachable, "dreamt");
+    let met: Vec<(&str, &str, Event)> = vec![
+        ("seen", "started", Event::Starting),
+        ("generating", "exit 0", Event::Made(Made::Done(vec![file(false)]))),
+        ("generating", "exit 75", Event::Made(Made::NotReady)),
+        ("generating", "failed", Event::Made(Made::Failed("no".into()))),
+        ("generating", "hosted elsewhere", Event::Made(Made::Done(vec![file(true)]))),
+        ("generating, to be started", "started", Event::Starting),
+        ("generated", "about to upload", Event::Uploading(0)),
+        ("uploading", "hosted", Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() })),
+        ("uploading", "failed", Event::UploadFailed(refused())),
+        ("uploaded", "about to deliver", Event::Delivering),
+        ("delivering", "taken", Event::Delivered),
+        ("delivering", "certainly not taken", Event::DeliverFailed { fault: refused(), already: false }),
+        ("delivered", "about to post the message", Event::Saying),
+        ("saying", "posted", Event::Said),
+        ("asks for a price", "about to quote", Event::Quoting("15.00".into())),
+        ("asks for a price", "command started", Event::Starting),
+        ("priced", "about to quote", Event::Quoting("15.00".into())),
+        ("quoting", "taken", Event::Quoted),
+    ];
+    let mut arrows = BTreeSet::new();
+    for before in steps() {
+        for (_, what, event) in met.iter().filter(|(at, ..)| *at == name(&before)) {
+            let mut after = before.clone();
+            after.apply(now(), &rules(), event.clone());
+            let to = if after.closed.is_some() { "over".to_owned() } else { name(&after) };
+            arrows.insert((name(&before), (*what).to_owned(), to));
+        }
+    }
+    arrows
+}
+
+fn drawn() -> String {
+    let mut text = String::from("```mermaid\nstateDiagram-v2\n");
+    let plain = |name: &str| name.replace([' ', ','], "_");
+    for (from, what, to) in arrows() {
+        let to = if to == "over" { "[*]".to_owned() } else { plain(&to) };
+        let _ = writeln!(text, "    {} --> {to}: {what}", plain(&from));
+    }
+    text.push_str("```\n\n| step | ");
+    text.push_str(&STATUSES.join(" | "));
+    text.push_str(" |\n|---|");
+    text.push_str(&"---|".repeat(STATUSES.len()));
+    text.push('\n');
+    for before in steps() {
+        let cells: Vec<String> = STATUSES.iter().map(|status| outcome(&before, &told(&before, status))).collect();
+        let _ = writeln!(text, "| {} | {} |", name(&before), cells.join(" | "));
+    }
+    text
+}
+
+#[test]
+fn the_documentation_shows_what_the_transitions_do() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/lifecycle.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (begin, end) = ("<!-- drawn from the transitions -->\n", "<!-- to here -->");
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (shown, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("REWRITE").is_some() {
+        fs::write(&path, format!("{before}{begin}{}{end}{after}", drawn())).unwrap();
+        return;
+    }
+    assert_eq!(shown, drawn(), "docs/lifecycle.md lies: REWRITE=1 cargo test --test lifecycle draws it anew");
+}
