@@ -25,7 +25,7 @@ use crate::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
 use crate::order::{OrderId, Status};
 use crate::references::{self, Reference};
 use crate::signals::Signals;
-use crate::state::{Boot, Clock, Made, Record, Told, Worker};
+use crate::state::{Awaiting, Boot, Clock, Made, Record, Told, Worker};
 use crate::store::{History, Store, StoreFault, durable};
 use crate::terms;
 use crate::text::plain;
@@ -272,6 +272,25 @@ impl World for Hands<'_> {
 
     fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken> {
         self.store.with_budget(worker, change).map_err(|fault| broken(&fault))
+    }
+
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {
+        self.store.awaiting().map_err(|fault| broken(&fault))
+    }
+
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken> {
+        self.store.save_awaiting(awaiting).map_err(|fault| broken(&fault))
+    }
+
+    fn completed(&mut self, id: &OrderId) -> Result<(), Broken> {
+        match self.store.history(id).map_err(|fault| broken(&fault))? {
+            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(|fault| broken(&fault)),
+            History::None | History::Damaged => Ok(()),
+        }
+    }
+
+    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault> {
+        Ok(self.client.messages(id)?.iter().filter(|message| message.sender_type == "client").count())
     }
 
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {

@@ -59,6 +59,8 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn retire(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         self.world.close_order(record).map_err(state_broken)?;
+        self.await_payout(id)?;
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         if record.closed.is_some_and(|closed| closed.ending == Ending::Quoted) {
             self.summary.quoted.push(id.clone());
         }

@@ -2,6 +2,7 @@
 //!
 //! The table of contents of the program. It refuses to decide (`policy` does) and to touch the world (a [`World`] does).
 
+mod after;
 mod fulfil;
 mod poll;
 mod summary;
@@ -49,7 +50,7 @@ pub fn run(
 ) -> (Summary, Option<FailureKind>) {
     let clock = world.clock();
     let mut beat = Beat::new(world, state, rules, statuses, wish, &clock);
-    let ended = match beat.go() {
+    let ended = match beat.go().and_then(|()| beat.look_after()) {
         Ok(()) => beat.finish(),
         // A disk that refused once is not asked again.
         Err(failure) if failure.kind == FailureKind::State => Err(failure),
@@ -182,13 +183,10 @@ impl<'a, W: World> Beat<'a, W> {
         }
         sync_notices(state, self.rules, &self.session, now);
         summary.waiting = state.orders.values().filter(|r| r.hold.is_none()).map(|r| r.order.id.clone()).collect();
-        summary.needs_attention = state
-            .worker
-            .notices
-            .iter()
-            .map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() })
-            .collect();
-        summary.told = state.worker.tell(now);
+        let standing = state.worker.notices.iter();
+        let standing = standing.map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() });
+        summary.needs_attention.extend(standing);
+        summary.told.extend(state.worker.tell(now));
         if self.wish.dry_run {
             summary.would = Some(would(state, self.rules, &self.session, now));
         }

@@ -114,6 +114,7 @@ impl<W: World> Beat<'_, W> {
         self.world.save_order(&record).map_err(state_broken)?;
         self.world.reopened(&id).map_err(state_broken)?;
         log::info!("order {}: seen, {}", record.order.id.file_stem(), record.step.word());
+        self.session.new.insert(id.clone());
         self.state.orders.insert(id, record);
         Ok(())
     }

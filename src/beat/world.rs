@@ -9,7 +9,7 @@ use crate::budget::Budget;
 use crate::deliverable::Hosted;
 use crate::fault::Fault;
 use crate::order::{OrderId, Status};
-use crate::state::{Clock, Made, Record, Told, Worker};
+use crate::state::{Awaiting, Clock, Made, Record, Told, Worker};
 use crate::store::History;
 use crate::time::Time;
 
@@ -38,6 +38,18 @@ pub trait World {
 
     /// Durably changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
     fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken>;
+
+    /// The deliveries that are not paid out yet.
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken>;
+
+    /// Durably writes the deliveries that are not paid out yet.
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken>;
+
+    /// Durably writes that a delivery of before is completed.
+    fn completed(&mut self, id: &OrderId) -> Result<(), Broken>;
+
+    /// How many messages an order's client has written.
+    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault>;
 
     /// Asks for orders in these statuses.
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault>;

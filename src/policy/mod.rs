@@ -27,6 +27,8 @@ pub struct Session {
     pub polled: bool,
     /// Orders begun in this beat.
     pub begun: usize,
+    /// Orders first seen in this beat.
+    pub new: BTreeSet<OrderId>,
     /// Generators known to be at work.
     pub running: BTreeSet<OrderId>,
     /// Generators that said "not ready" in this beat.
@@ -48,6 +50,7 @@ impl Session {
             force,
             polled: false,
             begun: 0,
+            new: BTreeSet::new(),
             running: BTreeSet::new(),
             not_ready: BTreeSet::new(),
             asked: BTreeSet::new(),

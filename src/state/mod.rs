@@ -3,6 +3,7 @@
 //! The head of the program, pure: this folder refuses to touch a file, a socket, a process or a clock.
 //! An order changes only through [`Record::apply`]; live running and recovery walk the same transitions.
 
+mod awaiting;
 mod event;
 mod record;
 mod told;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::OrderId;
 
+pub use awaiting::{Awaiting, Paid};
 pub use event::{Event, Made, Told};
 pub use record::{Closed, Ending, Hold, HoldKind, Record, Step, Trail, Trouble};
 pub use transition::backoff;

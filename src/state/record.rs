@@ -70,6 +70,9 @@ pub struct Record {
     /// It is over.
     #[serde(default)]
     pub closed: Option<Closed>,
+    /// How many messages of its client's a person was told of.
+    #[serde(default)]
+    pub heard: usize,
     /// The clocks by which the times in here are told: the wall clock may be turned before they are read again.
     #[serde(default)]
     pub clock: Option<Clock>,
@@ -194,6 +197,8 @@ pub struct Closed {
 pub enum Ending {
     /// We delivered it.
     Delivered,
+    /// The client took it, and it is paid for; only in the ledger, after `Delivered`.
+    Completed,
     /// We quoted a price; it comes back when the client pays.
     Quoted,
     /// It was delivered, and not by this worker.
@@ -210,6 +215,7 @@ impl Ending {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
+            Self::Completed => "completed",
             Self::Quoted => "quoted",
             Self::DeliveredElsewhere => "delivered, and not by this worker",
             Self::Cancelled => "cancelled",
@@ -253,6 +259,7 @@ impl Record {
             released: false,
             missing: false,
             closed: None,
+            heard: 0,
             clock: None,
             trail: Vec::new(),
         };

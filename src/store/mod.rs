@@ -9,6 +9,7 @@
 //! STATE/worker.json          the worker's own record: all that a beat with nothing to do reads
 //! STATE/orders/<id>.json     one file an order in flight
 //! STATE/closed/<id>.json     orders that are over
+//! STATE/awaiting.json        deliveries that are not paid out yet
 //! STATE/ledger.jsonl         a line for each order that is over
 //! STATE/work/<id>/           what the generator was given and what it made
 //! STATE/seen/<sha256>        which order was made which bytes
@@ -30,7 +31,8 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::order::OrderId;
 use crate::setup::Memory;
-use crate::state::{Record, State, Worker};
+use crate::state::{Awaiting, Closed, Ending, Record, State, Worker};
+use crate::time::Time;
 
 pub use ledger::{Line, lines};
 
@@ -255,6 +257,27 @@ impl Store {
         let (from, to) = (self.order_path("orders", &record.order.id), self.order_path("closed", &record.order.id));
         make_parent(&to)?;
         durable::rename(&from, &to).map_err(|error| fault("write", &to, error))
+    }
+
+    /// Reads the deliveries that are not paid out yet; what is damaged is let go: it is about telling, not about money.
+    pub fn awaiting(&self) -> Result<Vec<Awaiting>, StoreFault> {
+        match read(&self.folder.join("awaiting.json"))? {
+            Read::Fine(awaiting) => Ok(awaiting),
+            Read::Absent | Read::Damaged => Ok(Vec::new()),
+        }
+    }
+
+    /// Writes the deliveries that are not paid out yet.
+    pub fn save_awaiting(&self, awaiting: &[Awaiting]) -> Result<(), StoreFault> {
+        write(&self.folder.join("awaiting.json"), &awaiting)
+    }
+
+    /// A delivery of before is completed: its line in the ledger.
+    pub fn completed(&self, record: &Record, at: Time) -> Result<(), StoreFault> {
+        let ledger = self.folder.join("ledger.jsonl");
+        let closed = Closed { at, ending: Ending::Completed };
+        let line = Line::of(&Record { closed: Some(closed), ..record.clone() });
+        line.map_or(Ok(()), |line| ledger::append_once(&ledger, &line)).map_err(|error| fault("write", &ledger, error))
     }
 
     /// What is known of an order that is not in flight.

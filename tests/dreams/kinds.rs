@@ -83,10 +83,10 @@ fn day(seed: u64) {
                         asked_again.insert(id.clone(), 1);
                     }
                 }
-                "disputed twice" if asked_again.get(id).copied().unwrap_or(0) < 2 => {
-                    if world.market.dispute(now, id).is_ok() {
-                        *asked_again.entry(id.clone()).or_default() += 1;
-                    }
+                "disputed twice"
+                    if asked_again.get(id).copied().unwrap_or(0) < 2 && world.market.dispute(now, id).is_ok() =>
+                {
+                    *asked_again.entry(id.clone()).or_default() += 1;
                 }
                 _ => {}
             }

@@ -15,7 +15,7 @@ use atelier_heartbeat::fault::{Fault, FaultKind};
 use atelier_heartbeat::order::{OrderId, Status};
 use atelier_heartbeat::policy::{Rules, Trade};
 use atelier_heartbeat::sandbox::{Answer, Damage, Dialect, Market, Placement, Reply, Request};
-use atelier_heartbeat::state::{Boot, Clock, Made, Record, State, Told, Worker};
+use atelier_heartbeat::state::{Awaiting, Boot, Clock, Made, Record, State, Told, Worker};
 use atelier_heartbeat::store::History;
 use atelier_heartbeat::time::Time;
 
@@ -52,6 +52,7 @@ struct Disk {
     worker: Option<String>,
     orders: BTreeMap<OrderId, String>,
     closed: BTreeMap<OrderId, String>,
+    awaiting: String,
 }
 
 pub struct Generator {
@@ -81,6 +82,8 @@ pub struct World {
     pub quote_service: Option<String>,
     /// How often each order's client asked for it to be done again.
     pub again: BTreeMap<String, usize>,
+    /// Deliveries that were seen to be completed.
+    pub completed: Vec<OrderId>,
     /// What a person was told: when, about what, and why.
     pub heard: Vec<(i64, String, String)>,
     dies_in: Option<u32>,
@@ -152,6 +155,7 @@ impl World {
             generators: BTreeMap::new(),
             quote_service: None,
             again: BTreeMap::new(),
+            completed: Vec::new(),
             heard: Vec::new(),
             dies_in: None,
             stops_in: None,

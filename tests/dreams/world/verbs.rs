@@ -59,6 +59,25 @@ impl beat::World for World {
         self.save_worker(worker)
     }
 
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {
+        Ok(serde_json::from_str(&self.disk.awaiting).unwrap_or_default())
+    }
+
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken> {
+        self.disk.awaiting = serde_json::to_string(awaiting).unwrap();
+        Ok(())
+    }
+
+    fn completed(&mut self, id: &OrderId) -> Result<(), Broken> {
+        self.completed.push(id.clone());
+        Ok(())
+    }
+
+    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault> {
+        let data = self.call("GET", &format!("/orders/{}/messages", encoded(id)), Vec::new())?;
+        Ok(wire::messages(&data).iter().filter(|message| message.sender_type == "client").count())
+    }
+
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
         let list: Vec<&str> = statuses.iter().map(Status::as_str).collect();
         let path = format!("/agents/{}/orders?status={}", self.agent_id, list.join(","));
