@@ -240,6 +240,26 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         message: Option<String>,
     },
+    /// Deliveries, earnings (price less the 10 % fee), endings, time to deliver
+    Report {
+        /// Draw it into one self-contained page
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Print the ready-made integration of a scheduler for this binary, these settings and this user
+    Schedule {
+        /// Which
+        scheduler: crate::commands::schedule::Scheduler,
+        /// Put it in place (cron, systemd --user, launchd)
+        #[arg(long, conflicts_with = "remove")]
+        install: bool,
+        /// Take it away again
+        #[arg(long)]
+        remove: bool,
+        /// systemd: units of the system, for an administrator to install
+        #[arg(long)]
+        system: bool,
+    },
     /// A local marketplace on loopback that behaves like Atelier, to rehearse against
     Sandbox(SandboxArgs),
     /// Sandbox, registration, service, one paid order, one beat, one picture: nothing outside a temporary folder is touched

@@ -5,7 +5,7 @@
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`credentials`], [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
 //! * the door: [`cli`], [`commands`], [`speech`], [`journal`]
-//! * the annex: [`sandbox`], [`poster`]
+//! * the annex: [`sandbox`], [`poster`], [`report`]
 //!
 //! Imports point down only; a test reads them.
 
@@ -28,6 +28,7 @@ pub mod order;
 pub mod policy;
 pub mod poster;
 pub mod references;
+pub mod report;
 pub mod sandbox;
 pub mod secret;
 pub mod setup;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use atelier_heartbeat::cli::{Cli, Command, ProfileCommand, TokenCommand};
+use atelier_heartbeat::commands::schedule::Deed;
 use atelier_heartbeat::{commands, generator, speech};
 use clap::CommandFactory;
 
@@ -40,6 +41,15 @@ fn run() -> u8 {
         Command::Upload { file } => commands::talk::upload(&global, &file),
         Command::Token { command: TokenCommand::Launch { symbol, yes } } => {
             commands::talk::launch_token(&global, &symbol, yes)
+        }
+        Command::Report { html } => commands::report::run(&global, html.as_deref()),
+        Command::Schedule { scheduler, install, remove, system } => {
+            let deed = match (install, remove) {
+                (true, _) => Deed::Install,
+                (false, true) => Deed::Remove,
+                (false, false) => Deed::Print,
+            };
+            commands::schedule::run(&global, scheduler, deed, system)
         }
         Command::Sandbox(args) => commands::sandbox::run(&global, &args),
         Command::Demo { keep } => commands::demo::run(&global, keep.as_deref()),

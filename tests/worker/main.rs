@@ -4,6 +4,7 @@
 mod bad_input;
 mod disk;
 mod generators;
+mod glance;
 mod life;
 mod onboarding;
 mod orders;

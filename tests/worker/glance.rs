@@ -1,0 +1,138 @@
+//! What has been done, at a glance; and the schedulers that a worker lives in.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use atelier_heartbeat::sandbox::Dialect;
+use serde_json::Value;
+
+use super::shop::{Ran, Shop};
+
+#[test]
+fn a_report_adds_the_ledger_up_and_draws_it() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator("echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+    assert_eq!(shop.json(&["report"])["total"]["delivered"], 0);
+    for brief in ["one", "two"] {
+        let order = shop.order(brief);
+        shop.beat_until_delivered(&order);
+    }
+    let report = shop.json(&["report"]);
+    assert_eq!(
+        (report["total"]["delivered"].as_u64(), report["today"]["pending_cents"].as_u64()),
+        (Some(2), Some(900))
+    );
+    let text = shop.run(&["report"]);
+    assert!(text.code == 0 && text.out.contains("this month\t2\t0\t0\t0.00\t9.00"), "{text:?}");
+    assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
+    let page = fs::read_to_string(shop.path("page.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("<svg") && page.contains("9.00 USDC"));
+    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&shop.key));
+    let nowhere = shop.run(&["report", "--html", "no/such/page.html"]);
+    assert!(nowhere.code == 74 && nowhere.err.contains("no/such/page.html"), "{nowhere:?}");
+}
+
+/// A stand-in for a tool of the system, which writes down how it was called.
+fn stand_in(shop: &Shop, name: &str, script: &str) {
+    let bin = shop.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(
+        bin.join(name),
+        format!("#!/bin/sh\necho \"{name} $*\" >> {}\n{script}\n", shop.path("called").display()),
+    )
+    .unwrap();
+    fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn with_stand_ins(shop: &Shop, words: &[&str]) -> Ran {
+    let path = format!("{}:{}", shop.path("bin").display(), std::env::var("PATH").unwrap());
+    Ran::of(&shop.command(words).env("PATH", path).output().unwrap())
+}
+
+#[test]
+fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
+    let shop = Shop::open(Dialect::Live);
+    let tab = shop.path("tab");
+    stand_in(&shop, "crontab", &format!("case $1 in -l) cat {0};; -) cat > {0};; esac", tab.display()));
+    let theirs = "MAILTO=me@example.com\n0 4 * * * backup 100\\%\n";
+    fs::write(&tab, theirs).unwrap();
+    for _ in 0..2 {
+        assert_eq!(with_stand_ins(&shop, &["schedule", "cron", "--install"]).code, 0);
+    }
+    let installed = fs::read_to_string(&tab).unwrap();
+    assert!(installed.starts_with(theirs), "{installed}");
+    assert_eq!(installed.matches("*/2 * * * *").count(), 1, "{installed}");
+    let line = installed.lines().find(|line| line.starts_with("*/2")).unwrap();
+    assert!(line.contains("/heartbeat.toml'") && line.contains("/atelier-heartbeat' --config '/"), "{line}");
+    // The line is what it says: a shell runs it, from anywhere, in silence.
+    let command = line.splitn(6, ' ').nth(5).unwrap().replace("\\%", "%");
+    let ran = std::process::Command::new("sh").args(["-c", &command]).current_dir("/").env_clear().output().unwrap();
+    assert!(Ran::of(&ran).is_silent(), "{ran:?}");
+    assert_eq!(with_stand_ins(&shop, &["schedule", "cron", "--remove"]).code, 0);
+    assert_eq!(fs::read_to_string(&tab).unwrap(), theirs);
+}
+
+#[test]
+fn units_are_installed_for_the_user_alone_and_removed_again() {
+    let shop = Shop::open(Dialect::Live);
+    stand_in(&shop, "systemctl", "exit 0");
+    assert_eq!(with_stand_ins(&shop, &["schedule", "systemd", "--install"]).code, 0);
+    let folder = shop.path(".config/systemd/user");
+    let service = fs::read_to_string(folder.join("atelier-heartbeat.service")).unwrap();
+    for line in ["Type=oneshot", "KillMode=process", "NoNewPrivileges=yes", "ExecStart=\"/"] {
+        assert!(service.contains(line), "{line} in {service}");
+    }
+    assert!(!service.contains("MemoryDenyWriteExecute"), "a generator may be a JIT");
+    let timer = fs::read_to_string(folder.join("atelier-heartbeat.timer")).unwrap();
+    assert!(timer.contains("OnUnitInactiveSec=2min") && timer.contains("WantedBy=timers.target"));
+    assert!(
+        fs::read_to_string(shop.path("called"))
+            .unwrap()
+            .contains("systemctl --user enable --now atelier-heartbeat.timer")
+    );
+    assert_eq!(with_stand_ins(&shop, &["schedule", "systemd", "--remove"]).code, 0);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let system = shop.run(&["schedule", "systemd", "--system"]);
+    assert!(
+        system.out.contains("LoadCredential=credentials.json:") && system.out.contains("ProtectSystem=strict"),
+        "{system:?}"
+    );
+    let refused = shop.run(&["schedule", "kubernetes", "--install"]);
+    assert!(refused.code == 64 && refused.err.contains("by hand"), "{refused:?}");
+}
+
+#[test]
+fn every_scheduler_is_told_of_this_binary_and_these_settings() {
+    let shop = Shop::open(Dialect::Live);
+    for (name, words) in [
+        ("cron", &["*/2 * * * *"][..]),
+        ("systemd", &["OnUnitInactiveSec", "Type=oneshot"]),
+        ("launchd", &["StartInterval", "<plist"]),
+        (
+            "openclaw",
+            &[
+                "openclaw cron add --name atelier-heartbeat --every 3m",
+                "--timeout-seconds 1500",
+                "\"--exit-zero\"]",
+                "HEARTBEAT_OK",
+            ],
+        ),
+        ("kubernetes", &["concurrencyPolicy: Forbid", "backoffLimit: 0", "persistentVolumeClaim", "secretName"]),
+        ("nomad", &["prohibit_overlap = true", "periodic"]),
+    ] {
+        let printed = shop.run(&["schedule", name]);
+        assert_eq!(printed.code, 0, "{name}: {printed:?}");
+        for word in words {
+            assert!(printed.out.contains(word), "{name}: {word} in {}", printed.out);
+        }
+        if name != "kubernetes" {
+            assert!(printed.out.contains("heartbeat.toml"), "{name}: {}", printed.out);
+        }
+        assert!(!printed.out.contains(&shop.key));
+        let json: Value = shop.json(&["schedule", name]);
+        assert!(!json["files"].as_array().unwrap().is_empty());
+    }
+    fs::remove_file(shop.path("heartbeat.toml")).unwrap();
+    let without = shop.run(&["schedule", "cron"]);
+    assert!(without.code == 78 && without.err.contains("atelier-heartbeat init"), "{without:?}");
+}
