@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::budget::Budget;
 use crate::order::OrderId;
@@ -127,10 +128,15 @@ pub enum History {
     Damaged,
 }
 
+/// Every file of ours: what wrote it, a checksum of what it holds, and what it holds.
 #[derive(Serialize, Deserialize)]
-struct Versioned<T> {
+struct Versioned<'a> {
     schema: u32,
-    data: T,
+    /// CRC-32 of the data's text: one bit turned by a disk may still be JSON, and mean another order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<u32>,
+    #[serde(borrow)]
+    data: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -388,9 +394,12 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, StoreFault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Absent),
         Err(error) => return Err(fault("read", path, error)),
     };
-    match serde_json::from_slice::<Versioned<T>>(&bytes) {
-        Ok(file) if file.schema == SCHEMA => Ok(Read::Fine(file.data)),
-        _ => match serde_json::from_slice::<Version>(&bytes) {
+    let whole = serde_json::from_slice::<Versioned<'_>>(&bytes).ok().filter(|file| file.schema == SCHEMA);
+    let sound =
+        whole.filter(|file| file.check.is_none_or(|check| check == crc32fast::hash(file.data.get().as_bytes())));
+    match sound.and_then(|file| serde_json::from_str(file.data.get()).ok()) {
+        Some(data) => Ok(Read::Fine(data)),
+        None => match serde_json::from_slice::<Version>(&bytes) {
             Ok(Version { schema }) if schema > SCHEMA => Err(StoreFault::Newer { path: path.to_owned(), schema }),
             _ => Ok(Read::Damaged),
         },
@@ -398,8 +407,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, StoreFault> {
 }
 
 fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), StoreFault> {
-    let bytes = serde_json::to_vec(&Versioned { schema: SCHEMA, data })
-        .map_err(|error| fault("write", path, io::Error::other(error)))?;
+    let odd = |error| fault("write", path, io::Error::other(error));
+    let data = serde_json::value::to_raw_value(data).map_err(odd)?;
+    let check = Some(crc32fast::hash(data.get().as_bytes()));
+    let bytes = serde_json::to_vec(&Versioned { schema: SCHEMA, check, data: &data }).map_err(odd)?;
     durable::replace(path, &bytes).map_err(|error| fault("write", path, error))
 }
 

@@ -61,7 +61,9 @@ fn what_was_saved_is_read_again_and_closing_twice_writes_one_line() {
 fn every_truncation_is_set_aside_and_never_read_as_whole() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let whole = serde_json::to_vec(&Versioned { schema: SCHEMA, data: record("ord_1") }).unwrap();
+    let path = folder.path().join("whole.json");
+    write(&path, &record("ord_1")).unwrap();
+    let whole = fs::read(&path).unwrap();
     let path = folder.path().join("orders/ord_1.json");
     store.save_order(&record("ord_1")).unwrap();
     for length in 0..whole.len() {
@@ -146,4 +148,31 @@ fn pruning_takes_old_work_and_leaves_the_record() {
     assert!(matches!(store.history(&done.order.id).unwrap(), History::Closed(_)));
     store.prune(SystemTime::now() + 200 * day, 2 * day);
     assert!(matches!(store.history(&done.order.id).unwrap(), History::None));
+}
+
+#[test]
+fn no_bit_that_a_disk_turns_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turned.json");
+    let mut whole = record("ord_1");
+    whole.step = crate::state::Step::Delivering { since: whole.first_seen, from: crate::order::Status::Paid };
+    write(&path, &whole).unwrap();
+    let sound = fs::read(&path).unwrap();
+    let (mut turned, mut refused) = (0, 0);
+    for at in 0..sound.len() {
+        for bit in 0..8 {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1 << bit;
+            fs::write(&path, &bytes).unwrap();
+            turned += 1;
+            match read::<Record>(&path) {
+                // What is taken is what was written: the bit was in a name that does not matter.
+                Ok(Read::Fine(read)) => assert_eq!(read, whole, "byte {at}, bit {bit}"),
+                Ok(Read::Damaged) | Err(StoreFault::Newer { .. }) => refused += 1,
+                Ok(Read::Absent) | Err(_) => panic!("byte {at}, bit {bit}"),
+            }
+        }
+    }
+    println!("{turned} bits turned, {refused} refused");
+    assert!(refused * 10 > turned * 9, "{refused} of {turned}");
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod disk;
 mod generators;
 mod glance;
+mod kills;
 mod life;
 mod onboarding;
 mod orders;
