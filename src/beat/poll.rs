@@ -10,6 +10,9 @@ use crate::order::{Order, OrderId, Status};
 use crate::state::{Event, Hold, HoldKind, Record, Step, Told, backoff};
 use crate::store::History;
 
+/// How long a status that the server seems not to know is left out.
+const NARROW_FOR: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
 /// The statuses asked for where single orders cannot be looked up and one is in doubt.
 fn wide_statuses(usual: &[Status]) -> Vec<Status> {
     let mut wide = usual.to_vec();
@@ -40,7 +43,10 @@ impl<W: World> Beat<'_, W> {
         let in_doubt =
             |record: &Record| record.missing || matches!(record.step, Step::Delivering { .. } | Step::Quoting { .. });
         let wide = self.state.worker.no_lookup && self.state.orders.values().any(in_doubt);
-        let statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
+        let mut statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
+        if self.state.worker.no_revisions_until.is_some_and(|until| now < until) {
+            statuses.retain(|status| *status != Status::RevisionRequested);
+        }
         let answer = self.world.poll(&statuses);
         self.answered(ticket, answer.as_ref().err())?;
         match answer {
@@ -53,7 +59,14 @@ impl<W: World> Beat<'_, W> {
                 ["marketplace", "auth", "credentials", "config"].iter().for_each(|about| worker.settled(about));
                 self.meet(listing, wide)
             }
-            Err(fault) => self.poll_failed(fault),
+            Err(fault) => {
+                // A server of the document's days may not know this status; the next poll tells.
+                let asked = statuses.contains(&Status::RevisionRequested);
+                if asked && matches!(fault.kind, FaultKind::Refused { status: 400 | 422 }) {
+                    self.state.worker.no_revisions_until = Some(now + NARROW_FOR);
+                }
+                self.poll_failed(fault)
+            }
         }
     }
 

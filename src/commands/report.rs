@@ -13,7 +13,8 @@ use crate::credentials;
 use crate::hands;
 use crate::report::{Report, Sum, day, page, usd};
 use crate::speech;
-use crate::store::{durable, lines};
+use crate::state::State;
+use crate::store::{Store, durable, lines};
 
 /// Says it, or draws it into a file.
 #[must_use]
@@ -27,6 +28,9 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     let read = lines(&ledger)
         .map_err(|error| Trouble::new(super::STATE, format!("could not read {}: {error}", ledger.display())))?;
     let report = Report::of(read);
+    let mut state = State::default();
+    Store::look(&config.state_dir).orders(&mut state)?;
+    let failed = state.orders.values().filter(|record| record.hold.is_some()).count();
     let now = hands::clock().wall;
     if let Some(path) = html {
         let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
@@ -45,7 +49,7 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     let month = today.get(..8).map_or_else(|| today.clone(), |month| format!("{month}01"));
     if global.json {
         speech::json(&json!({
-            "schema": 1, "today": report.since(&today), "month": report.since(&month), "total": report.total,
+            "schema": 1, "today": report.since(&today), "month": report.since(&month), "total": report.total, "failed": failed,
             "services": report.services, "days": report.days,
             "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
         }));
@@ -68,6 +72,9 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     ];
     rows.extend(report.services.iter().map(|(name, sum)| row(name, sum)));
     speech::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "UNDER REVIEW"], &rows));
+    if failed > 0 {
+        speech::out(&format!("{failed} order(s) need you: `atelier-heartbeat status`"));
+    }
     if let (Some(median), Some(slowest)) = (report.median_seconds, report.slowest_seconds) {
         let span = |seconds| span(std::time::Duration::from_secs(seconds));
         speech::out(&format!("from paid to delivered: median {}, slowest {}", span(median), span(slowest)));

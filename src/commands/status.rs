@@ -46,7 +46,9 @@ struct InFlight {
     step: &'static str,
     status: String,
     attempt: u32,
-    due: Time,
+    placed: Time,
+    /// When its service promised it; none where nothing was promised.
+    due: Option<Time>,
     next_try: Option<Time>,
     last_error: Option<String>,
     needs: Option<String>,
@@ -107,7 +109,8 @@ fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut 
         step: record.step.word(),
         status: record.order.status.as_str().to_owned(),
         attempt: record.attempt,
-        due: policy::deadline(&rules, record),
+        placed: record.order.created_at.unwrap_or(record.first_seen),
+        due: rules.turnaround(&record.order).map(|_| policy::deadline(&rules, record)),
         next_try: record.not_before.filter(|at| *at > now),
         last_error: record.trouble.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)),
         needs: record.hold.as_ref().map(|hold| hold.why.clone()),
@@ -163,7 +166,14 @@ fn text(status: &Status, now: Time) -> String {
     for order in &status.orders {
         let name = text::order_name(&order.order);
         let next = order.next_try.map(|at| format!(", next try in {}", span(at.since(now)))).unwrap_or_default();
-        lines.push(format!("order   {name}  {}, attempt {}{next}", order.step, order.attempt));
+        let due = match order.due {
+            Some(due) if due > now => format!(", due in {}", span(due.since(now))),
+            Some(due) => format!(", overdue by {}", span(now.since(due))),
+            None => String::new(),
+        };
+        let age = span(now.since(order.placed));
+        lines.push(format!("order   {name}  {}, attempt {}", order.step, order.attempt));
+        lines.push(format!("        placed {age} ago{due}{next}"));
         if let Some(error) = &order.last_error {
             lines.push(format!("        {}", text::plain(error, 68)));
         }

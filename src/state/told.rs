@@ -82,10 +82,7 @@ impl Record {
                     (_, Status::Cancelled) => self.close(now, Ending::Cancelled),
                     // The next answer tells of it again, when the message is done with.
                     (Step::Delivered | Step::Saying, _) => {}
-                    (Step::Delivering { since, from }, status) => {
-                        let (since, from) = (*since, from.clone());
-                        self.settle(now, rules, since, &from, &status, &urls, ours);
-                    }
+                    (Step::Delivering { .. }, status) => self.settle(now, rules, &status, &urls, ours),
                     (_, Status::Delivered | Status::Completed) if ours => self.delivered(now, rules),
                     (_, Status::Delivered | Status::Completed) => self.close(now, Ending::DeliveredElsewhere),
                     (_, Status::Disputed | Status::RevisionRequested) if self.released => {}
@@ -143,17 +140,9 @@ impl Record {
     }
 
     /// A delivery without an answer: what does the marketplace's word make of it?
-    #[allow(clippy::too_many_arguments)]
-    fn settle(
-        &mut self,
-        now: Time,
-        rules: &Rules,
-        since: Time,
-        from: &Status,
-        status: &Status,
-        urls: &[String],
-        ours: bool,
-    ) {
+    fn settle(&mut self, now: Time, rules: &Rules, status: &Status, urls: &[String], ours: bool) {
+        let Step::Delivering { since, from } = &self.step else { return };
+        let since = *since;
         let came_after = matches!(status, Status::Disputed | Status::RevisionRequested) && status != from;
         match status {
             _ if ours || came_after => self.delivered(now, rules),

@@ -51,6 +51,9 @@ pub struct Worker {
     /// Per generator, how long it usually takes, in seconds.
     #[serde(default)]
     pub typical: BTreeMap<String, u64>,
+    /// The server refused a poll that asked for `revision_requested`: it is left out until then.
+    #[serde(default)]
+    pub no_revisions_until: Option<Time>,
     /// Orders in flight, for a look that opens no other file.
     #[serde(default)]
     pub in_flight: usize,
@@ -153,6 +156,7 @@ impl Worker {
         moved(&mut self.last_poll);
         moved(&mut self.poll_not_before);
         moved(&mut self.away_since);
+        moved(&mut self.no_revisions_until);
         self.budget.shift(seconds);
         if let Some(wake) = &mut self.wake {
             wake.at = wake.at.shifted(seconds);

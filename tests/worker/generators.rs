@@ -229,3 +229,20 @@ fn the_same_bytes_for_two_clients_are_refused() {
     assert!(beat["failed"][0]["error"].as_str().unwrap().contains("another order"), "{beat}");
     assert_eq!(shop.deliveries(&second), 0);
 }
+
+#[test]
+fn a_crowd_of_beats_makes_and_delivers_each_order_once() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator("echo x >> ../../../made; sleep 0.3; echo \"made $$ $(date +%N)\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+    let orders: Vec<String> = (0..3).map(|n| shop.order(&format!("wish {n}"))).collect();
+    let crowd: Vec<_> = (0..20).map(|_| shop.spawn(&["beat", "--force", "--json"])).collect();
+    let said: Vec<String> =
+        crowd.into_iter().map(|beat| String::from_utf8(beat.wait_with_output().unwrap().stdout).unwrap()).collect();
+    let busy = said.iter().filter(|said| said.contains("\"busy\"")).count();
+    assert!(busy >= 1 && said.iter().all(|said| !said.contains("\"failed\":[{")), "{said:?}");
+    orders.iter().for_each(|order| shop.beat_until_delivered(order));
+    assert!(orders.iter().all(|order| shop.deliveries(order) == 1));
+    assert_eq!(shop.lines("made"), 3);
+    let refused = shop.server.market().books().requests.iter().filter(|request| request.refused).count();
+    assert_eq!(refused, 0);
+}

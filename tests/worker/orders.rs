@@ -473,3 +473,21 @@ fn what_is_completed_enters_the_ledger_and_a_payout_that_never_came_is_told() {
     assert!(shop.run(&["--force"]).is_silent());
     assert_eq!(shop.lines("state/ledger.jsonl"), 2);
 }
+
+#[test]
+fn a_server_that_does_not_know_revisions_is_polled_without_them() {
+    let shop = Shop::open(Dialect::Live);
+    generator(&shop, "echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+    let order = shop.order("x");
+    shop.server.market().misbehave("status-400@orders*1").unwrap();
+    let refused = shop.beat();
+    assert_eq!(refused["reason"], "server", "{refused}");
+    let settled = fs::read_to_string(shop.path("state/worker.json")).unwrap();
+    assert!(settled.contains("no_revisions_until\":\"20"), "{settled}");
+    fs::write(
+        shop.path("state/worker.json"),
+        unchecked(&settled).replace("\"poll_not_before\":\"20", "\"poll_not_before\":\"19"),
+    )
+    .unwrap();
+    shop.beat_until_delivered(&order);
+}
