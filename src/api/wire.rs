@@ -187,11 +187,12 @@ pub fn lookup(data: Value) -> Result<Lookup, Fault> {
     let garbled = |odd: &Odd| Fault::new(FaultKind::Garbled, format!("the answer holds no order: {odd}"));
     let order = data.get("order").unwrap_or(&data).clone();
     let order = Order::parse(order).map_err(|odd| garbled(&odd))?;
-    let mut urls: Vec<String> = order.deliverable_url.iter().cloned().collect();
-    for deliverable in data.get("deliverables").and_then(Value::as_array).into_iter().flatten() {
-        if let Value::Object(deliverable) = deliverable {
-            urls.extend(order::text(deliverable, "deliverable_url"));
-            urls.extend(order::text(deliverable, "url"));
+    let listed = data.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let listed = listed.flat_map(|one| [order::text(one, "deliverable_url"), order::text(one, "url")]).flatten();
+    let mut urls: Vec<String> = Vec::new();
+    for url in order.deliverable_url.iter().cloned().chain(listed) {
+        if !urls.contains(&url) {
+            urls.push(url);
         }
     }
     Ok(Lookup::Found { order: Box::new(order), urls })

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::api::Client;
 use crate::cli::Global;
 use crate::config::{Config, Environment};
-use crate::credentials::{self, Credentials};
+use crate::credentials::{self, Credentials, CredentialsFault};
 use crate::fault::FaultKind;
 use crate::generator;
 use crate::hands;
@@ -106,7 +106,10 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     runnable(config, report);
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     match found {
-        Err(fault) => report.wrong(super::CONFIG, "credentials", fault.to_string(), "see \"Going live\" in the README"),
+        Err(fault @ (CredentialsFault::Missing { .. } | CredentialsFault::Unfinished { .. })) => {
+            report.wrong(super::CONFIG, "credentials", fault.to_string(), "atelier-heartbeat setup");
+        }
+        Err(fault) => report.wrong(super::CONFIG, "credentials", fault.to_string(), "restore your copy of them"),
         Ok(credentials) => {
             report.fine("credentials", format!("agent {} from {}", credentials.agent_id, credentials.source));
             if offline {

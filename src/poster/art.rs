@@ -2,6 +2,9 @@
 //!
 //! Shapes are distances: a pixel is covered as far as it lies inside, which makes every edge smooth.
 
+// Not the system's: the same brief makes the same bytes everywhere, and a beat with nothing to do loads a library less.
+use libm::{hypotf, powf, sinf};
+
 use super::canvas::{Canvas, Colour};
 
 /// Paper, ink, and three colours that go with them.
@@ -68,7 +71,7 @@ fn inside(distance: f32) -> f32 {
 }
 
 fn disc(x: f32, y: f32, centre: (f32, f32), radius: f32) -> f32 {
-    inside((x - centre.0).hypot(y - centre.1) - radius)
+    inside(hypotf(x - centre.0, y - centre.1) - radius)
 }
 
 impl<'a> Scene<'a> {
@@ -97,16 +100,16 @@ impl<'a> Scene<'a> {
 
     /// A sun over layered hills.
     fn hills(&self, x: f32, y: f32) -> Colour {
-        let sky = self.tone(0).mixed(self.tone(2), (y / self.height).powf(1.4));
+        let sky = self.tone(0).mixed(self.tone(2), powf(y / self.height, 1.4));
         let sun = (self.width * (0.25 + 0.5 * self.choice(3)), self.height * (0.26 + 0.18 * self.choice(4)));
         let radius = self.unit * (0.13 + 0.1 * self.choice(5));
-        let glow = (1.0 - ((x - sun.0).hypot(y - sun.1) / (radius * 3.2))).clamp(0.0, 1.0);
+        let glow = (1.0 - (hypotf(x - sun.0, y - sun.1) / (radius * 3.2))).clamp(0.0, 1.0);
         let mut colour = sky.mixed(self.tone(3), glow * glow * 0.45);
         colour = colour.mixed(self.tone(3).mixed(self.palette.paper, 0.25), disc(x, y, sun, radius));
         for layer in 0..5 {
             let depth = layer as f32 / 4.0;
             let swing = |wave: usize, length: f32| {
-                ((x / self.width * length + self.choice(6 + layer * 2 + wave)) * std::f32::consts::TAU).sin()
+                sinf((x / self.width * length + self.choice(6 + layer * 2 + wave)) * std::f32::consts::TAU)
             };
             let top = self.height * (0.52 + 0.1 * layer as f32)
                 + self.unit * (0.05 * swing(0, 0.8 + depth) + 0.02 * swing(1, 2.2 + 1.5 * depth));
@@ -150,13 +153,13 @@ impl<'a> Scene<'a> {
             self.width * [0.0, 0.5, 1.0][usize::from(self.chosen[3]) % 3],
             self.height * (0.75 + 0.3 * self.choice(4)),
         );
-        let distance = (x - centre.0).hypot(y - centre.1);
+        let distance = hypotf(x - centre.0, y - centre.1);
         let step = self.unit * (0.06 + 0.03 * self.choice(5));
         let order = [self.tone(0), self.palette.paper, self.tone(1), self.tone(2), self.palette.paper, self.tone(3)];
         let ring = (distance / step).floor();
         let colour = |ring: f32| order[(ring.max(0.0) as usize + usize::from(self.chosen[6])) % order.len()];
         let edge = inside((ring + 1.0) * step - 0.5 - distance);
-        let far = (distance / self.width.hypot(self.height)).clamp(0.0, 1.0);
+        let far = (distance / hypotf(self.width, self.height)).clamp(0.0, 1.0);
         colour(ring).mixed(colour(ring + 1.0), edge).mixed(self.palette.ink, 0.22 * far)
     }
 

@@ -435,3 +435,62 @@ fn a_support_bundle_holds_no_secret_and_no_word_of_a_clients() {
     assert!(bundle.contains(&order) && bundle.contains("exit 3") && bundle.contains("beat:"), "{bundle}");
     assert!(!bundle.contains(&shop.key) && !bundle.contains("private wish"));
 }
+
+#[test]
+fn no_command_ever_shows_a_secret_at_any_level() {
+    let shop = Shop::empty(Dialect::Live);
+    shop.settings(&trade());
+    let mut said = String::new();
+    let mut run = |words: &[&str]| {
+        let ran = Ran::of(&shop.command(words).env("RUST_LOG", "trace").output().unwrap());
+        said.push_str(&ran.out);
+        said.push_str(&ran.err);
+    };
+    run(&["setup", "-vv"]);
+    let placed = Placement { brief: "x".into(), ..Placement::default() };
+    let order = shop.server.market().place(now(), placed);
+    for words in [
+        &["profile"][..],
+        &["profile", "--json"],
+        &["profile", "set", "description=Posters from a brief, overnight"],
+        &["services", "--json"],
+        &["orders", "--json"],
+        &["show", &order],
+        &["show", &order, "--json"],
+        &["messages", &order, "--send", "hello"],
+        &["messages", &order],
+        &["poster", "--brief", "x", "--output", "p.png"],
+        &["upload", "p.png"],
+        &["deliver", &order, "p.png"],
+        &["explain", &order],
+        &["beat", "--force", "-vv"],
+        &["beat", "--json", "--force"],
+        &["status", "--json"],
+        &["report", "--json"],
+        &["check"],
+        &["check", "--json"],
+        &["check", "--bundle", "help.json"],
+        &["schedule", "systemd", "--system"],
+        &["schedule", "openclaw"],
+        &["token", "launch", "NIGHT", "--yes"],
+        &["setup", "--update"],
+        &["quote", &order, "5.00"],
+        &["decline", &order],
+        &["retry", &order],
+    ] {
+        run(words);
+    }
+    let kept = fs::read_to_string(shop.path("state/credentials.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    let secrets = [kept["api_key"].as_str().unwrap(), kept["webhook_secret"].as_str().unwrap()];
+    assert!(said.len() > 5000, "{}", said.len());
+    for secret in secrets {
+        assert!(!said.contains(secret), "a secret was shown");
+        for path in super::shop::files(shop.folder.path()) {
+            let content = fs::read(&path).unwrap();
+            let holds = content.windows(secret.len()).any(|part| part == secret.as_bytes());
+            let may = path.ends_with("state/credentials.json") || path.starts_with(shop.path("sandbox"));
+            assert!(!holds || may, "{} holds a secret", path.display());
+        }
+    }
+}
