@@ -28,7 +28,8 @@ impl<W: World> Beat<'_, W> {
             if self.world.stopping() {
                 return Ok(());
             }
-            let Ok(heard) = self.world.heard(&id) else { continue };
+            // Who does not answer one of these will not answer the next: there is another beat.
+            let Ok(heard) = self.world.heard(&id) else { return Ok(()) };
             let Some(record) = self.state.orders.get_mut(&id).filter(|record| heard > record.heard) else { continue };
             record.heard = heard;
             self.world.save_order(record).map_err(state_broken)?;
@@ -49,9 +50,9 @@ impl<W: World> Beat<'_, W> {
         if due.is_empty() {
             return Ok(());
         }
-        let mut over = Vec::new();
+        let (mut over, mut away) = (Vec::new(), false);
         for at in due {
-            if self.world.stopping() {
+            if away || self.world.stopping() {
                 break;
             }
             let one = &mut awaiting[at];
@@ -59,7 +60,11 @@ impl<W: World> Beat<'_, W> {
             let paid = match self.world.ask(&one.order) {
                 Ok(Told::Found { order, .. }) => one.told(&order, now),
                 Ok(Told::Gone) => Paid::Over,
-                Ok(Told::Unsupported) | Err(_) => Paid::Waits,
+                Ok(Told::Unsupported) => Paid::Waits,
+                Err(_) => {
+                    away = true;
+                    Paid::Waits
+                }
             };
             let id = one.order.clone();
             match paid {

@@ -181,7 +181,10 @@ impl<'a, W: World> Beat<'a, W> {
             summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
             summary.reason.get_or_insert(crate::state::Reason::Budget.as_str());
         }
-        sync_notices(state, self.rules, &self.session, now);
+        // A beat of one order knows nothing of the others' conditions.
+        if self.session.only.is_none() {
+            sync_notices(state, self.rules, &self.session, now);
+        }
         summary.waiting = state.orders.values().filter(|r| r.hold.is_none()).map(|r| r.order.id.clone()).collect();
         let standing = state.worker.notices.iter();
         let standing = standing.map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() });

@@ -208,7 +208,8 @@ pub fn deadline(rules: &Rules, record: &Record) -> Time {
 #[must_use]
 pub fn is_late(state: &State, rules: &Rules, record: &Record, now: Time) -> bool {
     let Some(turnaround) = rules.turnaround(&record.order) else { return false };
-    let finished = matches!(record.step, Step::Delivered | Step::Delivering { .. } | Step::Saying);
+    // What was promised is the first delivery: a revision has no deadline of its own.
+    let finished = record.round > 1 || matches!(record.step, Step::Delivered | Step::Delivering { .. } | Step::Saying);
     let to_make = match record.step {
         Step::Seen | Step::Generating { .. } => state.worker.typical(&rules.workshop(&record.order)),
         _ => Duration::ZERO,
