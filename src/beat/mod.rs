@@ -181,15 +181,18 @@ impl<'a, W: World> Beat<'a, W> {
             summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
             summary.reason.get_or_insert(crate::state::Reason::Budget.as_str());
         }
-        // A beat of one order knows nothing of the others' conditions.
-        if self.session.only.is_none() {
+        // A beat of one order knows nothing of the others' conditions, and nobody reads them there.
+        let whole = self.session.only.is_none();
+        if whole {
             sync_notices(state, self.rules, &self.session, now);
         }
         summary.waiting = state.orders.values().filter(|r| r.hold.is_none()).map(|r| r.order.id.clone()).collect();
         let standing = state.worker.notices.iter();
         let standing = standing.map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() });
         summary.needs_attention.extend(standing);
-        summary.told.extend(state.worker.tell(now));
+        if whole {
+            summary.told.extend(state.worker.tell(now));
+        }
         if self.wish.dry_run {
             summary.would = Some(would(state, self.rules, &self.session, now));
         }

@@ -130,7 +130,7 @@ impl Record {
         self.deliverables = deliverables;
         self.step = if hosted { Step::Uploaded } else { Step::Generated };
         self.starts += 1;
-        (self.hold, self.released, self.missing) = (None, true, false);
+        (self.hold, self.released, self.missing, self.pricing) = (None, true, false, false);
         self.progress();
     }
 

@@ -494,3 +494,23 @@ fn no_command_ever_shows_a_secret_at_any_level() {
         }
     }
 }
+
+#[test]
+fn a_delivery_by_hand_takes_no_other_orders_news_along() {
+    let shop = Shop::open_with(Dialect::Live, "quote");
+    shop.generator("exit 65", "");
+    shop.settings("[generator]\ncommand = [\"./make.sh\"]\n[quotes]\ncommand = [\"./price.sh\"]\n");
+    fs::write(shop.path("price.sh"), "#!/bin/sh\necho 12.50\n").unwrap();
+    fs::set_permissions(shop.path("price.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let quoted = shop.order("what does it cost?");
+    assert_eq!(shop.run(&["--force"]).code, 0);
+    shop.server.market().pay_quote(now(), &quoted).unwrap();
+    assert_eq!(shop.run(&["poster", "--brief", "x", "--output", "p.png"]).code, 0);
+    // Another order is declined by its generator in the meantime, unseen by anybody.
+    let other = shop.server.market().place(now(), Placement { brief: "x".into(), ..Placement::default() });
+    let unseen = shop.run(&["--force", "--json"]);
+    assert!(unseen.out.contains(&other));
+    assert_eq!(shop.run(&["deliver", &quoted, "p.png"]).code, 0);
+    assert_eq!(shop.deliveries(&quoted), 1);
+    assert_eq!(shop.run(&["status", "-q"]).code, 20, "the other one still needs a person");
+}
