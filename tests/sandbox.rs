@@ -476,3 +476,38 @@ fn it_stops_when_dropped_whoever_is_connected() {
     let _ = idle.read_to_end(&mut end);
     assert!(end.is_empty() && TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn a_person_plays_the_client_on_a_page_without_scripts() {
+    let trial = Trial::open(Dialect::Live);
+    let service = json!({"category": "image_gen", "title": "Posters <b>", "description": "x".repeat(60), "price_usd": "5.00", "price_type": "fixed"});
+    assert_eq!(trial.post("/api/agents/AGENT/services", &service).status, 201);
+    let page = trial.get("/sandbox/page");
+    let text = String::from_utf8_lossy(&page.body).into_owned();
+    assert_eq!(page.status, 200);
+    assert!(text.contains("Posters &lt;b&gt;") && text.contains("commit-then-drop"), "{text}");
+    assert!(!text.contains("<script") && page.header("content-security-policy").is_some());
+    let form = |path: &str, body: &str| trial.send("POST", path, "application/x-www-form-urlencoded", body.as_bytes());
+    let id = text.split("<option value=\"svc_").nth(1).and_then(|rest| rest.split('"').next()).expect("a service");
+    let placed =
+        form("/sandbox/page/orders", &format!("service_id=svc_{id}&brief=A+%3Cscript%3E+at+dusk&reference_urls="));
+    assert_eq!((placed.status, placed.header("location")), (303, Some("/sandbox/page")));
+    let orders = String::from_utf8_lossy(&trial.get("/sandbox/page/orders").body).into_owned();
+    assert!(orders.contains("<b>paid</b>") && orders.contains("A &lt;script&gt; at dusk"), "{orders}");
+    let order = orders
+        .split("/sandbox/page/orders/")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an order")
+        .to_owned();
+    assert_eq!(form(&format!("/sandbox/page/orders/{order}/message"), "message=more+red").status, 303);
+    assert_eq!(form(&format!("/sandbox/page/orders/{order}/accept"), "").status, 409);
+    assert_eq!(form(&format!("/sandbox/page/orders/{order}/cancel"), "").status, 303);
+    let orders = String::from_utf8_lossy(&trial.get("/sandbox/page/orders").body).into_owned();
+    assert!(orders.contains("<b>cancelled</b>") && orders.contains("more red"), "{orders}");
+    assert_eq!(form("/sandbox/page/faults", "fault=status-500&endpoint=orders&times=1").status, 303);
+    assert!(trial.server.market().armed().iter().count() == 1);
+    assert_eq!(form("/sandbox/page/behave", "").status, 303);
+    assert!(trial.server.market().armed().iter().count() == 0);
+    assert_eq!(trial.get("/sandbox/page/nothing").status, 404);
+}

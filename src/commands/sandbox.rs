@@ -47,12 +47,15 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
     }
     let base = server.base_url();
     if global.json {
-        speech::json(&serde_json::json!({"base_url": base, "dir": args.dir}));
+        speech::json(
+            &serde_json::json!({"base_url": base, "page": format!("{}/sandbox/page", base.trim_end_matches("/api")), "dir": args.dir}),
+        );
     } else {
         let root = base.trim_end_matches("/api");
         speech::out(&format!(
             "a {dialect} marketplace on loopback; its world is kept in {}\n\n  \
              base_url = \"{base}\"      put this under [api] in heartbeat.toml\n  \
+             {root}/sandbox/page     in a browser: play the client\n  \
              curl -s {root}/sandbox     what it holds\n  \
              curl -s {root}/sandbox/orders -d '{{\"brief\":\"A lighthouse at dusk\"}}'     a client pays for an order\n\n\
              Ctrl-C stops it.",

@@ -50,6 +50,9 @@ impl Market {
         let path = request.bare_path().trim_end_matches('/');
         let parts: Vec<String> = path.split('/').skip(2).map(unescape).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        if let ["page", rest @ ..] = parts.as_slice() {
+            return self.page(now, rest, request);
+        }
         let outcome = match (request.method.as_str(), parts.as_slice()) {
             ("GET", []) => Ok(Reply::json(200, &self.overview())),
             ("GET", ["faults"]) => Ok(Reply::json(200, &self.faults_overview())),
@@ -85,22 +88,26 @@ impl Market {
 
     fn act(&mut self, now: Time, id: &str, verb: &str, request: &Request) -> Result<Reply, (u16, String)> {
         let Said { message } = if request.body.is_empty() { Said::default() } else { read(request)? };
-        let done = match verb {
+        match self.do_verb(now, id, verb, &message) {
+            Ok(()) => Ok(self.standing_of(200, id)),
+            Err(refused @ Refused::Unknown(_)) => Err((404, refused.to_string())),
+            Err(refused) => Err((409, refused.to_string())),
+        }
+    }
+
+    /// What a client does with an order, by its name.
+    pub(super) fn do_verb(&mut self, now: Time, id: &str, verb: &str, message: &str) -> Result<(), Refused> {
+        match verb {
             "accept" => self.accept(now, id),
             "dispute" => self.dispute(now, id),
-            "revise" => self.request_revision(now, id, &message),
+            "revise" => self.request_revision(now, id, message),
             "cancel" => self.cancel(now, id),
-            "message" => self.message(now, id, &message),
+            "message" => self.message(now, id, message),
             "pay" => self.pay_quote(now, id),
             "advance" => self.advance(now, id),
             _ => {
                 Err(Refused::Unfit(format!("{verb:?} is not one of accept dispute revise cancel message pay advance")))
             }
-        };
-        match done {
-            Ok(()) => Ok(self.standing_of(200, id)),
-            Err(refused @ Refused::Unknown(_)) => Err((404, refused.to_string())),
-            Err(refused) => Err((409, refused.to_string())),
         }
     }
 

@@ -33,6 +33,7 @@ mod misbehaviour;
 mod multipart;
 mod orders;
 mod outgoing;
+mod page;
 mod routes;
 mod rules;
 mod server;

@@ -101,6 +101,7 @@ const fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
+        303 => "See Other",
         308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
