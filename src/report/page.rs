@@ -18,7 +18,7 @@ h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1rem;margin:2rem 0 .5rem}.sof
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:1.5rem 0}\
 .card{border:1px solid var(--line);border-radius:.6rem;padding:.8rem 1rem}.card b{display:block;font-size:1.4rem}\
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line)}\
-th:first-child,td:first-child{text-align:left}svg{width:100%;height:auto}rect.e{fill:var(--bar)}rect.d{fill:var(--bar2)}text{fill:var(--soft);font-size:11px}";
+th:first-child,td:first-child{text-align:left}svg{width:100%;height:auto}rect.e{fill:var(--bar)}rect.d{fill:var(--bar2)}text{fill:var(--soft);font-size:14px}";
 
 /// Draws it. `at` is when, in words.
 #[must_use]
@@ -62,9 +62,10 @@ fn chart(report: &Report) -> String {
         return "<p>Nothing is in the ledger yet.</p>".to_owned();
     }
     let (width, height) = (720.0, 160.0);
-    let slot = width / days.len() as f64;
+    // A few days are no reason for bars as wide as a hand.
+    let slot = width / days.len().max(10) as f64;
     let mut svg = format!(
-        "<h2>The last {} days with work</h2><svg viewBox=\"0 0 {width} {}\" role=\"img\" aria-label=\"Earnings and deliveries by day\">",
+        "<h2>Days with work, the last {}</h2><svg viewBox=\"0 0 {width} {}\" role=\"img\" aria-label=\"Earnings and deliveries by day\">",
         days.len(),
         height + 20.0
     );
@@ -83,7 +84,7 @@ fn chart(report: &Report) -> String {
                 usd(sum.earned_cents)
             );
         }
-        if at == 0 || at + 1 == days.len() {
+        if at == 0 || at + 1 == days.len() && at >= 4 {
             let (anchor, place) = if at == 0 { ("start", x) } else { ("end", x + slot) };
             let _ = write!(
                 svg,

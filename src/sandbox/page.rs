@@ -20,9 +20,9 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;--fg:#1c1c1e;--bg:#fbfaf7;--soft:#6b6b70;--line:#dfddd4;--go:#2f6f6a}\
 @media(prefers-color-scheme:dark){:root{--fg:#ececee;--bg:#161618;--soft:#9a9aa0;--line:#2c2c30;--go:#6fb8b0}}\
 *{box-sizing:border-box}body{margin:0 auto;max-width:64rem;padding:1.5rem 1rem;font:16px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg)}\
-h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:1.5rem 0 .5rem}.soft{color:var(--soft);font-size:.9rem}\
+h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:1.5rem 0 .5rem}.card h2{margin-top:0}.soft{color:var(--soft);font-size:.9rem}\
 form{margin:0}textarea,input,select{width:100%;font:inherit;padding:.4rem .5rem;border:1px solid var(--line);border-radius:.4rem;background:transparent;color:inherit}\
-label{display:block;margin:.5rem 0 .2rem}button{font:inherit;padding:.35rem .8rem;border:1px solid var(--go);border-radius:.4rem;background:transparent;color:var(--go);cursor:pointer}\
+label{display:block;margin:.5rem 0 .2rem}button{font:inherit;padding:.35rem .8rem;border:1px solid var(--go);border-radius:.4rem;background:transparent;color:var(--go);cursor:pointer;white-space:nowrap}\
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(16rem,1fr));gap:1rem}.card{border:1px solid var(--line);border-radius:.6rem;padding:.8rem 1rem;overflow-wrap:anywhere}\
 .row{display:flex;flex-wrap:wrap;gap:.4rem;margin-top:.5rem}.row form{display:flex;gap:.3rem}.row input{width:10rem}iframe{width:100%;height:40rem;border:0}img{max-width:100%;border-radius:.4rem}";
 
@@ -147,7 +147,7 @@ impl Market {
 
     /// The orders alone, newest first: the part of the page that looks again by itself.
     fn orders_page(&self) -> Reply {
-        let mut page = String::from("<div class=\"grid\">");
+        let mut page = String::from("<style>body{padding:0}</style><div class=\"grid\">");
         for sale in self.orders.iter().rev().take(MOST) {
             page.push_str(&self.card(sale));
         }
@@ -168,7 +168,7 @@ impl Market {
         );
         for (url, kind) in &sale.deliverables {
             // Only what was uploaded here is shown: another address would load something from elsewhere.
-            let own = url.strip_prefix(self.public_url.as_str()).filter(|path| path.starts_with("/files/"));
+            let own = url.find("/files/").map(|at| &url[at..]).filter(|path| self.uploads.contains_key(*path));
             match (own, kind.as_str()) {
                 (Some(path), "image") => {
                     let _ = write!(card, "<img src=\"{}\" alt=\"what was delivered\">", escaped(path));
