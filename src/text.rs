@@ -20,6 +20,23 @@ pub fn plain(text: &str, limit: usize) -> String {
     line
 }
 
+/// A stranger's text in HTML: harmless characters, and none that means something there.
+#[must_use]
+pub fn html(text: &str, limit: usize) -> String {
+    let mut escaped = String::new();
+    for c in plain(text, limit).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
 /// A stray value as an error may repeat it: short, harmless, and nothing of it when a key strayed into it.
 #[must_use]
 pub fn quotable(text: &str) -> String {

@@ -10,7 +10,7 @@ use super::faults::Fault;
 use super::market::{Market, Sale};
 use super::routes::Call;
 use crate::order::Status;
-use crate::text::plain;
+use crate::text::html as html_of;
 use crate::time::Time;
 
 /// Orders shown.
@@ -221,14 +221,9 @@ fn html(status: u16, body: &str, head: &str) -> Reply {
     )
 }
 
-/// A stranger's text in HTML: harmless characters, and none that means something there.
+/// A stranger's text, as it may stand on the page.
 fn escaped(text: &str) -> String {
-    plain(text, 3000)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
+    html_of(text, 3000)
 }
 
 /// An id as one segment of a path.
