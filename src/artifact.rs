@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::deliverable::Deliverable;
+use crate::deliverable::{Deliverable, Unfit};
 use crate::limits::MAX_UPLOAD_BYTES;
 use crate::order::hex;
 use crate::text::plain;
@@ -34,33 +34,42 @@ const LONGEST_SIDE: usize = 16_384;
 const HEAD: usize = 64 * 1024;
 
 /// Judges one file of an order's work folder. The error is one sentence for a person.
-pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, String> {
+pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, Unfit> {
     let relative = relative(work, file)?;
     let shown = plain(&relative, 120);
-    let mut opened = open(file).map_err(|error| format!("{shown} cannot be opened: {error}"))?;
-    let meta = opened.metadata().map_err(|error| format!("{shown} cannot be looked at: {error}"))?;
+    let unread = |error: io::Error| Unfit::of(&error, format!("{shown} cannot be read: {error}"));
+    let mut opened = open(file).map_err(unread)?;
+    let meta = opened.metadata().map_err(unread)?;
     if !meta.is_file() {
-        return Err(format!("{shown} is not a regular file"));
+        return Err(Unfit::Judged(format!("{shown} is not a regular file")));
     }
     if meta.len() == 0 {
-        return Err(format!("{shown} is empty"));
+        return Err(Unfit::Judged(format!("{shown} is empty")));
     }
     if meta.len() > MAX_UPLOAD_BYTES {
-        return Err(format!("{shown} has {} bytes, the marketplace takes {MAX_UPLOAD_BYTES}", meta.len()));
+        let why = format!("{shown} has {} bytes, the marketplace takes {MAX_UPLOAD_BYTES}", meta.len());
+        return Err(Unfit::Judged(why));
     }
-    let (bytes, sha256, head, is_text) =
-        pass(&mut opened).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let (bytes, sha256, head, is_text) = pass(&mut opened).map_err(unread)?;
     let content_type = kind(&head, file, is_text).map_err(|why| format!("{shown} {why}"))?;
     if content_type.starts_with("image/") {
         let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
-        let size = size.map_err(|error| format!("{shown} cannot be read: {error}"))?;
-        let size = size.map_err(|error| format!("{shown} does not decode as {content_type}: {error}"))?;
+        let size = size.map_err(unread)?.map_err(|error| match error {
+            imagesize::ImageError::IoError(error) => unread(error),
+            other => Unfit::Judged(format!("{shown} does not decode as {content_type}: {other}")),
+        })?;
         if content_type == "image/png" {
-            let judged = opened.rewind().map_err(|error| error.to_string()).and_then(|()| picture(&opened));
-            judged.map_err(|why| format!("{shown} {why}"))?;
+            opened.rewind().map_err(unread)?;
+            picture(&opened)
+                .map_err(|error| match error {
+                    png::DecodingError::IoError(error) => unread(error),
+                    other => Unfit::Judged(format!("{shown} does not decode as image/png: {other}")),
+                })?
+                .then_some(())
+                .ok_or_else(|| Unfit::Judged(format!("{shown} is one flat colour: no picture")))?;
         }
         if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
-            return Err(format!("{shown} is {} by {} pixels", size.width, size.height));
+            return Err(Unfit::Judged(format!("{shown} is {} by {} pixels", size.width, size.height)));
         }
     }
     Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), large: false, hosted: None })
@@ -69,32 +78,32 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, String> {
 /// A picture of fewer pixels is no blank canvas, whatever it is.
 const BLANK_FROM: usize = 16;
 
-/// Decodes a PNG row by row, so that memory does not grow with it: whole to its last row, and not of one colour.
-fn picture(file: &File) -> Result<(), String> {
-    let broken = |error: png::DecodingError| format!("does not decode as image/png: {error}");
+/// Decodes a PNG row by row, so that memory does not grow with it, to its last row: whether it shows anything.
+fn picture(file: &File) -> Result<bool, png::DecodingError> {
     let mut decoder = png::Decoder::new(io::BufReader::new(file));
     decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info().map_err(broken)?;
+    let mut reader = decoder.read_info()?;
     let (colour, depth) = reader.output_color_type();
     let pixel = colour.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
     let (mut first, mut flat, mut pixels): (Option<Vec<u8>>, bool, usize) = (None, true, 0);
-    while let Some(row) = reader.next_row().map_err(broken)? {
+    while let Some(row) = reader.next_row()? {
         let first = first.get_or_insert_with(|| row.data().get(..pixel).unwrap_or_default().to_vec());
         pixels += row.data().len() / pixel;
         flat = flat && row.data().chunks_exact(pixel).all(|one| one == first.as_slice());
     }
-    if flat && pixels >= BLANK_FROM { Err("is one flat colour: no picture".to_owned()) } else { Ok(()) }
+    Ok(!flat || pixels < BLANK_FROM)
 }
 
 /// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.
-pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), String> {
+pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), Unfit> {
     let shown = plain(&deliverable.file, 120);
-    let mut opened = open(&work.join(&deliverable.file)).map_err(|error| format!("{shown} is gone: {error}"))?;
-    let (bytes, sha256, ..) = pass(&mut opened).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let unread = |error: io::Error| Unfit::of(&error, format!("{shown} cannot be read: {error}"));
+    let mut opened = open(&work.join(&deliverable.file)).map_err(unread)?;
+    let (bytes, sha256, ..) = pass(&mut opened).map_err(unread)?;
     if bytes != deliverable.bytes || sha256 != deliverable.sha256 {
-        return Err(format!("{shown} is not the file that was made: its bytes have changed"));
+        return Err(Unfit::Judged(format!("{shown} is not the file that was made: its bytes have changed")));
     }
-    opened.rewind().map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    opened.rewind().map_err(unread)?;
     Ok((opened, bytes))
 }
 
@@ -104,20 +113,23 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)
 }
 
-fn relative(work: &Path, file: &Path) -> Result<String, String> {
-    let real =
-        |path: &Path| fs::canonicalize(path).map_err(|error| format!("{} cannot be found: {error}", path.display()));
+fn relative(work: &Path, file: &Path) -> Result<String, Unfit> {
+    let real = |path: &Path| {
+        fs::canonicalize(path)
+            .map_err(|error| Unfit::of(&error, format!("{} cannot be found: {error}", path.display())))
+    };
     // The parent of a bare name is nothing, and means here.
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder: PathBuf = real(parent)?;
     let home = real(work)?;
-    let inside = folder.strip_prefix(&home).map_err(|_| format!("{} is outside the order's folder", file.display()))?;
+    let outside = |_| Unfit::Judged(format!("{} is outside the order's folder", file.display()));
+    let inside = folder.strip_prefix(&home).map_err(outside)?;
     let name = file.file_name().unwrap_or_default();
     inside
         .join(name)
         .to_str()
         .map(str::to_owned)
-        .ok_or_else(|| format!("{} has a name that is not text", file.display()))
+        .ok_or_else(|| Unfit::Judged(format!("{} has a name that is not text", file.display())))
 }
 
 /// Size, hash, beginning, and whether it is text, in one pass.
@@ -213,7 +225,7 @@ mod tests {
         png(40, 40, |at| (at % 251) as u8)
     }
 
-    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, String> {
+    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, Unfit> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
@@ -246,7 +258,7 @@ mod tests {
             ("a.png", b"\xff\xfe\x00\x01", "does not take"),
         ] {
             let why = judged(name, content).unwrap_err();
-            assert!(why.contains(word), "{content:?}: {why}");
+            assert!(why.to_string().contains(word), "{content:?}: {why}");
         }
         assert!(judged("a.png", &png(40, 40, |at| u8::from(at == 1599))).is_ok(), "one other pixel is a picture");
         assert!(judged("a.png", &png(1, 1, |_| 0)).is_ok(), "a single pixel is no blank canvas");
@@ -259,9 +271,9 @@ mod tests {
         fs::create_dir(&work).unwrap();
         fs::write(&outside, gradient()).unwrap();
         std::os::unix::fs::symlink(&outside, work.join("link.png")).unwrap();
-        assert!(judge(&work, &work.join("link.png")).unwrap_err().contains("cannot be opened"));
-        assert!(judge(&work, &outside).unwrap_err().contains("outside"));
-        assert!(judge(&work, &work.join("../outside.png")).unwrap_err().contains("outside"));
+        assert!(judge(&work, &work.join("link.png")).unwrap_err().to_string().contains("cannot be read"));
+        assert!(judge(&work, &outside).unwrap_err().to_string().contains("outside"));
+        assert!(judge(&work, &work.join("../outside.png")).unwrap_err().to_string().contains("outside"));
     }
 
     #[test]
@@ -272,10 +284,10 @@ mod tests {
         let made = judge(folder.path(), &path).unwrap();
         assert_eq!(open_unchanged(folder.path(), &made).unwrap().1, made.bytes);
         fs::write(&path, [gradient().as_slice(), b"x"].concat()).unwrap();
-        assert!(open_unchanged(folder.path(), &made).unwrap_err().contains("changed"));
+        assert!(open_unchanged(folder.path(), &made).unwrap_err().to_string().contains("changed"));
         OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_UPLOAD_BYTES + 1).unwrap();
-        assert!(judge(folder.path(), &path).unwrap_err().contains("the marketplace takes"));
+        assert!(judge(folder.path(), &path).unwrap_err().to_string().contains("the marketplace takes"));
         fs::remove_file(&path).unwrap();
-        assert!(open_unchanged(folder.path(), &made).unwrap_err().contains("is gone"));
+        assert!(open_unchanged(folder.path(), &made).unwrap_err().to_string().contains("cannot be read: No such file"));
     }
 }

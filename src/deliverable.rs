@@ -2,6 +2,9 @@
 //!
 //! This file refuses to touch the disk: `artifact` looks at bytes, `api` moves them.
 
+use std::{fmt, io};
+
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 /// A finished file: what it is, and where it is hosted once it is.
@@ -45,6 +48,54 @@ pub struct Hosted {
     pub url: String,
     /// `image` or `video` (live server: also `document`, `code`, `text`).
     pub media_type: String,
+}
+
+/// Why what was made cannot be delivered. The sentence is for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is not fit: its maker is to blame.
+    Judged(String),
+    /// The disk would not show it just now: it may be fit, and was paid for.
+    Unread(String),
+}
+
+impl Unfit {
+    /// What an error that came while looking at it means: what is not there, is no file, or may not be read is its
+    /// maker's doing; anything else is the machine's.
+    #[must_use]
+    pub fn of(error: &io::Error, said: String) -> Self {
+        use io::ErrorKind::{
+            FileTooLarge, InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+            UnexpectedEof,
+        };
+        let makers = matches!(
+            error.kind(),
+            NotFound
+                | NotADirectory
+                | IsADirectory
+                | PermissionDenied
+                | InvalidData
+                | InvalidInput
+                | UnexpectedEof
+                | FileTooLarge
+        ) || error.raw_os_error().is_none()
+            // A link where a file should be, a name that is too long, a socket.
+            || matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO));
+        if makers { Self::Judged(said) } else { Self::Unread(said) }
+    }
+}
+
+impl From<String> for Unfit {
+    fn from(said: String) -> Self {
+        Self::Judged(said)
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Judged(said) | Self::Unread(said)) = self;
+        out.write_str(said)
+    }
 }
 
 /// The ending of a file of this type, for names that we choose.

@@ -18,7 +18,7 @@ use crate::beat::{Broken, Unsent, World};
 use crate::budget::Budget;
 use crate::config::{Api, Config, Generator, Service};
 use crate::credentials::Credentials;
-use crate::deliverable::{Deliverable, Hosted};
+use crate::deliverable::{Deliverable, Hosted, Unfit};
 use crate::fault::{Fault, FaultKind};
 use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
 use crate::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
@@ -154,13 +154,13 @@ impl<'a> Hands<'a> {
         let work = self.store.work(&record.order.id);
         let results = match generator::results(&work, &self.attempt_dir(record)) {
             Ok(results) => results,
-            Err(why) => return Ok(Made::Failed(why)),
+            Err(unfit) => return Ok(made_unfit(unfit)),
         };
         let mut deliverables = results.hosted;
         for file in results.files {
             let deliverable = match artifact::judge(&work, &file) {
                 Ok(deliverable) => deliverable,
-                Err(why) => return Ok(Made::Failed(why)),
+                Err(unfit) => return Ok(made_unfit(unfit)),
             };
             let owner =
                 self.store.first_owner(&deliverable.sha256, &record.order.id).map_err(|fault| broken(&fault))?;
@@ -218,9 +218,11 @@ pub fn clock() -> Clock {
 
 #[cfg(target_os = "linux")]
 fn boot() -> Option<Boot> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // No process outlives its boot: the id is read once.
+    static ID: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned());
     let seconds = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
-    Some(Boot { id: id.trim_end().to_owned(), seconds })
+    Some(Boot { id: ID.get_or_init(read).clone()?, seconds })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -228,9 +230,19 @@ fn boot() -> Option<Boot> {
     None
 }
 
+fn made_unfit(unfit: Unfit) -> Made {
+    match unfit {
+        Unfit::Judged(why) => Made::Failed(why),
+        Unfit::Unread(why) => Made::Unread(why),
+    }
+}
+
 /// The price that a command named: its last line.
 fn priced(attempt_dir: &Path) -> Made {
-    let line = generator::last_line(attempt_dir).unwrap_or_default();
+    let line = match generator::last_line(attempt_dir) {
+        Ok(line) => line.unwrap_or_default(),
+        Err(unfit) => return made_unfit(unfit),
+    };
     match terms::cents(&line) {
         Some(1..) => Made::Priced(line),
         _ => Made::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
@@ -351,7 +363,7 @@ impl World for Hands<'_> {
                 Made::Running
             }
             Err(StartFault::Misconfigured(why)) => Made::Misconfigured(why),
-            Err(StartFault::Disk(error)) => Made::Failed(format!("could not start the generator: {error}")),
+            Err(StartFault::Disk(error)) => Made::NeverStarted(format!("could not start the generator: {error}")),
         }
     }
 
@@ -362,7 +374,7 @@ impl World for Hands<'_> {
         self.set_at_work(&attempt_dir, witness == Witness::Running);
         let ended = match witness {
             Witness::Running => return Ok(Made::Running),
-            Witness::NeverStarted => return Ok(Made::NeverStarted),
+            Witness::NeverStarted => return Ok(Made::NeverStarted("it died before it began".into())),
             Witness::Vanished => return Ok(Made::Vanished),
             Witness::Ended(ended) => ended,
         };
@@ -406,7 +418,10 @@ impl World for Hands<'_> {
             return Err(Unsent::Spoiled("it is not there".into()));
         };
         let work = self.store.work(&record.order.id);
-        let (opened, bytes) = artifact::open_unchanged(&work, deliverable).map_err(Unsent::Spoiled)?;
+        let (opened, bytes) = artifact::open_unchanged(&work, deliverable).map_err(|unfit| match unfit {
+            Unfit::Judged(why) => Unsent::Spoiled(why),
+            Unfit::Unread(why) => Unsent::Unread(why),
+        })?;
         if deliverable.large {
             return self.client.upload_large(opened, bytes, &deliverable.content_type).map_err(Unsent::Fault);
         }

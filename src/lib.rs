@@ -2,7 +2,8 @@
 //!
 //! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`suggest`], [`web`], [`crash`]
 //! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
-//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`credentials`], [`config`]
+//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`names`], [`credentials`],
+//!   [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
 //! * the door: [`cli`], [`commands`], [`speech`], [`journal`]
 //! * the annex: [`sandbox`], [`poster`], [`report`]
@@ -24,6 +25,7 @@ pub mod generator;
 pub mod hands;
 pub mod journal;
 pub mod limits;
+pub mod names;
 pub mod order;
 pub mod policy;
 pub mod poster;

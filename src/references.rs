@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, config::Config};
 
+use crate::names::Names;
 use crate::text::plain;
 
 /// More links than this are not followed.
@@ -90,14 +91,14 @@ fn agent(local: bool) -> Agent {
         .proxy(None)
         .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")))
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), Outward { local, names: DefaultResolver::default() })
+    Agent::with_parts(config, DefaultConnector::default(), Outward { local, names: Names })
 }
 
 /// Looks names up and lets only addresses through that lead outward. What it gives is what is connected to.
 #[derive(Debug)]
 struct Outward {
     local: bool,
-    names: DefaultResolver,
+    names: Names,
 }
 
 impl Resolver for Outward {

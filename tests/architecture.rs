@@ -12,14 +12,16 @@ const FLOORS: [(&str, &[&str]); 6] = [
         &["time", "limits", "fault", "secret", "text", "terms", "suggest", "web", "crash", "order", "deliverable"],
     ),
     ("head", &["budget", "state", "policy", "setup"]),
-    ("hands", &["store", "api", "generator", "artifact", "references", "signals", "credentials", "config"]),
+    ("hands", &["store", "api", "generator", "artifact", "references", "signals", "names", "credentials", "config"]),
     ("loop", &["beat"]),
     ("annex", &["sandbox", "poster", "report"]),
     ("door", &["hands", "journal", "speech", "cli", "commands", "main", "lib"]),
 ];
 
 /// What a hand may borrow from another, and why it is none of its own.
-const LENT: [(&str, &str); 3] = [
+const LENT: [(&str, &str); 5] = [
+    ("api", "names"),
+    ("references", "names"),
     ("generator", "store"),    // durable writing
     ("generator", "signals"),  // the supervisor's own
     ("credentials", "config"), // the environment

@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use ureq::http::{Method, Response};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, SendBody, Timeout};
 
 use super::retry_after::Hints;
@@ -15,6 +17,7 @@ use super::wire::Answer;
 use crate::crash;
 use crate::deliverable::extension;
 use crate::fault::{Fault, FaultKind};
+use crate::names::Names;
 use crate::secret::Secret;
 use crate::web::is_local;
 
@@ -133,7 +136,7 @@ fn build(loopback: bool) -> Agent {
         .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")));
     // A proxy of the environment is how some users reach the world; nobody reaches loopback through one.
     let config = if loopback { config.proxy(None) } else { config };
-    config.build().new_agent()
+    Agent::with_parts(config.build(), DefaultConnector::default(), Names)
 }
 
 /// How long a ping may take: a beat waits for it.
@@ -166,6 +169,10 @@ fn kind_of(error: &ureq::Error) -> FaultKind {
         | Error::Http(_)
         | Error::InvalidProxyUrl
         | Error::Timeout(Timeout::Resolve | Timeout::Connect) => FaultKind::Unreachable,
+        // No more files may be opened: only a new connection asks for one.
+        Error::Io(error) if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) => {
+            FaultKind::Unreachable
+        }
         Error::Io(error)
             if matches!(
                 error.kind(),

@@ -187,6 +187,7 @@ impl<W: World> Beat<'_, W> {
         let event = match answer {
             Ok(hosted) => Event::Uploaded(file, hosted),
             Err(Unsent::Spoiled(why)) => Event::Spoiled(why),
+            Err(Unsent::Unread(why)) => Event::Unread(why),
             Err(Unsent::TooLarge) => Event::TooLarge(file),
             Err(Unsent::Fault(fault)) => {
                 Event::UploadFailed(self.sorted_or_recorded(id, Endpoint::Upload, fault, Event::UploadFailed)?)

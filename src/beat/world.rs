@@ -93,6 +93,8 @@ pub trait World {
 pub enum Unsent {
     /// The file is gone or is not what was judged.
     Spoiled(String),
+    /// The disk would not show the file just now.
+    Unread(String),
     /// The marketplace's own upload refuses it as too large.
     TooLarge,
     /// The request failed.

@@ -15,7 +15,7 @@ use crate::api::Lookup;
 use crate::artifact;
 use crate::beat::{self, Wish};
 use crate::cli::Global;
-use crate::deliverable::{Deliverable, Hosted};
+use crate::deliverable::{Deliverable, Hosted, Unfit};
 use crate::generator;
 use crate::hands::{self, Hands};
 use crate::order::{Order, OrderId};
@@ -197,9 +197,9 @@ fn taken(store: &Store, record: &Record, things: &[Thing]) -> Result<Vec<Deliver
                     .map_err(|error| Trouble::usage(format!("could not read {}: {error}", path.display())))?;
                 let mut to = File::create(&copy).map_err(disk)?;
                 io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(disk)?;
-                let named = |why: String| {
+                let named = |unfit: Unfit| {
                     let here = copy.strip_prefix(&work).unwrap_or(&copy).display().to_string();
-                    Trouble::usage(why.replacen(&here, &path.display().to_string(), 1))
+                    Trouble::usage(unfit.to_string().replacen(&here, &path.display().to_string(), 1))
                 };
                 artifact::judge(&work, &copy).map_err(named)?
             }

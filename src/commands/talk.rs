@@ -10,6 +10,7 @@ use super::show::{id_of, said};
 use crate::api::{Lookup, Message};
 use crate::artifact;
 use crate::cli::Global;
+use crate::deliverable::Unfit;
 use crate::fault::Fault;
 use crate::limits::Endpoint;
 use crate::order::{OrderId, Status, text};
@@ -158,9 +159,10 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
 pub fn upload(global: &Global, file: &Path) -> u8 {
     let done = || {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let judged = artifact::judge(folder, file).map_err(Trouble::usage)?;
+        let unfit = |unfit: Unfit| Trouble::usage(unfit.to_string());
+        let judged = artifact::judge(folder, file).map_err(unfit)?;
         let mut desk = Desk::open(global)?;
-        let (opened, bytes) = artifact::open_unchanged(folder, &judged).map_err(Trouble::usage)?;
+        let (opened, bytes) = artifact::open_unchanged(folder, &judged).map_err(unfit)?;
         let hosted =
             desk.counted(Endpoint::Upload, Asked::Write, |client| client.upload(opened, bytes, &judged.content_type))?;
         if global.json {

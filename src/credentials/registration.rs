@@ -9,9 +9,8 @@
 //!
 //! This file refuses to send anything.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::crash;
 use crate::secret::Secret;
+use crate::store::durable::Room;
 use crate::time::Time;
 
 /// Room for the largest answer is taken before it is asked for: a full disk is met while nothing is at stake.
@@ -88,21 +88,13 @@ pub fn speaks_of_a_key(answer: &[u8]) -> bool {
 #[derive(Debug)]
 pub struct Place {
     state_dir: PathBuf,
-    file: File,
+    room: Room,
 }
 
 /// Writes down, durably, that a registration is about to be sent, and takes the room for its answer.
 pub fn begin(state_dir: &Path, begun: &Begun) -> io::Result<Place> {
-    let mut text = serde_json::to_vec(&Intent { registering: begun.clone() })?;
-    text.resize(ROOM, b' ');
-    let path = new_file(state_dir);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    crash::point("the key's place opened");
-    file.write_all(&text)?;
-    file.sync_all()?;
-    File::open(state_dir)?.sync_all()?;
-    crash::point("the key's place taken");
-    Ok(Place { state_dir: state_dir.to_owned(), file })
+    let text = serde_json::to_vec(&Intent { registering: begun.clone() })?;
+    Ok(Place { state_dir: state_dir.to_owned(), room: Room::take(&new_file(state_dir), text, ROOM)? })
 }
 
 impl Place {
@@ -114,22 +106,14 @@ impl Place {
 
     /// An answer that could not be read: kept as it came, for a person.
     pub fn keep_raw(mut self, answer: &[u8]) -> io::Result<PathBuf> {
-        self.write(answer)?;
+        self.room.fill(answer)?;
         Ok(new_file(&self.state_dir))
     }
 
     /// The answer came: it is on disk, synced and in its place before anything else is done with it.
     pub fn keep(mut self, whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> io::Result<()> {
-        self.write(&serde_json::to_vec_pretty(&members(whole, agent_id, key))?)?;
+        self.room.fill(&serde_json::to_vec_pretty(&members(whole, agent_id, key))?)?;
         put(&self.state_dir)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(bytes)?;
-        crash::point("the key written");
-        self.file.set_len(bytes.len() as u64)?;
-        self.file.sync_all()
     }
 }
 

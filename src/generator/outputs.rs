@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::deliverable::{Deliverable, Hosted};
+use crate::deliverable::{Deliverable, Hosted, Unfit};
 use crate::text::plain;
 
 /// More files than this are a generator gone wild, not a delivery.
@@ -27,13 +27,13 @@ pub struct Results {
 }
 
 /// Finds them: the output folder first, then files that stdout names, then addresses that it names.
-pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, String> {
+pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, Unfit> {
     let output_dir = attempt_dir.join("output");
     let files = in_folder(&output_dir)?;
     if !files.is_empty() {
         return Ok(Results { files, hosted: Vec::new() });
     }
-    let said = tail(&attempt_dir.join("stdout")).unwrap_or_default();
+    let said = said(attempt_dir)?;
     let files = named(work, &said)?;
     if !files.is_empty() {
         return Ok(Results { files, hosted: Vec::new() });
@@ -42,18 +42,26 @@ pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, String> {
     if !hosted.is_empty() {
         return Ok(Results { files: Vec::new(), hosted });
     }
-    Err(format!("it ended well but left no file in {}", output_dir.display()))
+    Err(Unfit::Judged(format!("it ended well but left no file in {}", output_dir.display())))
 }
 
 /// The last line on stdout that is not empty: what a price command says.
-#[must_use]
-pub fn last_line(attempt_dir: &Path) -> Option<String> {
-    let said = tail(&attempt_dir.join("stdout")).ok()?;
-    said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+pub fn last_line(attempt_dir: &Path) -> Result<Option<String>, Unfit> {
+    let said = said(attempt_dir)?;
+    Ok(said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
 }
 
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let could_not = |error: io::Error| format!("could not look into {}: {error}", folder.display());
+/// The end of what it wrote to stdout; a log that was never made is an empty one.
+fn said(attempt_dir: &Path) -> Result<String, Unfit> {
+    let path = attempt_dir.join("stdout");
+    tail(&path).or_else(|error| match Unfit::of(&error, format!("could not read {}: {error}", path.display())) {
+        Unfit::Judged(_) => Ok(String::new()),
+        unread => Err(unread),
+    })
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Unfit> {
+    let could_not = |error: io::Error| Unfit::of(&error, format!("could not look into {}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(could_not)? {
         let entry = entry.map_err(could_not)?;
@@ -61,12 +69,12 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
         let name = name.to_string_lossy();
         let unfinished = name.starts_with('.') || name.ends_with(".part") || name.ends_with(".tmp");
         // Of the entry itself: a link is not what it points to.
-        let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
+        let meta = fs::symlink_metadata(entry.path()).map_err(could_not)?;
         if meta.is_file() && meta.len() > 0 && !unfinished {
             files.push(entry.path());
         }
         if files.len() > MOST_FILES {
-            return Err(format!("it left more than {MOST_FILES} files"));
+            return Err(Unfit::Judged(format!("it left more than {MOST_FILES} files")));
         }
     }
     files.sort();
@@ -74,7 +82,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 /// Files named by `MEDIA: path` lines, or by the last line that is a JSON object (`path`, `files[]`, `outputs[].path`).
-fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, String> {
+fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, Unfit> {
     let media = |line: &str| line.trim().strip_prefix("MEDIA:").map(|path| path.trim().to_owned());
     let mut paths: Vec<String> = said.lines().filter_map(media).filter(|path| !path.is_empty()).collect();
     if paths.is_empty()
@@ -90,15 +98,18 @@ fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, String> {
 }
 
 /// A file inside the order's work folder, links resolved.
-fn within(work: &Path, path: &str) -> Result<PathBuf, String> {
+fn within(work: &Path, path: &str) -> Result<PathBuf, Unfit> {
     let shown = plain(path, 120);
     let real = fs::canonicalize(work.join(path))
-        .map_err(|error| format!("it names {shown}, which cannot be found: {error}"))?;
-    let home = fs::canonicalize(work).map_err(|error| format!("could not look into {}: {error}", work.display()))?;
+        .map_err(|error| Unfit::of(&error, format!("it names {shown}, which cannot be found: {error}")))?;
+    let home = fs::canonicalize(work)
+        .map_err(|error| Unfit::of(&error, format!("could not look into {}: {error}", work.display())))?;
     if real.starts_with(&home) {
         Ok(real)
     } else {
-        Err(format!("it names {shown}, which is outside the order's folder: copy it to $ATELIER_OUTPUT_DIR"))
+        Err(Unfit::Judged(format!(
+            "it names {shown}, which is outside the order's folder: copy it to $ATELIER_OUTPUT_DIR"
+        )))
     }
 }
 

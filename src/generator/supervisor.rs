@@ -3,11 +3,11 @@
 //! It keeps the deadline, kills what is left over, and says the last word. It refuses to know orders and the marketplace.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::{LastWord, Order};
 use crate::signals::{Signals, Woken};
-use crate::store::durable;
+use crate::store::durable::{self, Room};
 
 /// Between SIGTERM and SIGKILL, when the time is up.
 const GRACE: Duration = Duration::from_secs(10);
@@ -25,6 +25,13 @@ const HASTE: Duration = Duration::from_secs(1);
 
 /// What is left over when a generator has ended is given this long to die.
 const LEFTOVERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Room for the last word, in bytes: a disk that fills up while a generator is at work does not cost its result.
+const ROOM: usize = 2048;
+
+/// How often its writing is tried, and how long after one another: a disk that stumbles is given a minute.
+const LAST_WORD_TRIES: u32 = 30;
+const LAST_WORD_PAUSE: Duration = Duration::from_secs(2);
 
 /// How much of its output is kept: the beginning and the end.
 const KEPT_HEAD: usize = 960 * 1024;
@@ -53,18 +60,38 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
     lease.rewind()?;
     lease.write_all(rustix::process::getpid().as_raw_nonzero().to_string().as_bytes())?;
 
+    // All that can fail for want of anything is had before the command is: from here on it may cost money.
+    let path = attempt_dir.join(format!("exit.{}.json", order.start));
+    let new = path.with_extension("json.new");
+    let mut room = Room::take(&new, Vec::new(), ROOM)?;
+    let (pumped, drained) = mpsc::channel();
+    let stdout = pump(attempt_dir.join("stdout"), pumped.clone())?;
+    let stderr = pump(attempt_dir.join("stderr"), pumped)?;
     let started = attempt_dir.join(format!("started.{}", order.start));
     // Made here and nowhere else: whoever finds it there must not start again.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&started)?.sync_all()?;
     File::open(attempt_dir)?.sync_all()?;
-    let word = match spawn(attempt_dir, &order) {
-        Ok(child) => attend(child, attempt_dir, &order, &signals),
+    let word = match spawn(attempt_dir, &order, stdout, stderr) {
+        Ok(child) => attend(child, &drained, &order, &signals),
         Err(error) => {
             LastWord { code: code_of(&error), error: Some(format!("could not be run: {error}")), ..LastWord::default() }
         }
     };
-    let path = attempt_dir.join(format!("exit.{}.json", order.start));
-    durable::replace(&path, &serde_json::to_vec(&word)?)
+    let word = serde_json::to_vec(&word)?;
+    let mut tries = 1;
+    // As long as we live the lease is held, and nobody takes this start for one that vanished.
+    while let Err(error) = room.fill(&word).and_then(|()| durable::rename(&new, &path)) {
+        if tries == LAST_WORD_TRIES || path.exists() {
+            return Err(error);
+        }
+        tries += 1;
+        std::thread::sleep(LAST_WORD_PAUSE);
+        // What a failed sync left behind is not trusted: the next try is another file.
+        if let Ok(another) = Room::take(&new, Vec::new(), ROOM) {
+            room = another;
+        }
+    }
+    Ok(())
 }
 
 /// As a shell would put it: not found is 127, not executable 126.
@@ -76,22 +103,19 @@ fn code_of(error: &io::Error) -> Option<i32> {
     }
 }
 
-fn spawn(attempt_dir: &Path, order: &Order) -> io::Result<Child> {
+fn spawn(attempt_dir: &Path, order: &Order, stdout: PipeWriter, stderr: PipeWriter) -> io::Result<Child> {
     Command::new(&order.program)
         .args(&order.arguments)
         .current_dir(&order.work)
         .stdin(File::open(attempt_dir.join("stdin.json"))?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
         .spawn()
 }
 
 /// Waits for its end, its deadline, or our own; then leaves nothing of it behind.
-fn attend(mut child: Child, attempt_dir: &Path, order: &Order, signals: &Signals) -> LastWord {
-    let (pumped, drained) = mpsc::channel();
-    pump(child.stdout.take(), attempt_dir.join("stdout"), pumped.clone());
-    pump(child.stderr.take(), attempt_dir.join("stderr"), pumped);
+fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &Order, signals: &Signals) -> LastWord {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let kill = |signal| {
         if let Some(group) = group {
@@ -166,13 +190,14 @@ fn children() -> Vec<Pid> {
     lists.flat_map(pids).filter_map(Pid::from_raw).collect()
 }
 
-/// Takes what the generator writes as fast as it comes, and keeps its beginning and its end.
-fn pump(from: Option<impl Read + Send + 'static>, to: std::path::PathBuf, done: mpsc::Sender<()>) {
-    let Some(mut from) = from else { return };
-    std::thread::spawn(move || {
+/// A pipe for what the generator writes: taken as fast as it comes, its beginning and its end kept.
+fn pump(to: std::path::PathBuf, done: mpsc::Sender<()>) -> io::Result<PipeWriter> {
+    let (mut from, writer) = io::pipe()?;
+    std::thread::Builder::new().name("log".into()).spawn(move || {
         let _ = keep_ends(&mut from, &to);
         let _ = done.send(());
-    });
+    })?;
+    Ok(writer)
 }
 
 fn keep_ends(from: &mut impl Read, to: &Path) -> io::Result<()> {

@@ -142,7 +142,9 @@ fn step(
     let may_start = || may_start(state, session, rules, record, now);
     match &record.step {
         Step::Delivering { .. } | Step::Quoting { .. } => can_ask.then(|| (0, Action::Ask(id.clone()))),
-        Step::Generating { again: false } => (!session.running.contains(id)).then(|| (1, Action::Look(id.clone()))),
+        Step::Generating { again: false } if due => {
+            (!session.running.contains(id)).then(|| (1, Action::Look(id.clone())))
+        }
         Step::Uploaded if due && !late && free(Endpoint::Deliver) > 0 => {
             // A client can call a paid order off while it is being made: look once more.
             let action = if can_ask { Action::Ask(id.clone()) } else { Action::Deliver(id.clone()) };

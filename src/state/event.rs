@@ -27,6 +27,8 @@ pub enum Event {
     TooLarge(usize),
     /// The finished file is not what it was: `why`.
     Spoiled(String),
+    /// The finished file could not be read just now: `why`.
+    Unread(String),
     /// Intent: the delivery is about to be sent.
     Delivering,
     /// The marketplace took the delivery.
@@ -80,8 +82,8 @@ pub enum Told {
 pub enum Made {
     /// It is still at work.
     Running,
-    /// It never came to be started.
-    NeverStarted,
+    /// It never came to be started, for this reason: nothing ran and nothing was spent.
+    NeverStarted(String),
     /// It was started and left no last word.
     Vanished,
     /// We stopped it, because we were stopped.
@@ -92,6 +94,8 @@ pub enum Made {
     Doubtful(Vec<Deliverable>, String),
     /// This price, for an order that asks for one.
     Priced(String),
+    /// It ended well, and what it made could not be read just now.
+    Unread(String),
     /// Exit 75: ask again next beat.
     NotReady,
     /// Exit 65: cannot be done.

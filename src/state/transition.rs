@@ -19,8 +19,11 @@ const FIRST_WAIT: Duration = Duration::from_secs(120);
 /// The longest wait between two tries.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// How often a start may vanish without a last word before its attempt counts as failed.
-const DEATHS_PER_ATTEMPT: u32 = 2;
+/// How often a start may vanish without a last word, and may have been paid for, before a person decides.
+const MOST_DEATHS: u32 = 2;
+
+/// How often in a row the machine may refuse an order, some two hours, before a person hears of it.
+const MOST_STUMBLES: u32 = 6;
 
 /// How long to wait after `failures` failures in a row: two minutes, doubling, an hour at most.
 #[must_use]
@@ -55,6 +58,10 @@ impl Record {
                 self.trouble(now, "upload", &why);
                 self.step = Step::Generated;
                 self.held(now, HoldKind::Spoiled, "its finished file is gone or has changed");
+            }
+            Event::Unread(why) => {
+                self.step = Step::Generated;
+                self.unread(now, "upload", &why);
             }
             Event::Delivering => self.step = Step::Delivering { since: now, from: self.order.status.clone() },
             Event::Delivered => self.delivered(now, rules),
@@ -148,16 +155,23 @@ impl Record {
 
     fn made(&mut self, now: Time, rules: &Rules, made: Made) {
         let again = Step::Generating { again: true };
+        if !matches!(made, Made::Running | Made::NeverStarted(_) | Made::Unread(_)) {
+            self.failures = 0;
+        }
         match made {
             Made::Running => {}
-            Made::NeverStarted | Made::Stopped => self.step = again,
+            Made::Stopped => self.step = again,
+            Made::NeverStarted(why) => {
+                self.step = again;
+                self.never_started(now, &why);
+            }
             Made::Vanished => {
                 self.deaths += 1;
-                self.note(now, "the generator vanished without a last word");
-                if self.deaths < DEATHS_PER_ATTEMPT {
-                    self.step = again;
-                } else {
-                    self.attempt_failed(now, rules, "the generator vanished twice without a last word");
+                self.trouble(now, "generate", "the generator vanished without a last word");
+                self.step = again;
+                if self.deaths >= MOST_DEATHS {
+                    let why = "its generator vanished twice without a last word, and may have cost money each time";
+                    self.held(now, HoldKind::Exhausted, why);
                 }
             }
             Made::Done(deliverables) => {
@@ -189,6 +203,8 @@ impl Record {
                     self.step = again;
                 }
             }
+            // The last word stands: it is looked at again, never made again.
+            Made::Unread(why) => self.unread(now, "generate", &why),
             Made::Declined(why) => {
                 self.trouble(now, "generate", &why);
                 self.step = Step::Seen;
@@ -201,6 +217,36 @@ impl Record {
                 self.step = Step::Seen;
             }
             Made::Failed(why) => self.attempt_failed(now, rules, &why),
+        }
+    }
+
+    /// Once is a crash of ours between the intent and the start; more often is a machine that cannot start it.
+    fn never_started(&mut self, now: Time, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures > 1 {
+            self.stumbled(
+                now,
+                "generate",
+                why,
+                HoldKind::Exhausted,
+                "its generator could not be started for two hours",
+            );
+        }
+    }
+
+    /// What was made and paid for is there, and the disk will not show it: that is waited out.
+    fn unread(&mut self, now: Time, step: &str, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        self.stumbled(now, step, why, HoldKind::Unclear, "what was made for it could not be read for two hours");
+    }
+
+    /// The machine would not: again with growing pauses, until a person has to hear of it.
+    fn stumbled(&mut self, now: Time, step: &str, why: &str, kind: HoldKind, told: &str) {
+        self.trouble(now, step, why);
+        if self.failures > MOST_STUMBLES {
+            self.held(now, kind, told);
+        } else {
+            self.not_before = Some(now + backoff(self.failures));
         }
     }
 

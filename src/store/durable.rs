@@ -49,6 +49,39 @@ pub fn append_line(path: &Path, line: &str) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Room on the disk for something that must not be lost once it is known: taken while nothing is at stake.
+#[derive(Debug)]
+pub struct Room(File);
+
+impl Room {
+    /// Takes `size` bytes under this name, synced: `text` says meanwhile what they are for, blanks fill the rest.
+    pub fn take(path: &Path, mut text: Vec<u8>, size: usize) -> io::Result<Self> {
+        text.resize(size.max(text.len()), b' ');
+        let taken = create(path).and_then(|mut file| {
+            crash::point("room opened");
+            file.write_all(&text)?;
+            file.sync_all()?;
+            sync_parent(path)?;
+            Ok(Self(file))
+        });
+        crash::point("room taken");
+        if taken.is_err() {
+            // What it was for has not begun, and nothing may say that it has.
+            let _ = fs::remove_file(path);
+        }
+        taken
+    }
+
+    /// Puts this into the room, synced. A crash in between leaves neither the old text nor the new one.
+    pub fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.write_all(bytes)?;
+        crash::point("room filled");
+        self.0.set_len(bytes.len() as u64)?;
+        self.0.sync_all()
+    }
+}
+
 fn ends_torn(file: &mut File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(false);

@@ -157,7 +157,7 @@ impl beat::World for World {
         self.verb();
         let key = (record.order.id.clone(), record.attempt_name(), record.starts);
         Ok(match self.generators.get(&key) {
-            None => Made::NeverStarted,
+            None => Made::NeverStarted("it died".into()),
             Some(generator) if generator.ends_at > self.now => Made::Running,
             Some(generator) => generator.made.clone(),
         })
