@@ -55,14 +55,14 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, Unfit> {
     if content_type.starts_with("image/") {
         let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
         let size = size.map_err(unread)?.map_err(|error| match error {
-            imagesize::ImageError::IoError(error) => unread(error),
+            imagesize::ImageError::IoError(error) if error.raw_os_error().is_some() => unread(error),
             other => Unfit::Judged(format!("{shown} does not decode as {content_type}: {other}")),
         })?;
         if content_type == "image/png" {
             opened.rewind().map_err(unread)?;
             picture(&opened)
                 .map_err(|error| match error {
-                    png::DecodingError::IoError(error) => unread(error),
+                    png::DecodingError::IoError(error) if error.raw_os_error().is_some() => unread(error),
                     other => Unfit::Judged(format!("{shown} does not decode as image/png: {other}")),
                 })?
                 .then_some(())

@@ -87,6 +87,8 @@ fn agent(local: bool) -> Agent {
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_connect(Some(Duration::from_secs(10)))
+        // A stranger's server may close a connection just as it is used again: each link has its own.
+        .max_idle_connections(0)
         // A proxy would connect where it likes.
         .proxy(None)
         .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")))

@@ -19,12 +19,13 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a hand may borrow from another, and why it is none of its own.
-const LENT: [(&str, &str); 5] = [
+const LENT: [(&str, &str); 6] = [
     ("api", "names"),
     ("references", "names"),
     ("generator", "store"),    // durable writing
     ("generator", "signals"),  // the supervisor's own
     ("credentials", "config"), // the environment
+    ("credentials", "store"),  // durable writing
 ];
 
 /// What the sandbox may know of the worker: the trade's words alone.
