@@ -1,0 +1,29 @@
+//! Whatever a server answers: it is read or refused, never believed beyond its words.
+#![no_main]
+
+use atelier_heartbeat::api::{Hints, wire};
+use atelier_heartbeat::secret::Secret;
+use atelier_heartbeat::time::Time;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (u16, &[u8])| {
+    let key = Secret::new("atelier_0123456789abcdef");
+    let (status, body) = input;
+    let answer = wire::Answer { status: status % 700, body: body.to_vec(), hints: Hints::default(), location: None };
+    let _ = wire::credentials(body);
+    let _ = wire::stored(&answer, "image/png", "https://blob.example", Some(&key));
+    let judged = wire::judge(&answer, "https://market.example/api", Some(&key), Time::from_unix(1_795_000_000));
+    match judged {
+        Err(fault) => assert!(!fault.message.contains(key.expose()) && !fault.message.chars().any(char::is_control)),
+        Ok(data) => {
+            let _ = (wire::hosted(&data), wire::grant(&data), wire::taken(&data), wire::messages(&data));
+            let _ = wire::lookup(data.clone());
+            if let Ok(listing) = wire::listing(data) {
+                for order in listing.orders {
+                    let stem = order.id.file_stem();
+                    assert!(!stem.is_empty() && stem.len() <= 80 && !stem.contains(['/', '.', '\0']));
+                }
+            }
+        }
+    }
+});

@@ -1,0 +1,30 @@
+//! Whatever a state file says: what is read can be decided upon, and what was decided can be written and read again.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use atelier_heartbeat::policy::{self, Rules, Session};
+use atelier_heartbeat::state::{Awaiting, Clock, Record, State, Worker};
+use atelier_heartbeat::time::Time;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (&[u8], &[u8], i32)| {
+    let (worker, record, turned) = input;
+    let now = Time::from_unix(1_795_000_000 + i64::from(turned));
+    let clock = Clock { wall: now, boot: None };
+    let rules = Rules::default();
+    let _ = serde_json::from_slice::<Vec<Awaiting>>(record);
+    let mut state =
+        State { worker: serde_json::from_slice::<Worker>(worker).unwrap_or_default(), orders: BTreeMap::new() };
+    state.worker.rebase(&clock, rules.interval);
+    if let Ok(mut record) = serde_json::from_slice::<Record>(record) {
+        record.rebase(&clock);
+        let text = serde_json::to_string(&record).expect("what was read can be written");
+        assert_eq!(serde_json::from_str::<Record>(&text).expect("and read again"), record);
+        record.retry(now);
+        state.orders.insert(record.order.id.clone(), record);
+    }
+    let _ = policy::next(&state, &rules, &Session::new(now, false), now);
+    let wake = policy::wake(&state, &rules, now);
+    assert!(wake.at >= now && wake.at.since(now).as_secs() <= 86_402, "{wake:?}");
+});

@@ -1,0 +1,31 @@
+//! Whatever a stranger writes: it can neither move a cursor, nor open a tag, nor become a path, nor carry the key along.
+#![no_main]
+
+use atelier_heartbeat::order::OrderId;
+use atelier_heartbeat::secret::Secret;
+use atelier_heartbeat::text::{html, is_invisible, order_name, plain, quotable};
+use atelier_heartbeat::web::Address;
+use atelier_heartbeat::{config::duration, order, terms, web};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let line = plain(text, 100);
+    assert!(line.chars().count() <= 101 && !line.chars().any(is_invisible));
+    assert!(!html(text, 100).contains(['<', '>', '"', '\'']));
+    assert!(!quotable(text).contains("atelier_"));
+    let named = order_name(text);
+    assert!(named.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') && named.len() <= 80);
+    assert!(!named.to_ascii_uppercase().contains("HEARTBEAT_OK") && !named.contains("MEDIA:"));
+    if let Some(id) = OrderId::new(text) {
+        assert!(!id.file_stem().contains(['/', '.', '\0']) && !id.file_stem().is_empty());
+    }
+    let key = Secret::new("atelier_0123456789abcdef");
+    let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
+    let holds = format!("{}{}{}", &text[..middle], key.expose(), &text[middle..]);
+    assert!(!key.redact(&holds).contains(key.expose()));
+    if let Some(address) = Address::parse(text) {
+        assert_eq!(address.is_local(), web::is_local(text));
+    }
+    let _ = (terms::cents(text), terms::address(text), terms::read_all(terms::SERVICE, &[text.to_owned()]));
+    let _ = (duration::parse(text), order::texts(Some(&text.into())));
+});

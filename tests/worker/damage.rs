@@ -1,0 +1,191 @@
+//! Every file that the program reads, cut off at any byte and with any byte changed: never a panic, never a second
+//! registration, never a second delivery, never a stranger's bytes delivered.
+//!
+//! The gate takes a slice; `EVERY=1 cargo test --test worker damage -- --nocapture` takes every byte and prints the table.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use atelier_heartbeat::sandbox::Dialect;
+
+use super::shop::{Ran, Shop, files};
+
+/// Orders in the steps at which most is at stake.
+struct Stock {
+    /// Delivered and in the ledger.
+    closed: String,
+    /// Taken by the server, and its answer lost.
+    in_doubt: String,
+    /// Made, and its upload refused for now.
+    made: String,
+}
+
+/// A shop with an order at each dangerous step; what a generator leaves is told by the brief.
+fn stocked() -> (Shop, Stock) {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator(
+        "echo x >> ../../../made\ncase \"$1\" in later) exit 75;; esac\necho \"made for $1\" > $ATELIER_OUTPUT_DIR/a.txt",
+        "",
+    );
+    let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
+    fs::write(shop.path("heartbeat.toml"), settings.replace("[poll]", "[budget]\nfile = \"budget.json\"\n[poll]"))
+        .unwrap();
+    let closed = shop.order("one");
+    shop.beat();
+    shop.server.market().misbehave("commit-then-drop@deliver*1").unwrap();
+    let in_doubt = shop.order("two");
+    shop.beat();
+    shop.server.market().misbehave("status-500@upload*1").unwrap();
+    let made = shop.order("three");
+    shop.beat();
+    shop.order("later");
+    shop.beat();
+    assert_eq!((shop.deliveries(&closed), shop.deliveries(&in_doubt), shop.deliveries(&made)), (1, 1, 0));
+    (shop, Stock { closed, in_doubt, made })
+}
+
+/// What can happen to a file.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    CutAt(usize),
+    Flip { byte: usize, bit: u8 },
+}
+
+impl Damage {
+    fn strikes(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::CutAt(at) => bytes.truncate(at),
+            Self::Flip { byte, bit } => bytes[byte] ^= 1 << bit,
+        }
+    }
+}
+
+/// The kind of a file: its name without what is different in every run.
+fn kind(path: &Path, shop: &Shop) -> String {
+    let path = path.strip_prefix(shop.folder.path()).unwrap();
+    let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    parts.iter().map(|part| if part.starts_with("ord_") { "ORDER" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+/// The files that the program reads, by a name that is the same in every run, and their sizes.
+fn readable(shop: &Shop) -> BTreeMap<PathBuf, usize> {
+    let read = |path: &PathBuf| {
+        let name = path.strip_prefix(shop.folder.path()).unwrap().to_string_lossy().into_owned();
+        let ours = name.starts_with("state/") || name == "heartbeat.toml" || name == "budget.json";
+        let log = name.starts_with("state/log/") || name.ends_with("/stderr");
+        ours && !log && !name.ends_with("lock")
+    };
+    let sized = |path: PathBuf| (path.clone(), fs::metadata(path).unwrap().len() as usize);
+    files(shop.folder.path()).into_iter().filter(read).map(sized).collect()
+}
+
+fn judge(shop: &Shop, stock: &Stock, struck: &Path) -> Result<(), String> {
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        said.push(shop.run(&["--force"]));
+        shop.let_doubts_settle();
+    }
+    said.push(shop.run(&["status"]));
+    said.push(shop.run(&["report"]));
+    said.push(shop.run(&["setup"]));
+    let told = |what: String| Err(format!("{what}: {said:?}"));
+    let known = [0, 1, 64, 69, 74, 75, 77, 78];
+    if let Some(ran) = said.iter().find(|ran| !known.contains(&ran.code) || ran.err.contains("panicked")) {
+        return told(format!("it ended so: {ran:?}"));
+    }
+    if shop.server.market().books().registrations.len() != 1 {
+        return told("registered again".into());
+    }
+    for order in [&stock.closed, &stock.in_doubt, &stock.made] {
+        if shop.deliveries(order) > 1 {
+            return told(format!("{order} delivered {} times", shop.deliveries(order)));
+        }
+    }
+    let is_result = struck.ends_with("output/a.txt") && struck.to_string_lossy().contains(&stock.made);
+    if is_result && shop.deliveries(&stock.made) > 0 {
+        return told("changed bytes were delivered".into());
+    }
+    Ok(())
+}
+
+#[test]
+fn no_damage_to_any_file_is_believed() {
+    let every: usize = std::env::var("EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(193);
+    let (shop, _) = stocked();
+    let sizes = readable(&shop);
+    let kinds: Vec<(String, usize)> = {
+        let mut largest: BTreeMap<String, usize> = BTreeMap::new();
+        for (path, size) in &sizes {
+            let known = largest.entry(kind(path, &shop)).or_default();
+            *known = (*known).max(*size);
+        }
+        largest.into_iter().filter(|(_, size)| *size > 0).collect()
+    };
+    assert!(kinds.len() >= 10, "{kinds:?}");
+    let all = kinds.iter().flat_map(|(kind, size)| {
+        let flips = (0..*size).map(|byte| Damage::Flip { byte, bit: (byte * 7 % 8) as u8 });
+        (0..*size).map(Damage::CutAt).chain(flips).map(move |damage| (kind.clone(), damage))
+    });
+    let points: Vec<(String, Damage)> = all.step_by(every).collect();
+    let (next, broken, tried) =
+        (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, u32>::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some((which, damage)) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let (shop, stock) = stocked();
+                    // Of several files of a kind each is struck in turn.
+                    let those: Vec<PathBuf> =
+                        readable(&shop).into_keys().filter(|path| kind(path, &shop) == *which).collect();
+                    let number = match damage {
+                        Damage::CutAt(at) => *at,
+                        Damage::Flip { byte, .. } => *byte,
+                    };
+                    let Some(path) = those.get(number % those.len().max(1)) else { continue };
+                    let mut bytes = fs::read(path).unwrap();
+                    if number >= bytes.len() {
+                        continue;
+                    }
+                    damage.strikes(&mut bytes);
+                    fs::write(path, bytes).unwrap();
+                    *tried.lock().unwrap().entry(which.clone()).or_default() += 1;
+                    if let Err(why) = judge(&shop, &stock, path) {
+                        broken.lock().unwrap().push(format!("{which}, {damage:?}: {why}"));
+                    }
+                }
+            });
+        }
+    });
+    let tried = tried.into_inner().unwrap();
+    for (kind, times) in &tried {
+        println!("{kind:<50} {times:>6} times damaged");
+    }
+    println!("{:<50} {:>6} in all", "", tried.values().sum::<u32>());
+    let broken = broken.into_inner().unwrap();
+    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+    assert!(tried.values().sum::<u32>() as usize > points.len() / 2);
+}
+
+/// Links, devices and folders too.
+#[test]
+fn a_link_or_a_folder_in_a_files_place_is_no_file() {
+    let (shop, stock) = stocked();
+    for name in ["state/worker.json", "state/credentials.json", "state/awaiting.json"] {
+        let path = shop.path(name);
+        let whole = fs::read(&path).ok();
+        let _ = fs::remove_file(&path);
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        let ran: Ran = shop.run(&["--force"]);
+        assert!([0, 1, 74, 78].contains(&ran.code) && !ran.err.contains("panicked"), "{name}: {ran:?}");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let ran = shop.run(&["--force"]);
+        assert!([74, 78].contains(&ran.code), "{name}: {ran:?}");
+        fs::remove_dir(&path).unwrap();
+        whole.map(|whole| fs::write(&path, whole).unwrap());
+    }
+    assert_eq!(shop.deliveries(&stock.in_doubt), 1);
+}
