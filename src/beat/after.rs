@@ -46,6 +46,7 @@ impl<W: World> Beat<'_, W> {
         }
         let now = self.now();
         let mut awaiting = self.world.awaiting().map_err(state_broken)?;
+        awaiting.retain(|one| !one.is_forgotten(now));
         let due: Vec<usize> = (0..awaiting.len()).filter(|at| awaiting[*at].is_due(now)).take(MOST).collect();
         if due.is_empty() {
             return Ok(());
@@ -90,6 +91,10 @@ impl<W: World> Beat<'_, W> {
 
     /// A delivery was taken: it is looked after from now on.
     pub(super) fn await_payout(&mut self, id: &OrderId) -> Result<(), Failure> {
+        // Where single orders cannot be asked about there is nothing to wait for.
+        if self.state.worker.no_lookup {
+            return Ok(());
+        }
         let delivered =
             |record: &crate::state::Record| record.closed.filter(|closed| closed.ending == Ending::Delivered);
         let Some(closed) = self.state.orders.get(id).and_then(delivered) else { return Ok(()) };

@@ -53,14 +53,23 @@ impl Awaiting {
         Self { order, delivered_at, asked_at: None, completed_at: None }
     }
 
-    /// Whether it is to be asked about.
+    /// Whether it is to be asked about. A moment in the future is one before the clock was set back.
     #[must_use]
     pub fn is_due(&self, now: Time) -> bool {
-        now >= self.asked_at.unwrap_or(self.delivered_at) + LOOK_EVERY
+        let last = self.asked_at.unwrap_or(self.delivered_at);
+        last > now || now >= last + LOOK_EVERY
+    }
+
+    /// Whether nobody looks any more: what is awaited is bounded by a month, not by history.
+    #[must_use]
+    pub fn is_forgotten(&self, now: Time) -> bool {
+        now >= self.delivered_at + FORGOTTEN_AFTER
     }
 
     /// What the marketplace's word makes of it.
     pub fn told(&mut self, order: &Order, now: Time) -> Paid {
+        self.delivered_at = self.delivered_at.min(now);
+        self.completed_at = self.completed_at.map(|at| at.min(now));
         let first = self.completed_at.is_none();
         let paid = order.raw.get("payout_tx_hash").is_none_or(|hash| !hash.is_null());
         match order.status {
@@ -74,7 +83,7 @@ impl Awaiting {
                 }
             }
             Status::Cancelled => Paid::Over,
-            _ if now >= self.delivered_at + FORGOTTEN_AFTER => Paid::Over,
+            _ if self.is_forgotten(now) => Paid::Over,
             _ => Paid::Waits,
         }
     }
@@ -84,6 +93,18 @@ impl Awaiting {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_clock_set_back_stops_no_look_and_keeps_nothing_for_ever() {
+        let at = |days: u64| Time::from_unix(1_795_000_000) + Duration::from_secs(days * 86_400);
+        let order = Order::parse(json!({"id": "ord_1", "status": "delivered"})).unwrap();
+        let mut awaiting =
+            Awaiting { asked_at: Some(at(400)), ..Awaiting::new(OrderId::new("ord_1").unwrap(), at(400)) };
+        assert!(awaiting.is_due(at(1)) && !awaiting.is_forgotten(at(1)));
+        assert_eq!(awaiting.told(&order, at(1)), Paid::Waits);
+        assert!(!awaiting.is_forgotten(at(30)) && awaiting.is_forgotten(at(31)));
+        assert_eq!(awaiting.told(&order, at(31)), Paid::Over);
+    }
 
     #[test]
     fn a_payout_is_looked_for_and_missed_once() {

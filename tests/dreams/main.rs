@@ -1,13 +1,16 @@
 //! The real beat loop in dreamed worlds: a server that fails, lies, acts late and drops answers; generators of every
 //! temper; clocks that are turned; death at any verb. What must never be true is counted on the server's side.
 //!
-//! `WORLDS=100000 cargo test --release --test dreams` dreams longer; `DREAM=seed` dreams one world again and tells it.
+//! `WORLDS=100000 cargo test --release --test dreams` dreams longer; `DREAM=seed` dreams one world again, without the
+//! mishaps that it does not need, and tells it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod bad_answers;
 mod day;
 mod kinds;
+mod shrink;
+mod soak;
 mod world;
 
 use world::World;
@@ -20,7 +23,8 @@ fn number(name: &str) -> Option<u64> {
 fn nothing_is_lost_and_nothing_is_done_twice() {
     world::hush();
     if let Some(seed) = number("DREAM") {
-        let told = World::dream(seed);
+        let whole = World::dream(seed);
+        let told = if whole.broken.is_empty() { whole } else { shrink::shrunk(seed, |told| !told.broken.is_empty()).1 };
         told.story.iter().for_each(|line| println!("{line}"));
         assert_eq!(told.broken, Vec::<String>::new());
         return;
@@ -29,12 +33,14 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
     let (mut deaths, mut deliveries, mut orders, mut faults, mut quotes, mut again) = (0, 0, 0, 0, 0, 0);
     for seed in 0..worlds {
         let told = World::dream(seed);
-        assert!(
-            told.broken.is_empty(),
-            "in world {seed} (tell it again with DREAM={seed}):\n{}\nits last hours:\n{}",
-            told.broken.join("\n"),
-            told.story[told.story.len().saturating_sub(40)..].join("\n")
-        );
+        if !told.broken.is_empty() {
+            let (_, short) = shrink::shrunk(seed, |told| !told.broken.is_empty());
+            panic!(
+                "in world {seed} (tell it again with DREAM={seed}):\n{}\nthe shortest way there:\n{}",
+                short.broken.join("\n"),
+                short.story[short.story.len().saturating_sub(60)..].join("\n")
+            );
+        }
         deaths += told.deaths;
         deliveries += told.deliveries;
         orders += told.orders;

@@ -3,7 +3,7 @@
 #[path = "world/verbs.rs"]
 mod verbs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub struct Dreamt {
     pub faults: u64,
     pub quotes: u64,
     pub again: u64,
+    /// Everything that went wrong in it, counted.
+    pub mishaps: u64,
 }
 
 #[derive(Default)]
@@ -72,6 +74,11 @@ pub struct World {
     pub calm: bool,
     /// How long every picture takes to be made, where that is not left to chance.
     pub making: Option<i64>,
+    /// How long it is from one beat to the next, where that is not left to chance.
+    pub pause: Option<i64>,
+    /// Mishaps that are left out, and how many there were so far.
+    spared: BTreeSet<u64>,
+    mishaps: u64,
     pub market: Market,
     pub agent_id: String,
     key: String,
@@ -94,7 +101,13 @@ pub struct World {
 impl World {
     /// Dreams one world to its end.
     pub fn dream(seed: u64) -> Dreamt {
+        Self::dream_without(seed, &BTreeSet::new())
+    }
+
+    /// Dreams one world without these of its mishaps, by their number in the order in which they came.
+    pub fn dream_without(seed: u64, spared: &BTreeSet<u64>) -> Dreamt {
         let mut world = Self::new(seed);
+        world.spared.clone_from(spared);
         let shared = world.market.dialect() == Dialect::Live || world.chance(50);
         let settled = world.chance(50);
         let rules = Rules {
@@ -147,6 +160,9 @@ impl World {
             boot: (1, START - 500),
             calm: false,
             making: None,
+            pause: None,
+            spared: BTreeSet::new(),
+            mishaps: 0,
             market,
             agent_id,
             key: key.expose().to_owned(),
@@ -168,6 +184,7 @@ impl World {
                 faults: 0,
                 quotes: 0,
                 again: 0,
+                mishaps: 0,
             },
         }
     }
@@ -181,6 +198,12 @@ impl World {
 
     fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
+    }
+
+    /// One more mishap: whether it happens in this world.
+    fn happens(&mut self) -> bool {
+        self.mishaps += 1;
+        !self.spared.contains(&self.mishaps)
     }
 
     fn say(&mut self, what: impl std::fmt::Display) {
@@ -201,8 +224,9 @@ impl World {
     }
 
     /// Between two beats: time, clients, clocks, power.
-    fn something_happens(&mut self) {
+    pub fn something_happens(&mut self) {
         let pause = match self.below(10) {
+            _ if self.pause.is_some() => self.pause.unwrap_or_default(),
             0 => self.below(20) as i64,
             1 => 600 + self.below(7200) as i64,
             _ => 60 + self.below(120) as i64,
@@ -227,7 +251,7 @@ impl World {
         if self.quote_service.is_some() {
             self.clients_act();
         }
-        if self.chance(2) {
+        if self.chance(2) && self.happens() {
             let by = [-40_000_000, -86_400, -3600, -70, 70, 3600, 86_400, 40_000_000][self.below(8) as usize];
             // A clock that jumps ahead on a boot that the worker has not seen yet looks like a long time without power.
             if by < 0 || self.boot.0 == self.witnessed_boot {
@@ -235,7 +259,7 @@ impl World {
                 self.say(format!("the clock is turned by {by} s"));
             }
         }
-        if self.chance(2) {
+        if self.chance(2) && self.happens() {
             self.boot = (self.boot.0 + 1, self.now);
             self.say("power cut");
             for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
@@ -243,13 +267,14 @@ impl World {
             }
             // Back only: a clock that jumps ahead while the machine is off takes every witness along.
             self.turned = self.turned.min(self.witnessed);
-            if self.chance(20) {
+            if self.chance(20) && self.happens() {
                 self.turned -= [60, 3600, 40_000_000][self.below(3) as usize];
                 self.say("and the clock comes back wrong");
             }
         }
-        self.dies_in = if self.chance(35) { Some(self.below(60) as u32) } else { None };
-        self.stops_in = if self.chance(8) { Some(self.below(40) as u32) } else { None };
+        let (dies, stops) = (self.below(60) as u32, self.below(40) as u32);
+        self.dies_in = (self.chance(35) && self.happens()).then_some(dies);
+        self.stops_in = (self.chance(8) && self.happens()).then_some(stops);
     }
 
     /// Clients ask for prices, take them, and are not content.
@@ -290,6 +315,42 @@ impl World {
         let brief = format!("wish {}", self.told.orders);
         self.told.orders += 1;
         self.market.place(Time::from_unix(moment), Placement { brief, ..Placement::default() })
+    }
+
+    /// Bytes of what is kept for the beats to come: the worker's own record, the orders in flight, those awaiting payment.
+    pub fn kept(&self) -> (usize, usize, usize) {
+        let worker = self.disk.worker.as_ref().map_or(0, String::len);
+        (worker, self.disk.orders.values().map(String::len).max().unwrap_or(0), self.disk.awaiting.len())
+    }
+
+    /// Orders that wait for a person for so long: their client takes the money back, or the seller says `retry`.
+    pub fn somebody_looks_after(&mut self, after: i64) {
+        let now = Time::from_unix(self.now);
+        let waits = |text: &String| {
+            let record: Record = serde_json::from_str(text).unwrap();
+            let placed = record.order.created_at.unwrap_or(record.first_seen);
+            (record.hold.is_some() && now.since(placed) > Duration::from_secs(after as u64)).then_some(record)
+        };
+        let those: Vec<Record> = self.disk.orders.values().filter_map(waits).collect();
+        for mut record in those {
+            if self.market.cancel(now, record.order.id.as_str()).is_err() {
+                record.retry(self.read_clock().wall);
+                self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(&record).unwrap());
+            }
+        }
+    }
+
+    /// How many orders are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.disk.orders.len()
+    }
+
+    /// Orders that the server has a delivery of and that our own books do not know.
+    pub fn unknown_to_us(&self) -> Vec<String> {
+        let known = |id: &String| {
+            OrderId::new(id).is_some_and(|id| self.disk.closed.contains_key(&id) || self.disk.orders.contains_key(&id))
+        };
+        self.market.books().deliveries.keys().filter(|id| !known(id)).cloned().collect()
     }
 
     pub fn beat(&mut self, rules: &Rules) {
@@ -415,6 +476,7 @@ impl World {
                 broken.push(format!("the client of {order} was told {} times of {deliveries} deliveries", said.len()));
             }
         }
+        self.told.mishaps = self.mishaps;
         self.told.quotes = books.quotes.len() as u64;
         let answered =
             |(order, times): (&String, &usize)| *times > 0 && books.deliveries.get(order).is_some_and(|d| d.len() > 1);
@@ -435,7 +497,10 @@ impl World {
             address: "10.0.0.1".into(),
         };
         let fault = |kind| Err(Fault::new(kind, "dreamt"));
-        let trouble = if self.calm { 99 } else { self.below(100) };
+        let mut trouble = if self.calm { 99 } else { self.below(100) };
+        if trouble < 16 && !self.happens() {
+            trouble = 99;
+        }
         self.told.faults += u64::from(trouble < 16);
         let seconds = self.below(4) as i64;
         self.pass(seconds);

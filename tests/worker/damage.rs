@@ -185,7 +185,9 @@ fn a_link_or_a_folder_in_a_files_place_is_no_file() {
         let ran = shop.run(&["--force"]);
         assert!([74, 78].contains(&ran.code), "{name}: {ran:?}");
         fs::remove_dir(&path).unwrap();
-        whole.map(|whole| fs::write(&path, whole).unwrap());
+        if let Some(whole) = whole {
+            fs::write(&path, whole).unwrap();
+        }
     }
     assert_eq!(shop.deliveries(&stock.in_doubt), 1);
 }

@@ -116,8 +116,11 @@ impl beat::World for World {
                 .broken
                 .push(format!("order {id} was generated again after a generation that succeeded, at {}", now - START));
         }
-        if !self.calm && self.chance(3) {
+        if !self.calm && self.chance(3) && self.happens() {
             return Made::Misconfigured("dreamt".into());
+        }
+        if !self.calm && self.chance(3) && self.happens() {
+            return Made::NeverStarted("no room for another process".into());
         }
         let by_chance = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
         let seconds = self.making.unwrap_or(by_chance);
@@ -159,7 +162,10 @@ impl beat::World for World {
         Ok(match self.generators.get(&key) {
             None => Made::NeverStarted("it died".into()),
             Some(generator) if generator.ends_at > self.now => Made::Running,
-            Some(generator) => generator.made.clone(),
+            Some(generator) => match generator.made.clone() {
+                Made::Done(_) if !self.calm && self.chance(4) && self.happens() => Made::Unread("dreamt".into()),
+                made => made,
+            },
         })
     }
 
@@ -182,6 +188,9 @@ impl beat::World for World {
 
     fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
         self.verb();
+        if !self.calm && self.chance(2) && self.happens() {
+            return Err(Unsent::Unread("dreamt".into()));
+        }
         let hosted = self.upload_bytes(&record.deliverables[file].content_type);
         self.verb();
         hosted.map_err(Unsent::Fault)
