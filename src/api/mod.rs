@@ -26,8 +26,8 @@ pub use wire::{Listing, Lookup, Message};
 /// The largest list of orders taken, in bytes.
 const MOST_ORDERS: u64 = 32 * 1024 * 1024;
 
-/// The largest answer of any other kind, in bytes.
-const MOST: u64 = 1024 * 1024;
+/// The largest answer of any other kind, in bytes: an order whose brief is as long as a server takes one.
+const MOST: u64 = 8 * 1024 * 1024;
 
 /// How the marketplace is reached.
 #[derive(Clone, Debug)]

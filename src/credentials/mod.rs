@@ -123,7 +123,12 @@ impl fmt::Display for CredentialsFault {
 impl std::error::Error for CredentialsFault {}
 
 /// Finds them: environment, `$CREDENTIALS_DIRECTORY/credentials.json`, `.env` beside the settings, `STATE/credentials.json`.
+///
+/// From here on this process holds a key: on Linux it leaves no core dump, and other processes of the same user, the
+/// generator among them, can read neither its memory nor its environment.
 pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> Result<Credentials, CredentialsFault> {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let pair = (variable_of(environment, ID)?, variable_of(environment, KEY)?);
     if let Some(found) = both(pair, "the environment", Source::Environment)? {
         return Ok(found);

@@ -22,6 +22,7 @@
 //! and waits, or finds the last word and takes it.
 
 mod argv;
+mod bounds;
 mod outputs;
 mod supervisor;
 

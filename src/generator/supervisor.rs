@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions};
 
-use super::{LastWord, Order};
+use super::{LastWord, Order, bounds};
 use crate::signals::{Signals, Woken};
 use crate::store::durable::{self, Room};
 
@@ -32,6 +32,9 @@ const ROOM: usize = 2048;
 /// How often its writing is tried, and how long after one another: a disk that stumbles is given a minute.
 const LAST_WORD_TRIES: u32 = 30;
 const LAST_WORD_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often it is seen whether a generator keeps its bounds.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How much of its output is kept: the beginning and the end.
 const KEPT_HEAD: usize = 960 * 1024;
@@ -67,6 +70,7 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
     let (pumped, drained) = mpsc::channel();
     let stdout = pump(attempt_dir.join("stdout"), pumped.clone())?;
     let stderr = pump(attempt_dir.join("stderr"), pumped)?;
+    bounds::set_largest_file();
     let started = attempt_dir.join(format!("started.{}", order.start));
     // Made here and nowhere else: whoever finds it there must not start again.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&started)?.sync_all()?;
@@ -74,14 +78,20 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
     let word = match spawn(attempt_dir, &order, stdout, stderr) {
         Ok(child) => attend(child, &drained, &order, &signals),
         Err(error) => {
-            LastWord { code: code_of(&error), error: Some(format!("could not be run: {error}")), ..LastWord::default() }
+            let remedy = match error.kind() {
+                io::ErrorKind::ArgumentListTooLong => ": have it read $ATELIER_BRIEF_FILE in place of {brief}",
+                _ => "",
+            };
+            let why = format!("could not be run: {error}{remedy}");
+            LastWord { code: code_of(&error), error: Some(why), ..LastWord::default() }
         }
     };
     let word = serde_json::to_vec(&word)?;
     let mut tries = 1;
     // As long as we live the lease is held, and nobody takes this start for one that vanished.
     while let Err(error) = room.fill(&word).and_then(|()| durable::rename(&new, &path)) {
-        if tries == LAST_WORD_TRIES || path.exists() {
+        // A folder that the generator itself has removed does not come back.
+        if tries == LAST_WORD_TRIES || path.exists() || error.kind() == io::ErrorKind::NotFound {
             return Err(error);
         }
         tries += 1;
@@ -124,19 +134,29 @@ fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &Order, signals
     };
     let mut word = LastWord::default();
     let mut until = Instant::now() + Duration::from_secs(order.seconds);
-    let mut told = false;
+    let (mut told, mut looked) = (false, Instant::now());
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Some(status),
             Ok(None) => {}
             Err(_) => break None,
         }
+        if !told && looked.elapsed() >= LOOK_EVERY {
+            looked = Instant::now();
+            if let Some(why) = bounds::overstepped(&order.work) {
+                // No grace: every moment of it costs the machine.
+                word.error = Some(why);
+                told = true;
+                until = looked;
+                kill(Signal::KILL);
+            }
+        }
         let woken = if word.stopped {
             // The signal stays told: from here on only time and children count.
             std::thread::sleep(Duration::from_millis(10));
             Woken::TimedOut
         } else {
-            signals.wait(until.saturating_duration_since(Instant::now()))
+            signals.wait(until.saturating_duration_since(Instant::now()).min(LOOK_EVERY))
         };
         match woken {
             Woken::Stop(_) if !word.stopped => {
@@ -175,19 +195,11 @@ fn clear_leftovers() {
             Ok(None) => {}
             Err(_) => return,
         }
-        for pid in children() {
+        for pid in bounds::children_of(rustix::process::getpid()) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// The processes whose parent is this one, on systems that tell.
-fn children() -> Vec<Pid> {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let pids = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>();
-    lists.flat_map(pids).filter_map(Pid::from_raw).collect()
 }
 
 /// A pipe for what the generator writes: taken as fast as it comes, its beginning and its end kept.

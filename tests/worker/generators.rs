@@ -209,7 +209,7 @@ fn several_files_and_named_files_and_addresses_are_delivered() {
 fn a_flood_on_stdout_is_capped_and_its_end_is_kept() {
     let shop = Shop::open(Dialect::Live);
     shop.generator(
-        "head -c 100000000 /dev/zero | tr '\\0' 'x'; echo; echo named > result.txt; echo MEDIA: result.txt",
+        "head -c 1000000000 /dev/zero | tr '\\0' 'x'; echo; echo named > result.txt; echo MEDIA: result.txt",
         "",
     );
     let order = shop.order("x");
@@ -235,7 +235,7 @@ fn a_crowd_of_beats_makes_and_delivers_each_order_once() {
     let shop = Shop::open(Dialect::Live);
     shop.generator("echo x >> ../../../made; sleep 0.3; echo \"made $$ $(date +%N)\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let orders: Vec<String> = (0..3).map(|n| shop.order(&format!("wish {n}"))).collect();
-    let crowd: Vec<_> = (0..20).map(|_| shop.spawn(&["beat", "--force", "--json"])).collect();
+    let crowd: Vec<_> = (0..100).map(|_| shop.spawn(&["beat", "--force", "--json"])).collect();
     let said: Vec<String> =
         crowd.into_iter().map(|beat| String::from_utf8(beat.wait_with_output().unwrap().stdout).unwrap()).collect();
     let busy = said.iter().filter(|said| said.contains("\"busy\"")).count();
