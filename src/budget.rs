@@ -269,6 +269,43 @@ mod tests {
     }
 
     #[test]
+    fn each_moment_is_on_the_right_side_of_its_limit() {
+        assert_eq!(LONGEST_CLOSURE.as_secs(), 86_401);
+        let mut budget = Budget::default();
+        budget.close(APART, Endpoint::Orders, at(10));
+        budget.close(APART, Endpoint::Upload, at(20));
+        budget.close(APART, Endpoint::Orders, at(5));
+        assert_eq!(budget.closed_until(Endpoint::Orders, at(0)), Some(at(10)));
+        assert_eq!(budget.closed_until(Endpoint::Upload, at(0)), Some(at(20)));
+        let _ = budget.book(Endpoint::Deliver, at(-10), Duration::from_secs(10));
+        assert_eq!(budget.turning_points(at(0)), [at(10), at(20), at(3601)]);
+        assert_eq!(budget.turning_points(at(10)), [at(20), at(3601)]);
+        budget.forget(at(10));
+        assert_eq!((budget.closed.len(), budget.sent.len()), (1, 1), "what is over is gone at that very second");
+        budget.forget(at(3601));
+        assert_eq!(budget, Budget::default());
+        // An answer may be waited for an hour, and not a second longer.
+        for (ahead, counted_at) in [(3600, 3600), (3601, 0)] {
+            let mut budget = Budget::default();
+            sent(&mut budget, Endpoint::Orders, at(ahead));
+            budget.forget(at(0));
+            assert_eq!(budget.times(Endpoint::Orders).next(), Some(at(counted_at)));
+        }
+        for (now, left) in [(-1, 0), (0, 1), (3599, 1), (3600, 0)] {
+            let mut budget = Budget::default();
+            budget.claim("a", 4, at(0));
+            budget.forget(at(now));
+            assert_eq!(budget.claims.len(), left, "a claim an hour long, seen at {now}");
+        }
+        let nothing_left = Budget::exhausted(SHARED, at(0));
+        assert_eq!(Endpoint::ALL.map(|endpoint| nothing_left.free(SHARED, endpoint, at(3600))), [0; 8]);
+        let apart = Budget::exhausted(APART, at(0));
+        for endpoint in [Endpoint::Orders, Endpoint::Upload, Endpoint::Deliver] {
+            assert_eq!((apart.free(APART, endpoint, at(3600)), apart.free(APART, endpoint, at(3601))), (0, 30));
+        }
+    }
+
+    #[test]
     fn claims_of_others_count_and_lapse() {
         let mut budget = Budget::default();
         budget.claim("a", 4, at(0));

@@ -196,3 +196,200 @@ fn the_wake_is_the_first_moment_at_which_the_loop_would_act() {
     let wake = super::wake(&failed.state, &failed.rules, at(1));
     assert_eq!(wake.at, at(120));
 }
+
+/// Every step that asks for something, told as a story, and what it asks for.
+fn stories() -> Vec<(&'static str, Story, Action)> {
+    let priced = |story: Story| story.event("a", Event::Starting).event("a", Event::Made(Made::Priced("9.00".into())));
+    let pricing = || {
+        let mut story = Story::new().order("a", json!({"status": "pending_quote"})).polled(0);
+        story.state.orders.get_mut(&id("a")).unwrap().pricing = true;
+        story
+    };
+    let mut by_command = pricing();
+    by_command.rules.quote_command = true;
+    let mut settled = pricing().order("a", json!({"status": "pending_quote", "service_title": "S"}));
+    settled.state.orders.get_mut(&id("a")).unwrap().pricing = true;
+    settled.rules.trades =
+        vec![Trade { title: "S".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) }];
+    let mut uploaded = Story::new().order("a", json!({})).uploaded("a").polled(0);
+    uploaded.session.asked.insert(id("a"));
+    let mut says = Story::new().order("a", json!({})).uploaded("a").polled(0);
+    says.rules.says_something = true;
+    let says = says.event("a", Event::Delivering).event("a", Event::Delivered);
+    let again = Story::new().order("a", json!({})).event("a", Event::Starting).event("a", Event::Made(Made::Stopped));
+    vec![
+        ("uploaded", uploaded, Action::Deliver(id("a"))),
+        ("made", Story::new().order("a", json!({})).made("a").polled(0), Action::Upload(id("a"), 0)),
+        ("priced", priced(by_command), Action::Quote(id("a"))),
+        ("a settled price", settled, Action::Quote(id("a"))),
+        ("stopped", again.polled(0), Action::Start(id("a"))),
+        ("seen", Story::new().order("a", json!({})).polled(0), Action::Start(id("a"))),
+        ("delivered", says, Action::Say(id("a"))),
+    ]
+}
+
+#[test]
+fn every_step_waits_for_its_moment_and_begins_nothing_after_the_time_limit() {
+    for (name, mut story, action) in stories() {
+        let at_second = |story: &Story, second| next(&story.state, &story.rules, &story.session, at(second));
+        assert_eq!(story.now(), action, "{name}");
+        let limit = 55 * 60;
+        assert_eq!(at_second(&story, limit - 1), action, "{name}, just before the limit");
+        assert_eq!(at_second(&story, limit), Action::Rest, "{name}, at the limit");
+        story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(60));
+        assert_eq!(at_second(&story, 59), Action::Rest, "{name}, before its moment");
+        assert_eq!(at_second(&story, 60), action, "{name}, at its moment");
+        story.state.orders.get_mut(&id("a")).unwrap().hold =
+            Some(crate::state::Hold { kind: crate::state::HoldKind::Refused, why: "no".into() });
+        assert_eq!(at_second(&story, 60), Action::Rest, "{name}, held");
+    }
+}
+
+#[test]
+fn every_step_spends_the_last_request_that_is_its_own_and_none_beyond() {
+    for (name, least) in [
+        ("uploaded", 1),
+        ("made", 2),
+        ("priced", 1),
+        ("a settled price", 1),
+        ("stopped", 0),
+        ("seen", 2),
+        ("delivered", 1),
+    ] {
+        let of = |spent| {
+            let (_, story, action) = stories().into_iter().find(|(known, ..)| *known == name).unwrap();
+            (story.spent(spent, -10).now(), action)
+        };
+        let (just_enough, action) = of(30 - least);
+        assert_eq!(just_enough, action, "{name} with {least} left");
+        if least > 0 {
+            assert_eq!(of(31 - least).0, Action::Rest, "{name} with one less than {least} left");
+        }
+    }
+}
+
+#[test]
+fn where_each_endpoint_has_its_own_count_an_upload_needs_one_of_both() {
+    for (uploads, deliveries, goes) in [(29, 29, true), (30, 29, false), (29, 30, false)] {
+        let mut story = Story::new().order("a", json!({})).made("a").polled(0);
+        story.rules.allowance.shared = false;
+        for (endpoint, times) in [(Endpoint::Upload, uploads), (Endpoint::Deliver, deliveries)] {
+            for _ in 0..times {
+                let ticket = story.state.worker.budget.book(endpoint, at(-10), Duration::ZERO);
+                story.state.worker.budget.answered(ticket, at(-10));
+            }
+        }
+        let upload = story.now() == Action::Upload(id("a"), 0);
+        assert_eq!(upload, goes, "{uploads} uploads and {deliveries} deliveries spent");
+    }
+    let mut story = Story::new().order("a", json!({})).made("a").polled(0);
+    story.state.worker.budget.close(story.rules.allowance, Endpoint::Deliver, at(60));
+    assert_eq!(story.now(), Action::Rest, "what cannot be delivered is not uploaded");
+}
+
+#[test]
+fn work_begun_goes_before_new_work_and_a_courtesy_after_it() {
+    let again = |story: Story| story.event("b", Event::Starting).event("b", Event::Made(Made::Stopped));
+    let urgent = json!({"created_at": at(-9000).to_string()});
+    let two = again(Story::new().order("a", urgent.clone()).order("b", json!({}))).polled(0);
+    assert_eq!(two.now(), Action::Start(id("b")));
+    let mut three = two.uploaded("b");
+    three.rules.says_something = true;
+    let three = three.event("b", Event::Delivering).event("b", Event::Delivered);
+    assert_eq!(three.now(), Action::Start(id("a")));
+}
+
+#[test]
+fn a_generator_is_started_only_where_there_is_room_for_it_and_it_works() {
+    let story = || Story::new().order("a", json!({})).order("b", json!({})).polled(0);
+    let mut full = story().event("b", Event::Starting);
+    full.session.running.insert(id("b"));
+    assert_eq!(full.now(), Action::Wait(at(55 * 60)));
+    full.rules.parallel = 2;
+    assert_eq!(full.now(), Action::Start(id("a")));
+    let mut broken = story();
+    broken.session.broken.insert(broken.rules.workshop(&broken.state.orders[&id("a")].order), "exit 127".into());
+    assert_eq!(broken.now(), Action::Rest);
+    let mut paused = story();
+    let workshop = paused.rules.workshop(&paused.state.orders[&id("a")].order);
+    for name in ["x", "y", "z"] {
+        assert_eq!(paused.now(), Action::Start(id("a")));
+        paused.state.worker.failed(&workshop, &id(name), at(0));
+    }
+    assert_eq!(paused.now(), Action::Rest);
+    let mut not_ready = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
+    not_ready = not_ready.event("a", Event::Made(Made::NotReady));
+    not_ready.session.not_ready.insert(id("a"));
+    assert_eq!(not_ready.now(), Action::Rest);
+    let mut enough = story();
+    enough.session.begun = enough.rules.max_per_beat;
+    assert_eq!(enough.now(), Action::Rest);
+    enough.session.begun -= 1;
+    assert_eq!(enough.now(), Action::Start(id("a")));
+}
+
+#[test]
+fn one_order_alone_is_wanted_where_that_is_asked_and_then_nobody_is_polled() {
+    let mut story = Story::new().order("a", json!({})).order("b", json!({}));
+    story.session.only = Some(id("b"));
+    assert_eq!(story.now(), Action::Start(id("b")));
+    story.session.only = Some(id("c"));
+    assert_eq!(story.now(), Action::Rest);
+}
+
+#[test]
+fn what_is_missing_is_asked_about_once_and_worked_on_no_more() {
+    let mut story = Story::new().order("a", json!({})).polled(0);
+    story.state.orders.get_mut(&id("a")).unwrap().missing = true;
+    assert_eq!(story.now(), Action::Ask(id("a")));
+    story.session.asked.insert(id("a"));
+    assert_eq!(story.now(), Action::Rest);
+    story.session.asked.clear();
+    story.state.worker.no_lookup = true;
+    assert_eq!(story.now(), Action::Rest);
+    let mut released = Story::new().order("a", json!({"status": "delivered"})).polled(0);
+    released.state.orders.get_mut(&id("a")).unwrap().released = true;
+    assert_eq!(released.now(), Action::Rest, "what is delivered takes no delivery");
+    let mut disputed = Story::new().order("a", json!({"status": "disputed"})).polled(0);
+    assert_eq!(disputed.now(), Action::Rest);
+    disputed.state.orders.get_mut(&id("a")).unwrap().released = true;
+    assert_eq!(disputed.now(), Action::Start(id("a")));
+}
+
+#[test]
+fn an_order_is_late_when_what_its_generator_takes_and_a_tenth_of_the_promise_are_left_no_more() {
+    let mut story = Story::new().order("a", json!({"turnaround_hours": 1, "created_at": at(0).to_string()}));
+    let late = |story: &Story, second| is_late(&story.state, &story.rules, &story.state.orders[&id("a")], at(second));
+    assert!(!late(&story, 3239) && late(&story, 3240), "a tenth of the hour before its end");
+    let workshop = story.rules.workshop(&story.state.orders[&id("a")].order);
+    story.state.worker.succeeded(&workshop, Duration::from_secs(100));
+    assert!(!late(&story, 3139) && late(&story, 3140), "and what its generator takes");
+    story = story.made("a");
+    assert!(!late(&story, 3239) && late(&story, 3240), "which is over when it is made");
+    let record = |change: &dyn Fn(&mut Record)| {
+        let mut story = Story::new().order("a", json!({"turnaround_hours": 1, "created_at": at(0).to_string()}));
+        change(story.state.orders.get_mut(&id("a")).unwrap());
+        late(&story, 9000)
+    };
+    assert!(record(&|_| {}));
+    assert!(!record(&|record| record.round = 2));
+    assert!(!record(&|record| record.step = Step::Delivered));
+    assert!(!record(&|record| record.pricing = true));
+    let promise_nothing = Story::new().order("a", json!({}));
+    assert!(!late(&promise_nothing, 1_000_000));
+}
+
+#[test]
+fn polls_are_held_by_the_window_the_budget_and_a_failure_each_to_its_second() {
+    let hold = |story: &Story, second| poll_hold(&story.state, &story.rules, false, at(second));
+    let mut story = Story::new().polled(0);
+    assert_eq!((hold(&story, 119), hold(&story, 120)), (Some(Reason::Window), None));
+    story.state.worker.poll_not_before = Some(at(200));
+    assert_eq!((hold(&story, 199), hold(&story, 200)), (Some(Reason::Window), None));
+    assert_eq!(poll_hold(&story.state, &story.rules, true, at(0)), None, "a person may");
+    // Two requests are an order's; a poll needs one beside them.
+    let least = |spent| hold(&Story::new().polled(-600).spent(spent, -700), 0);
+    assert_eq!((least(27), least(28)), (None, Some(Reason::Budget)));
+    assert_eq!(hold(&Story::new().polled(-900).spent(29, -1000), 0), None, "a quarter of an hour is the longest gap");
+    assert_eq!(hold(&Story::new().polled(-899).spent(29, -1000), 0), Some(Reason::Budget));
+}
