@@ -136,3 +136,18 @@ fn every_file_says_what_it_is_and_can_be_held_in_the_head() {
         assert!(text.lines().count() <= 500, "{} is too long to be held in the head", path.display());
     }
 }
+
+/// A dependency that nobody can say why it is there is not there.
+#[test]
+fn every_direct_dependency_has_its_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let table = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap().to_owned();
+    let reasons = fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
+    let names: Vec<&str> = table.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name)).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        let row = reasons.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+        assert!(row, "{name} has no row in docs/dependencies.md");
+    }
+}

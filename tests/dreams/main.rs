@@ -19,6 +19,13 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Worlds in which a fault of ours was found, or one put in by hand was the hardest to find: dreamed every time.
+const FOUND: [u64; 3] = [
+    2,    // a delivery without an answer was settled before it could have arrived
+    1733, // its moment was not moved along when the clock was turned
+    2168, // a request without an answer was counted from its sending, not from its last chance to arrive
+];
+
 #[test]
 fn nothing_is_lost_and_nothing_is_done_twice() {
     world::hush();
@@ -31,7 +38,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
     }
     let worlds = number("WORLDS").unwrap_or(2000);
     let (mut deaths, mut deliveries, mut orders, mut faults, mut quotes, mut again) = (0, 0, 0, 0, 0, 0);
-    for seed in 0..worlds {
+    for seed in FOUND.into_iter().filter(|seed| *seed >= worlds).chain(0..worlds) {
         let told = World::dream(seed);
         if !told.broken.is_empty() {
             let (_, short) = shrink::shrunk(seed, |told| !told.broken.is_empty());
