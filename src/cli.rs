@@ -160,7 +160,11 @@ pub enum Command {
         bundle: Option<PathBuf>,
     },
     /// Polls, budget, orders in flight; with -q only an exit code: 0 nothing, 10 work in flight, 20 a person is needed
-    Status,
+    Status {
+        /// Look again every two seconds, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+    },
     /// What the marketplace lists
     Orders {
         /// Only these statuses, with commas between them

@@ -24,7 +24,7 @@ fn run() -> u8 {
         Command::Init { generator } => commands::init::run(&global, generator),
         Command::Setup(args) => commands::setup::run(&global, &args),
         Command::Check { offline, bundle } => commands::check::run(&global, offline, bundle.as_deref()),
-        Command::Status => commands::status::run(&global),
+        Command::Status { watch } => commands::status::run(&global, watch),
         Command::Retry { order } => commands::order::retry(&global, &order),
         Command::Decline { order, message } => commands::order::decline(&global, &order, message.as_deref()),
         Command::Orders { status } => commands::show::list(&global, &status),

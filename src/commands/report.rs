@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::config::Environment;
 use crate::credentials;
 use crate::hands;
-use crate::report::{Report, Sum, day, page, usd};
+use crate::report::{Report, Sum, day, first_of_month, page, usd};
 use crate::speech;
 use crate::state::State;
 use crate::store::{Store, durable, lines};
@@ -46,7 +46,7 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
         return Ok(0);
     }
     let today = day(now);
-    let month = today.get(..8).map_or_else(|| today.clone(), |month| format!("{month}01"));
+    let month = first_of_month(now);
     if global.json {
         speech::json(&json!({
             "schema": 1, "today": report.since(&today), "month": report.since(&month), "total": report.total, "failed": failed,

@@ -10,9 +10,10 @@ use crate::credentials;
 use crate::hands;
 use crate::limits::Endpoint;
 use crate::policy;
+use crate::report::{Report, Sum, day, first_of_month, usd};
 use crate::speech;
 use crate::state::State;
-use crate::store::Store;
+use crate::store::{Store, lines};
 use crate::text;
 use crate::time::Time;
 
@@ -30,6 +31,9 @@ struct Status {
     budget: Spent,
     orders: Vec<InFlight>,
     needs_attention: Vec<Needs>,
+    /// What deliveries came to, after the marketplace's fee.
+    today: Sum,
+    month: Sum,
 }
 
 #[derive(Serialize)]
@@ -61,9 +65,29 @@ struct Needs {
     help: String,
 }
 
-/// Shows it; with `-q` nothing but an exit code.
+/// Between two looks of `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Shows it; with `-q` nothing but an exit code; with `watch` again and again, until it is interrupted.
 #[must_use]
-pub fn run(global: &Global) -> u8 {
+pub fn run(global: &Global, watch: bool) -> u8 {
+    if !watch {
+        return once(global, "");
+    }
+    if !speech::is_watched() || global.json || global.quiet {
+        return fail(global, super::USAGE, "--watch redraws a terminal: leave it out for a pipe, --json or -q");
+    }
+    loop {
+        // Home, and the rest of the screen cleared: the scrollback stays as it was.
+        let code = once(global, "\u{1b}[H\u{1b}[J");
+        if code != 0 {
+            return code;
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn once(global: &Global, before: &str) -> u8 {
     let config = match super::settings(global) {
         Ok(config) => config,
         Err(error) => return fail(global, super::CONFIG, &error.to_string()),
@@ -87,16 +111,21 @@ pub fn run(global: &Global) -> u8 {
         };
     }
     let agent = credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir).ok();
-    let status = status(&config, agent.map(|found| found.agent_id), &mut state);
+    let ledger = config.state_dir.join("ledger.jsonl");
+    let report = match lines(&ledger) {
+        Ok(lines) => Report::of(lines),
+        Err(error) => return fail(global, super::STATE, &format!("could not read {}: {error}", ledger.display())),
+    };
+    let status = status(&config, agent.map(|found| found.agent_id), &mut state, &report);
     if global.json {
         speech::json(&status);
     } else {
-        speech::out(&text(&status, hands::clock().wall));
+        speech::out(&format!("{before}{}", text(&status, hands::clock().wall)));
     }
     0
 }
 
-fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut State) -> Status {
+fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut State, report: &Report) -> Status {
     let rules = super::rules(config, agent_id.as_deref().unwrap_or_default());
     let clock = hands::clock();
     let now = clock.wall;
@@ -136,6 +165,8 @@ fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut 
             .iter()
             .map(|(about, notice)| Needs { about: about.clone(), why: notice.why.clone(), help: notice.help.clone() })
             .collect(),
+        today: report.since(&day(now)),
+        month: report.since(&first_of_month(now)),
     }
 }
 
@@ -160,6 +191,14 @@ fn text(status: &Status, now: Time) -> String {
     if let Some(until) = closed_until {
         lines.push(format!("closed  the marketplace said to wait until {until}"));
     }
+    for (name, sum) in [("today", &status.today), ("month", &status.month)] {
+        lines.push(format!(
+            "{name:<7} {} delivered, {} USD earned, {} under review",
+            sum.delivered,
+            usd(sum.earned_cents),
+            usd(sum.pending_cents)
+        ));
+    }
     if status.orders.is_empty() {
         lines.push("orders  none in flight".to_owned());
     }
@@ -178,7 +217,7 @@ fn text(status: &Status, now: Time) -> String {
             lines.push(format!("        {}", text::plain(error, 68)));
         }
         if let Some(needs) = &order.needs {
-            lines.push(format!("        needs you: {needs}"));
+            lines.push(format!("        needs you: {}", text::plain(needs, 60)));
             lines.push(format!("        -> atelier-heartbeat retry {name}"));
         }
     }

@@ -63,6 +63,12 @@ pub fn day(at: Time) -> String {
     at.to_string().chars().take(10).collect()
 }
 
+/// The first day of a moment's month.
+#[must_use]
+pub fn first_of_month(at: Time) -> String {
+    format!("{}01", day(at).get(..8).unwrap_or_default())
+}
+
 impl Report {
     /// Adds a ledger's lines up.
     pub fn of(lines: impl Iterator<Item = Line>) -> Self {

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod generators;
 mod glance;
+mod handovers;
 mod hell;
 mod kills;
 mod life;

@@ -1,0 +1,301 @@
+//! Generators that hand the work to an engine and collect it on a later beat, against stand-ins of the engine's commands:
+//! late, never, twice, away; the worker killed; the clock turned.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Child;
+
+use atelier_heartbeat::sandbox::Dialect;
+
+use super::shop::{Ran, Shop, eventually, unchecked};
+
+fn script(name: &str) -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("integrations/generators").join(name).display().to_string()
+}
+
+/// An engine: its stand-in commands, how they are called, and where its job leaves what it made.
+struct Engine {
+    shop: Shop,
+    order: String,
+}
+
+impl Engine {
+    /// A shop whose orders are handed over by this command; each program of the engine is a shell script.
+    fn new(command: &[String], programs: &[(&str, &str)], more: &str) -> Self {
+        let shop = Shop::open(Dialect::Live);
+        fs::create_dir(shop.path("bin")).unwrap();
+        for (name, script) in programs {
+            let path = shop.path("bin").join(name);
+            let folder = shop.folder.path().display();
+            fs::write(&path, format!("#!/bin/sh\ncd {folder}\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let command = serde_json::to_string(command).unwrap();
+        shop.settings(&format!("[generator]\ncommand = {command}\nmax_attempts = 1\n{more}"));
+        let order = shop.order("A \"lighthouse\"; at 'dusk' $(touch pwned)");
+        Self { shop, order }
+    }
+
+    fn spawn(&self) -> Child {
+        let path = format!("{}:{}", self.shop.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = self.shop.command(&["--force", "--json"]);
+        command.env("PATH", path).env("VIDEO_API_KEY", "v");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    }
+
+    fn beat(&self) -> serde_json::Value {
+        let ran = Ran::of(&self.spawn().wait_with_output().unwrap());
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.beat()["waiting"][0] == self.order.as_str()
+    }
+
+    /// What the engine says from now on.
+    fn says(&self, words: &str) {
+        fs::write(self.shop.path("says"), words).unwrap();
+    }
+
+    /// Jobs that were begun.
+    fn begun(&self) -> usize {
+        self.shop.lines("begun")
+    }
+
+    /// The engine's job leaves its file.
+    fn makes(&self, name: &str) {
+        let output = self.shop.path(&format!("state/work/{}/attempt-1/output/{name}", self.order));
+        fs::write(output, format!("made by an engine, {}\n", self.order)).unwrap();
+    }
+
+    fn delivered_once(&self) {
+        self.beat();
+        assert_eq!(self.shop.deliveries(&self.order), 1, "{}", self.shop.log());
+        assert_eq!((self.begun(), self.shop.path("pwned").exists()), (1, false));
+    }
+
+    /// As if the wall clock had been turned by a century since this was written, on the same boot.
+    fn turn_the_clock(&self) {
+        for name in [format!("state/orders/{}.json", self.order), "state/worker.json".into()] {
+            let path = self.shop.path(&name);
+            let text = unchecked(&fs::read_to_string(&path).unwrap());
+            let turned = text
+                .replace("\"wall\":\"20", "\"wall\":\"19")
+                .replace("\"attempt_since\":\"20", "\"attempt_since\":\"19");
+            assert_ne!(turned, text, "{name}");
+            fs::write(&path, turned).unwrap();
+        }
+    }
+}
+
+/// Slurm: `says` holds what squeue and sacct print; sbatch writes its job down.
+fn slurm(sbatch: &str, more: &str) -> Engine {
+    let sbatch = format!("echo \"$*\" >> begun; {sbatch}");
+    let programs = [
+        ("squeue", "grep -v COMPLETED says 2>/dev/null; true"),
+        ("sacct", "cat says 2>/dev/null; true"),
+        ("sbatch", sbatch.as_str()),
+    ];
+    Engine::new(&[script("slurm.sh"), "make.sbatch".into()], &programs, more)
+}
+
+fn kubernetes(create: &str, more: &str) -> Engine {
+    let kubectl = format!(
+        "case $1 in\n\
+         get) [ -e away ] && exit 1; [ -e begun ] && echo \"$3 $(cat says 2>/dev/null)\"; true;;\n\
+         create) cat > job.json; [ -e begun ] && exit 1; echo created >> begun; {create};;\nesac"
+    );
+    Engine::new(
+        &[script("kubernetes.sh"), "registry.example/make:1".into(), "atelier-state".into(), "/state".into()],
+        &[("kubectl", kubectl.as_str())],
+        more,
+    )
+}
+
+#[test]
+fn slurm_answers_late() {
+    let engine = slurm("echo 4711", "");
+    assert!(engine.is_waiting(), "handed over");
+    for words in ["PENDING", "CONFIGURING\nPENDING", "RUNNING\nRUNNING"] {
+        engine.says(words);
+        assert!(engine.is_waiting(), "{words}");
+    }
+    engine.turn_the_clock();
+    assert!(engine.is_waiting(), "a turned clock ends nothing");
+    engine.says("COMPLETED");
+    engine.makes("a.txt");
+    engine.delivered_once();
+    let call = fs::read_to_string(engine.shop.path("begun")).unwrap();
+    assert!(
+        call.contains(&format!("--job-name atelier-{}-1-1", engine.order)) && !call.contains("lighthouse"),
+        "{call}"
+    );
+}
+
+#[test]
+fn slurm_answers_twice_and_is_away_between() {
+    let engine = slurm("echo 4711", "");
+    assert!(engine.is_waiting());
+    // Requeued by its operator: two jobs of one name, one of them failed.
+    engine.says("NODE_FAIL\nRUNNING");
+    assert!(engine.is_waiting());
+    engine.says("NODE_FAIL\nCOMPLETED\nCANCELLED by 1000");
+    engine.makes("a.txt");
+    engine.delivered_once();
+}
+
+#[test]
+fn slurm_never_answers_or_fails_and_a_person_hears_of_it() {
+    let engine = slurm("echo 4711", "total_timeout = \"1s\"");
+    assert!(engine.is_waiting());
+    engine.says("PENDING");
+    eventually("it is given up", || engine.beat()["needs_attention"][0]["order"] == engine.order.as_str());
+    assert_eq!((engine.begun(), engine.shop.deliveries(&engine.order)), (1, 0));
+    let engine = slurm("echo 4711", "");
+    assert!(engine.is_waiting());
+    engine.says("OUT_OF_MEMORY");
+    let beat = engine.beat();
+    assert!(beat["failed"][0]["error"].as_str().unwrap().contains("OUT_OF_MEMORY"), "{beat}");
+    engine.says("COMPLETED");
+    assert_eq!(engine.shop.deliveries(&engine.order), 0);
+}
+
+#[test]
+fn a_worker_killed_while_it_hands_over_hands_over_once() {
+    // Killed just after the engine has the job, before anybody learned of it.
+    for (engine, running, done) in [
+        (slurm("echo 4711; while [ ! -e go ]; do sleep 0.02; done", ""), "RUNNING", "COMPLETED"),
+        (kubernetes("while [ ! -e go ]; do sleep 0.02; done", ""), "", "Complete"),
+    ] {
+        let mut worker = engine.spawn();
+        eventually("the engine has it", || engine.begun() == 1);
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        // The hand-over itself dies too, with its supervisor: nothing but the engine knows.
+        let lease = engine.shop.path(&format!("state/work/{}/attempt-1/lease", engine.order));
+        let supervisor: i32 = fs::read_to_string(&lease).unwrap().trim().parse().unwrap();
+        let generator = rustix::process::Pid::from_raw(supervisor).unwrap();
+        rustix::process::kill_process(generator, rustix::process::Signal::KILL).unwrap();
+        fs::write(engine.shop.path("go"), "").unwrap();
+        engine.says(running);
+        eventually("it waits for the one job", || engine.is_waiting());
+        engine.says(done);
+        engine.makes("a.txt");
+        eventually("it is collected", || {
+            engine.beat();
+            engine.shop.deliveries(&engine.order) == 1
+        });
+        engine.delivered_once();
+    }
+}
+
+#[test]
+fn kubernetes_answers_late_is_away_and_fails() {
+    let engine = kubernetes("true", "");
+    fs::write(engine.shop.path("away"), "").unwrap();
+    assert!(engine.is_waiting(), "away");
+    assert_eq!(engine.begun(), 0);
+    fs::remove_file(engine.shop.path("away")).unwrap();
+    assert!(engine.is_waiting(), "handed over");
+    let job: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(engine.shop.path("job.json")).unwrap()).unwrap();
+    let name = job["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("atelier-") && name.len() <= 63, "{name}");
+    assert_eq!(job["spec"]["backoffLimit"], 0);
+    assert!(!job.to_string().contains("lighthouse") && job.to_string().contains("brief.txt"), "{job}");
+    assert!(engine.is_waiting(), "at work");
+    engine.turn_the_clock();
+    assert!(engine.is_waiting());
+    engine.says("SuccessCriteriaMet Complete");
+    engine.makes("a.txt");
+    engine.delivered_once();
+    let failing = kubernetes("true", "");
+    assert!(failing.is_waiting());
+    failing.says("FailureTarget Failed");
+    assert!(failing.beat()["failed"][0]["error"].as_str().unwrap().contains("kubectl logs"));
+}
+
+/// A video API on loopback: answers by what `status` holds, gives the same video for the same key.
+fn video_api() -> (String, std::sync::Arc<std::sync::Mutex<(String, Vec<String>)>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/v1", listener.local_addr().unwrap());
+    let state = std::sync::Arc::new(std::sync::Mutex::new(("queued".to_owned(), Vec::<String>::new())));
+    let (shared, base) = (state.clone(), address.clone());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let (mut first, mut key, mut length) = (String::new(), String::new(), 0);
+            reader.read_line(&mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                let lower = line.trim().to_ascii_lowercase();
+                if let Some(value) = lower.strip_prefix("idempotency-key: ") {
+                    key = value.to_owned();
+                }
+                if let Some(value) = lower.strip_prefix("content-length: ") {
+                    length = value.parse().unwrap();
+                }
+                if lower.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let mut stream = reader.into_inner();
+            let mut state = shared.lock().unwrap();
+            let status = state.0.clone();
+            if status == "silent" {
+                if !key.is_empty() && !state.1.contains(&key) {
+                    state.1.push(key);
+                }
+                continue;
+            }
+            let (code, answer): (u32, Vec<u8>) = if first.starts_with("POST") {
+                if !state.1.contains(&key) {
+                    state.1.push(key);
+                }
+                (200, br#"{"id": "vid/1"}"#.to_vec())
+            } else if first.contains("/file.mp4") {
+                (200, b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41 and so on, a video".to_vec())
+            } else if status == "500" {
+                (500, b"{}".to_vec())
+            } else {
+                (
+                    200,
+                    format!("{{\"status\": \"{status}\", \"url\": \"{base}/file.mp4\", \"error\": \"no\"}}")
+                        .into_bytes(),
+                )
+            };
+            let head = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&answer));
+        }
+    });
+    (address, state)
+}
+
+#[test]
+fn a_video_api_answers_late_not_at_all_and_never_is_paid_twice() {
+    let (address, api) = video_api();
+    let command = ["python3".into(), script("video-api.py"), address];
+    let engine = Engine::new(&command, &[], "env = [\"VIDEO_API_KEY\"]\n");
+    let set = |status: &str| api.lock().unwrap().0 = status.to_owned();
+    // It takes the order and its answer is lost: the key makes it the same video.
+    set("silent");
+    assert!(engine.is_waiting());
+    for status in ["queued", "500", "processing", "silent"] {
+        set(status);
+        assert!(engine.is_waiting(), "{status}");
+    }
+    engine.turn_the_clock();
+    assert!(engine.is_waiting());
+    set("completed");
+    engine.beat();
+    assert_eq!(engine.shop.deliveries(&engine.order), 1, "{}", engine.shop.log());
+    assert_eq!(api.lock().unwrap().1.len(), 1, "one video was paid for");
+    let failing = Engine::new(&command, &[], "env = [\"VIDEO_API_KEY\"]\n");
+    set("failed");
+    assert!(failing.beat()["failed"][0]["error"].as_str().unwrap().contains("the video API failed: no"));
+}
