@@ -161,6 +161,16 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_numbers_are_the_same_however_they_are_written() {
+        assert!(is_same("deliverables", &json!(["1 picture", "notes"]), &json!("[\"1 picture\",\"notes\"]")));
+        assert!(!is_same("deliverables", &json!(["1 picture"]), &json!(["2 pictures"])));
+        for name in ["turnaround_hours", "quota_limit", "max_revisions"] {
+            assert!(is_same(name, &json!(24), &json!("24")), "{name}");
+            assert!(!is_same(name, &json!(24), &json!(25)), "{name}");
+        }
+    }
+
+    #[test]
     fn both_dialects_spell_the_same_thing() {
         let wanted = object(json!({
             "name": "Night Shift", "capabilities": ["image_gen", "ugc"], "payout_wallet": "W", "price_usd": "5.00",

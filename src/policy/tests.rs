@@ -393,3 +393,162 @@ fn polls_are_held_by_the_window_the_budget_and_a_failure_each_to_its_second() {
     assert_eq!(hold(&Story::new().polled(-900).spent(29, -1000), 0), None, "a quarter of an hour is the longest gap");
     assert_eq!(hold(&Story::new().polled(-899).spent(29, -1000), 0), Some(Reason::Budget));
 }
+
+#[test]
+fn nothing_new_goes_before_the_poll_and_a_look_waits_for_its_moment() {
+    for (name, mut story, action) in stories() {
+        story.session.polled = false;
+        story.state.worker.last_poll = None;
+        let before_it = matches!(action, Action::Deliver(_) | Action::Upload(..)) || name == "priced";
+        assert_eq!(story.now(), if before_it { action } else { Action::Poll }, "{name}");
+    }
+    let mut story = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
+    assert_eq!(story.now(), Action::Look(id("a")));
+    story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(60));
+    assert_eq!(story.now(), Action::Rest);
+    assert_eq!(next(&story.state, &story.rules, &story.session, at(60)), Action::Look(id("a")));
+}
+
+#[test]
+fn a_price_by_command_is_named_after_work_begun_and_only_where_it_can_be_quoted() {
+    let story = || {
+        let old = json!({"status": "pending_quote", "created_at": at(-9000).to_string()});
+        let mut story = Story::new().order("a", old).polled(0);
+        story.rules.quote_command = true;
+        story
+    };
+    assert_eq!(story().now(), Action::Start(id("a")));
+    assert_eq!(story().spent(29, -10).now(), Action::Start(id("a")));
+    assert_eq!(story().spent(30, -10).now(), Action::Rest, "a price that cannot be quoted is not asked for");
+    let mut full = story();
+    full.rules.parallel = 0;
+    assert_eq!(full.now(), Action::Rest);
+    let begun = story().order("b", json!({})).event("b", Event::Starting).event("b", Event::Made(Made::Stopped));
+    assert_eq!(begun.now(), Action::Start(id("b")));
+}
+
+#[test]
+fn work_ahead_is_what_is_begun_and_due_within_a_quarter_of_an_hour() {
+    let ahead = |story: &Story| own_work_ahead(&story.state, at(0));
+    assert_eq!(ahead(&Story::new().order("a", json!({}))), 0);
+    assert_eq!(ahead(&Story::new().order("a", json!({})).made("a")), 2);
+    let mut story = Story::new().order("a", json!({})).uploaded("a").order("b", json!({})).event("b", Event::Starting);
+    assert_eq!(ahead(&story), 3);
+    for (seconds, counted) in [(900, 3), (901, 2)] {
+        story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(seconds));
+        assert_eq!(ahead(&story), counted, "due in {seconds} s");
+    }
+    story.state.orders.get_mut(&id("b")).unwrap().hold =
+        Some(crate::state::Hold { kind: crate::state::HoldKind::Refused, why: "no".into() });
+    assert_eq!(ahead(&story), 0);
+    // Behind one address what others have begun counts as well.
+    let hold = |requests| {
+        let mut story = Story::new().polled(-600).spent(27, -700);
+        story.state.worker.budget.claim("other", requests, at(0));
+        poll_hold(&story.state, &story.rules, true, at(0))
+    };
+    assert_eq!((hold(2), hold(3)), (None, Some(Reason::Budget)));
+}
+
+#[test]
+fn polls_are_spread_over_what_the_hour_has_left_to_the_second() {
+    let mut story =
+        Story::new().order("x", json!({})).made("x").order("a", json!({})).order("b", json!({})).spent(6, -10);
+    for poll in [0, 120] {
+        let ticket = story.state.worker.budget.book(Endpoint::Orders, at(poll), Duration::ZERO);
+        story.state.worker.budget.answered(ticket, at(poll));
+    }
+    story = story.polled(120);
+    // 30 less 6 spent, 2 for what is made, 4 for what waits, 4 in reserve: 14 an hour, one each 258 s. The first earned
+    // its gap until 258, the second until 516, and a poll may come two minutes before its turn.
+    let hold = |second| poll_hold(&story.state, &story.rules, false, at(second));
+    assert_eq!((hold(395), hold(396)), (Some(Reason::Budget), None));
+    let wake_of = |story: &Story| wake(&story.state, &story.rules, at(121)).poll_at;
+    assert_eq!(wake_of(&story), at(405), "looked at each quarter of a minute from the last poll on");
+    let mut slow = Story::new().polled(0);
+    slow.rules.interval = Duration::from_secs(7201);
+    assert_eq!(wake_of(&slow), at(7201));
+    // What is begun is kept apart from what a poll may find.
+    let tight = Story::new().order("x", json!({})).made("x").polled(-600).spent(26, -700);
+    assert_eq!(poll_hold(&tight.state, &tight.rules, false, at(0)), Some(Reason::Budget));
+    // Who has work that cannot be paid for does not look for more for an hour; who has none looks after a quarter.
+    let busy = |second: i64| {
+        let story = Story::new().order("a", json!({})).polled(0).spent(28, -10);
+        poll_hold(&story.state, &story.rules, false, at(second))
+    };
+    assert_eq!((busy(900), busy(3589)), (Some(Reason::Budget), Some(Reason::Budget)));
+    let mut idle = Story::new().order("a", json!({"status": "delivered"})).polled(0).spent(28, -10);
+    assert_eq!(poll_hold(&idle.state, &idle.rules, false, at(900)), None);
+    idle.state.orders.clear();
+    assert_eq!(poll_hold(&idle.state, &idle.rules, false, at(900)), None);
+}
+
+#[test]
+fn where_each_endpoint_has_its_own_count_an_order_is_begun_when_both_have_one_more_than_is_begun() {
+    for (uploads, deliveries, goes) in [(28, 28, true), (29, 28, false), (28, 29, false), (29, 29, false), (0, 0, true)]
+    {
+        let mut story = Story::new().order("a", json!({})).order("b", json!({})).event("b", Event::Starting).polled(0);
+        story.session.running.insert(id("b"));
+        (story.rules.parallel, story.rules.allowance.shared) = (2, false);
+        for (endpoint, times) in [(Endpoint::Upload, uploads), (Endpoint::Deliver, deliveries)] {
+            for _ in 0..times {
+                let ticket = story.state.worker.budget.book(endpoint, at(-10), Duration::ZERO);
+                story.state.worker.budget.answered(ticket, at(-10));
+            }
+        }
+        assert_eq!(story.now() == Action::Start(id("a")), goes, "{uploads} and {deliveries} spent");
+    }
+}
+
+#[test]
+fn rules_know_whose_an_order_is_what_it_costs_and_whether_it_is_wanted() {
+    let order = |extra: serde_json::Value| {
+        let mut raw = json!({"id": "a", "status": "paid"});
+        raw.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        Order::parse(raw).unwrap()
+    };
+    let own = Work { max_attempts: 7, ..Rules::default().work };
+    let trade = |title: &str, own| Trade { title: title.into(), turnaround: None, own, quote_price: None };
+    let rules = Rules {
+        trades: vec![
+            trade(" Own ", Some(own)),
+            trade("Shared", None),
+            Trade { quote_price: Some("9".into()), ..trade("Fixed", None) },
+        ],
+        ..Rules::default()
+    };
+    let of = |title: &str| order(json!({"service_title": title}));
+    assert_eq!([rules.workshop(&of("Own")), rules.workshop(&of("Shared")), rules.workshop(&of("No"))], ["Own", "", ""]);
+    assert_eq!((rules.work(&of("Own")).max_attempts, rules.work(&of("Shared")).max_attempts), (7, 3));
+    assert_eq!((rules.pricing(&of("Fixed")), rules.pricing(&of("Own"))), (Some(Pricing::Settled("9".into())), None));
+    let asks = Rules { quote_command: true, ..rules.clone() };
+    assert_eq!(
+        (asks.pricing(&of("Fixed")), asks.pricing(&of("Own"))),
+        (Some(Pricing::Settled("9".into())), Some(Pricing::Command))
+    );
+
+    let accept = Accept { services: vec!["s1".into()], min_price_cents: Some(500), refuse_words: vec!["Gore".into()] };
+    let picky = Rules { accept, ..Rules::default() };
+    let why = |extra| picky.unwanted(&order(extra));
+    let fine = json!({"service_id": "s1", "quoted_price_usd": "5.00", "brief": "a lighthouse"});
+    assert_eq!(why(fine.clone()), None);
+    assert_eq!(Rules::default().unwanted(&order(json!({"brief": "gore"}))), None);
+    let but = |name: &str, value: serde_json::Value| {
+        let mut extra = fine.clone();
+        extra[name] = value;
+        why(extra)
+    };
+    assert!(but("service_id", json!("s2")).unwrap().contains("accept.services"));
+    assert!(but("service_id", json!(null)).unwrap().contains("accept.services"));
+    assert!(but("quoted_price_usd", json!("4.99")).unwrap().contains("accept.min_price_usd"));
+    assert!(but("quoted_price_usd", json!("4.999999")).unwrap().contains("accept.min_price_usd"));
+    assert_eq!(
+        (
+            but("quoted_price_usd", json!("5.000000")),
+            but("quoted_price_usd", json!("x")),
+            but("quoted_price_usd", json!(null))
+        ),
+        (None, None, None)
+    );
+    assert!(but("brief", json!("no GORE please")).unwrap().contains("accept.refuse_words"));
+}

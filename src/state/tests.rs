@@ -21,7 +21,7 @@ fn now() -> Time {
 }
 
 fn order(status: &str) -> Order {
-    Order::parse(json!({"id": "ord_1", "status": status, "price_usd": "5.00"})).unwrap()
+    Order::parse(json!({"id": "ord_1", "status": status, "quoted_price_usd": "5.00"})).unwrap()
 }
 
 fn file(hosted: bool) -> Deliverable {
@@ -428,4 +428,11 @@ fn names_and_keys_of_attempts() {
     }
     assert_eq!((record.trail[0].what.as_str(), record.trail.last().unwrap().what.as_str()), ("seen", "199"));
     assert!(record.trail.len() <= 64, "{}", record.trail.len());
+}
+
+#[test]
+fn reasons_are_spelt_as_scripts_read_them() {
+    let spelt = [Reason::Window, Reason::Budget, Reason::RetryAfter].map(Reason::as_str);
+    assert_eq!(spelt, ["window", "budget", "retry_after"]);
+    assert_eq!(serde_json::to_value([Reason::Window, Reason::Budget, Reason::RetryAfter]).unwrap(), json!(spelt));
 }

@@ -216,8 +216,11 @@ fn kubernetes_answers_late_is_away_and_fails() {
     assert!(failing.beat()["failed"][0]["error"].as_str().unwrap().contains("kubectl logs"));
 }
 
-/// A video API on loopback: answers by what `status` holds, gives the same video for the same key.
-fn video_api() -> (String, std::sync::Arc<std::sync::Mutex<(String, Vec<String>)>>) {
+/// What a video API says of every video, and the keys it made one for.
+type Videos = std::sync::Arc<std::sync::Mutex<(String, Vec<String>)>>;
+
+/// A video API on loopback: the same video for the same key.
+fn video_api() -> (String, Videos) {
     use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/v1", listener.local_addr().unwrap());
