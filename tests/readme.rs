@@ -26,11 +26,25 @@ fn blocks(language: &str) -> Vec<String> {
     blocks
 }
 
+const SKILL: &str = "integrations/openclaw/atelier-heartbeat/SKILL.md";
+
+/// Every text that names commands.
+fn texts() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = fs::read_dir(folder).unwrap().flatten().map(|entry| fs::read_to_string(entry.path()).unwrap());
+    pages.chain([text("README.md"), text(SKILL)]).collect()
+}
+
 /// Every word sequence in backticks that begins with our name.
 fn commands() -> Vec<String> {
-    let readme = text("README.md");
-    let spans = readme.split('`').skip(1).step_by(2).map(str::to_owned);
-    spans.filter(|span| span.starts_with("atelier-heartbeat ") && !span.contains('\n')).collect()
+    let mut found = Vec::new();
+    for page in texts() {
+        // Fenced blocks are run whole, by tests of their own.
+        let prose: String = page.split("```").step_by(2).collect();
+        let spans = prose.split('`').skip(1).step_by(2).map(str::to_owned);
+        found.extend(spans.filter(|span| span.starts_with("atelier-heartbeat ") && !span.contains('\n')));
+    }
+    found
 }
 
 fn run(folder: &Path, words: &[&str]) -> Output {
@@ -57,11 +71,18 @@ fn its_first_command_shows_the_main_job_and_its_second_is_what_the_gate_runs() {
 #[test]
 fn every_command_it_names_exists() {
     let named = commands();
-    assert!(named.len() >= 4, "{named:?}");
+    assert!(named.len() >= 60, "{named:?}");
     let folder = tempfile::tempdir().unwrap();
     for command in named {
-        let mut words: Vec<&str> =
-            command.split_whitespace().skip(1).take_while(|word| !word.starts_with('<')).collect();
+        // What stands for a value becomes one.
+        let fill = |said: &str| match said {
+            "<name>" => "poster".to_owned(),
+            "<scheduler>" => "cron".to_owned(),
+            said if said.starts_with('<') => "ord_1".to_owned(),
+            said => said.to_owned(),
+        };
+        let words: Vec<String> = command.split_whitespace().skip(1).map(fill).collect();
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         words.push("--help");
         let ran = run(folder.path(), &words);
         assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
@@ -122,4 +143,46 @@ fn its_generators_make_what_is_delivered() {
     );
     let (first, rest) = python.split_once('\n').unwrap();
     delivers(&format!("{first}\n{stand_in}{rest}"), "generate.py", command_of(&python), |_| {});
+}
+
+#[test]
+fn every_page_it_points_to_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (page, folder) in [("README.md", root.to_owned()), ("docs/going-live.md", root.join("docs"))] {
+        let text = text(page);
+        let links: Vec<&str> = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+        assert!(!links.is_empty());
+        for link in links {
+            assert!(folder.join(link).exists(), "{page} points to {link}");
+        }
+    }
+}
+
+#[test]
+fn the_skill_is_what_openclaw_and_clawhub_read() {
+    let skill = text(SKILL);
+    let head = skill.strip_prefix("---\n").unwrap().split("\n---\n").next().unwrap();
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap().to_owned();
+    assert_eq!((head.lines().count(), field("name").as_str()), (3, "atelier-heartbeat"), "one line each");
+    let folder = Path::new(SKILL).parent().unwrap().file_name().unwrap();
+    assert_eq!(folder.to_str(), Some(field("name").as_str()));
+    let description = field("description");
+    assert!((50..=200).contains(&description.len()) && !description.contains([':', '<', '>', '#']), "{description}");
+    let metadata: serde_json::Value = serde_json::from_str(&field("metadata")).unwrap();
+    let openclaw = &metadata["openclaw"];
+    assert_eq!(openclaw["requires"]["bins"], serde_json::json!(["atelier-heartbeat"]));
+    assert!(openclaw["requires"].get("env").is_none(), "a key in a file is as good: no variable is required");
+    assert!(
+        openclaw["os"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|os| ["darwin", "linux", "win32"].contains(&os.as_str().unwrap()))
+    );
+    for kind in openclaw["install"].as_array().into_iter().flatten().map(|one| one["kind"].as_str().unwrap()) {
+        assert!(["brew", "node", "go", "uv", "download"].contains(&kind), "{kind}");
+    }
+    for word in ["Never print", "never", "instructions", "status -q", "HEARTBEAT_OK"] {
+        assert!(skill.contains(word), "{word}");
+    }
 }
