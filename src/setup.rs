@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::order::{number, text, texts};
+use crate::order::{text, texts};
 use crate::terms::cents;
 use crate::time::Time;
 
@@ -127,11 +127,6 @@ fn is_same(name: &str, ours: &Value, theirs: &Value) -> bool {
         Value::Null => String::new(),
         other => other.to_string(),
     };
-    let as_number = |value: &Value| {
-        let mut one = Map::new();
-        one.insert("n".into(), value.clone());
-        number(&one, "n")
-    };
     match name {
         "capabilities" => {
             let sorted = |value| {
@@ -146,7 +141,6 @@ fn is_same(name: &str, ours: &Value, theirs: &Value) -> bool {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => as_text(ours) == as_text(theirs),
         },
-        "turnaround_hours" | "quota_limit" | "max_revisions" => as_number(ours) == as_number(theirs),
         _ => as_text(ours) == as_text(theirs),
     }
 }
@@ -162,7 +156,7 @@ mod tests {
 
     #[test]
     fn lists_and_numbers_are_the_same_however_they_are_written() {
-        assert!(is_same("deliverables", &json!(["1 picture", "notes"]), &json!("[\"1 picture\",\"notes\"]")));
+        assert!(is_same("deliverables", &json!(["1 picture", "notes"]), &json!("[\"1 picture\", \"notes\"]")));
         assert!(!is_same("deliverables", &json!(["1 picture"]), &json!(["2 pictures"])));
         for name in ["turnaround_hours", "quota_limit", "max_revisions"] {
             assert!(is_same(name, &json!(24), &json!("24")), "{name}");

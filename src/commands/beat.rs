@@ -1,11 +1,12 @@
 //! `beat`: one heartbeat, from the lock to the exit code.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::beat::{self, Failure, FailureKind, Outcome, Summary, Wish};
 use crate::budget::Budget;
 use crate::cli::{BeatArgs, Format, Global, Report};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::credentials;
 use crate::hands::{self, Hands};
 use crate::journal;
@@ -26,7 +27,7 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     let mut stopped = None;
     let ended = match super::settings(global) {
         Ok(config) => one(global, &config, &wish, &mut stopped),
-        Err(error) => failed(FailureKind::Config, error.to_string()),
+        Err(error) => misconfigured(global, &error.to_string()),
     };
     tell(global, args, &ended);
     match stopped {
@@ -71,8 +72,7 @@ fn work(
         return failed(FailureKind::State, fault.to_string());
     }
     journal::keep(&config.state_dir, global.verbose);
-    let credentials = match credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir)
-    {
+    let credentials = match credentials::find(&Environment::of_process(), &config.dir, &config.state_dir) {
         Ok(credentials) => credentials,
         Err(fault) => return told_once(&store, &mut state.worker, FailureKind::Credentials, &fault.to_string()),
     };
@@ -127,6 +127,20 @@ pub(super) fn recovered(rules: &Rules, now: Time) -> Worker {
 fn failed(kind: FailureKind, message: String) -> Ended {
     let (summary, kind) = Summary::new(Outcome::Failed, None).failed(Failure { kind, message });
     (summary, Some(kind))
+}
+
+/// Settings that cannot be read do not say where the state is. Where it usually is, a person is told once a day.
+fn misconfigured(global: &Global, message: &str) -> Ended {
+    let environment = Environment::of_process();
+    let beside = |config: &Path| config.parent().unwrap_or(Path::new("")).join("state");
+    let config = global.config.clone().or_else(|| environment.path("ATELIER_HEARTBEAT_CONFIG"));
+    let folder = global.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
+    let folder = folder.unwrap_or_else(|| beside(&config.unwrap_or_else(|| "heartbeat.toml".into())));
+    let known = folder.join("worker.json").is_file().then(|| Store::lock(&folder, None).ok()).flatten();
+    match known.as_ref().and_then(|store| Some((store, store.worker().ok()??))) {
+        Some((store, mut worker)) => told_once(store, &mut worker, FailureKind::Config, message),
+        None => failed(FailureKind::Config, message.to_owned()),
+    }
 }
 
 /// A failure before the beat that the worker's record can still be told of, so that a person hears it once a day.

@@ -452,19 +452,24 @@ fn work_ahead_is_what_is_begun_and_due_within_a_quarter_of_an_hour() {
 
 #[test]
 fn polls_are_spread_over_what_the_hour_has_left_to_the_second() {
-    let mut story =
-        Story::new().order("x", json!({})).made("x").order("a", json!({})).order("b", json!({})).spent(6, -10);
+    let mut story = Story::new()
+        .order("x", json!({}))
+        .made("x")
+        .order("a", json!({}))
+        .order("b", json!({}))
+        .order("c", json!({}))
+        .spent(6, -10);
     for poll in [0, 120] {
         let ticket = story.state.worker.budget.book(Endpoint::Orders, at(poll), Duration::ZERO);
         story.state.worker.budget.answered(ticket, at(poll));
     }
     story = story.polled(120);
-    // 30 less 6 spent, 2 for what is made, 4 for what waits, 4 in reserve: 14 an hour, one each 258 s. The first earned
-    // its gap until 258, the second until 516, and a poll may come two minutes before its turn.
+    // 30 less 6 spent, 2 for what is made, 6 for what waits, 4 in reserve: 12 an hour, one each 300 s. The first earned its
+    // gap until 300, the second until 600, and a poll may come two minutes before its turn.
     let hold = |second| poll_hold(&story.state, &story.rules, false, at(second));
-    assert_eq!((hold(395), hold(396)), (Some(Reason::Budget), None));
+    assert_eq!((hold(479), hold(480)), (Some(Reason::Budget), None));
     let wake_of = |story: &Story| wake(&story.state, &story.rules, at(121)).poll_at;
-    assert_eq!(wake_of(&story), at(405), "looked at each quarter of a minute from the last poll on");
+    assert_eq!(wake_of(&story), at(480), "looked at each quarter of a minute from the last poll on");
     let mut slow = Story::new().polled(0);
     slow.rules.interval = Duration::from_secs(7201);
     assert_eq!(wake_of(&slow), at(7201));

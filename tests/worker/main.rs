@@ -11,6 +11,7 @@ mod hell;
 mod kills;
 mod life;
 mod onboarding;
+mod openclaw;
 mod orders;
 mod shop;
 mod wrong_words;
