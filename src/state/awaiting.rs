@@ -113,7 +113,8 @@ mod tests {
             Order::parse(json!({"id": "ord_1", "status": status, "payout_tx_hash": hash})).unwrap()
         };
         let mut awaiting = Awaiting::new(OrderId::new("ord_1").unwrap(), at(0));
-        assert!(!awaiting.is_due(at(5)) && awaiting.is_due(at(6)));
+        assert!(!awaiting.is_due(at(0)) && !awaiting.is_due(at(5)) && awaiting.is_due(at(6)));
+        assert_eq!(awaiting.clone().told(&order("cancelled", json!(null)), at(1)), Paid::Over);
         assert_eq!(awaiting.told(&order("delivered", json!(null)), at(6)), Paid::Waits);
         assert_eq!(awaiting.told(&order("completed", json!(null)), at(50)), Paid::Completed);
         assert_eq!(awaiting.told(&order("completed", json!(null)), at(56)), Paid::Waits);

@@ -49,6 +49,7 @@ fn contexts() -> Vec<(&'static str, Rules, Record)> {
         ("generating", "paid", Step::Generating { again: false }, |r| r.attempt = 1),
         ("generating, the last attempt", "paid", Step::Generating { again: false }, |r| r.attempt = 3),
         ("generating, vanished once", "paid", Step::Generating { again: false }, |r| (r.attempt, r.deaths) = (1, 1)),
+        ("generating, stumbled five times", "paid", Step::Generating { again: false }, |r| r.failures = 5),
         ("generating, stumbled six times", "paid", Step::Generating { again: false }, |r| r.failures = 6),
         ("not ready for six hours", "paid", Step::Generating { again: false }, |r| {
             (r.attempt, r.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600)));
@@ -435,4 +436,59 @@ fn reasons_are_spelt_as_scripts_read_them() {
     let spelt = [Reason::Window, Reason::Budget, Reason::RetryAfter].map(Reason::as_str);
     assert_eq!(spelt, ["window", "budget", "retry_after"]);
     assert_eq!(serde_json::to_value([Reason::Window, Reason::Budget, Reason::RetryAfter]).unwrap(), json!(spelt));
+}
+
+#[test]
+fn a_wait_is_an_hour_at_most_whatever_the_clock_says() {
+    let present = Clock { wall: now(), boot: None };
+    let waits = |seconds: u64| {
+        let mut record = Record::new(order("paid"), now());
+        record.not_before = Some(now() + Duration::from_secs(seconds));
+        record.rebase(&present);
+        record.not_before.map(|at| at.since(now()).as_secs())
+    };
+    assert_eq!((waits(60), waits(3600), waits(3601)), (Some(60), Some(3600), None));
+}
+
+#[test]
+fn what_is_put_in_by_hand_is_what_is_delivered() {
+    let held = || {
+        let mut record =
+            Record { missing: true, pricing: true, failures: 3, starts: 4, ..Record::new(order("paid"), now()) };
+        record.hold = Some(Hold { kind: HoldKind::Exhausted, why: "no".into() });
+        record.not_before = Some(now());
+        record
+    };
+    let by_hand = |files: Vec<Deliverable>| {
+        let mut record = held();
+        record.by_hand(now(), files);
+        record
+    };
+    let record = by_hand(vec![file(false)]);
+    assert_eq!((record.step.clone(), record.starts, record.deliverables.len()), (Step::Generated, 5, 1));
+    assert_eq!((record.hold, record.released, record.missing, record.pricing), (None, true, false, false));
+    assert_eq!((record.failures, record.not_before), (0, None));
+    assert_eq!(by_hand(vec![file(true)]).step, Step::Uploaded);
+    assert_eq!(by_hand(vec![file(true), file(false)]).step, Step::Generated);
+}
+
+#[test]
+fn every_step_has_its_word() {
+    let since = now();
+    let steps = [
+        Step::Seen,
+        Step::Generating { again: true },
+        Step::Generated,
+        Step::Uploading { file: 0 },
+        Step::Uploaded,
+        Step::Delivering { since, from: Status::Paid },
+        Step::Delivered,
+        Step::Saying,
+        Step::Priced,
+        Step::Quoting { since },
+    ];
+    // As it stands in the record.
+    for step in steps {
+        assert_eq!(serde_json::to_value(&step).unwrap()["name"], step.word());
+    }
 }
