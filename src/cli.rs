@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -24,7 +25,7 @@ Exit codes: 0 fine · 1 an order needs you · 64 usage · 69 marketplace away fo
 /// Each start takes a lock, leaves at once when nothing is due, else polls once, has orders made by your generator
 /// command, uploads and delivers them, records every step, and exits. Without a command it runs `beat`.
 #[derive(Debug, Parser)]
-#[command(name = "atelier-heartbeat", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "atelier-heartbeat", version, long_version = long_version(), after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// What everything honours.
     #[command(flatten)]
@@ -32,6 +33,16 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The version, the commit it was built from where its builder said so (`ATELIER_COMMIT`), and what it was built for.
+fn long_version() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let commit = option_env!("ATELIER_COMMIT").unwrap_or("unknown");
+        let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+        format!("{}\ncommit {commit}\ntarget {arch}-{os}", env!("CARGO_PKG_VERSION"))
+    })
 }
 
 impl Cli {
@@ -278,6 +289,12 @@ pub enum Command {
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command, into a folder: `man -l` reads them there
+    Man {
+        /// The folder
+        #[arg(long, value_name = "DIR", default_value = "man")]
+        dir: PathBuf,
     },
     /// Supervise one start of a generator (the worker runs this itself)
     #[command(name = "__supervise", hide = true)]

@@ -46,7 +46,6 @@ impl<W: World> Beat<'_, W> {
         }
         let now = self.now();
         let mut awaiting = self.world.awaiting().map_err(state_broken)?;
-        awaiting.retain(|one| !one.is_forgotten(now));
         let due: Vec<usize> = (0..awaiting.len()).filter(|at| awaiting[*at].is_due(now)).take(MOST).collect();
         if due.is_empty() {
             return Ok(());

@@ -108,7 +108,7 @@ pub fn statuses(config: &Config) -> Vec<Status> {
 }
 
 /// Tells one failure, as a sentence or as JSON, and gives its exit code.
-fn fail(global: &Global, code: u8, message: &str) -> u8 {
+pub fn fail(global: &Global, code: u8, message: &str) -> u8 {
     if global.json {
         crate::speech::json(&serde_json::json!({"error": message}));
     }

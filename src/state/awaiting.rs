@@ -60,12 +60,6 @@ impl Awaiting {
         last > now || now >= last + LOOK_EVERY
     }
 
-    /// Whether nobody looks any more: what is awaited is bounded by a month, not by history.
-    #[must_use]
-    pub fn is_forgotten(&self, now: Time) -> bool {
-        now >= self.delivered_at + FORGOTTEN_AFTER
-    }
-
     /// What the marketplace's word makes of it.
     pub fn told(&mut self, order: &Order, now: Time) -> Paid {
         self.delivered_at = self.delivered_at.min(now);
@@ -83,7 +77,8 @@ impl Awaiting {
                 }
             }
             Status::Cancelled => Paid::Over,
-            _ if self.is_forgotten(now) => Paid::Over,
+            // What is awaited is bounded by a month, not by history.
+            _ if now >= self.delivered_at + FORGOTTEN_AFTER => Paid::Over,
             _ => Paid::Waits,
         }
     }
@@ -100,10 +95,9 @@ mod tests {
         let order = Order::parse(json!({"id": "ord_1", "status": "delivered"})).unwrap();
         let mut awaiting =
             Awaiting { asked_at: Some(at(400)), ..Awaiting::new(OrderId::new("ord_1").unwrap(), at(400)) };
-        assert!(awaiting.is_due(at(1)) && !awaiting.is_forgotten(at(1)));
+        assert!(awaiting.is_due(at(1)));
         assert_eq!(awaiting.told(&order, at(1)), Paid::Waits);
-        assert!(!awaiting.is_forgotten(at(30)) && awaiting.is_forgotten(at(31)));
-        assert_eq!(awaiting.told(&order, at(31)), Paid::Over);
+        assert_eq!((awaiting.clone().told(&order, at(30)), awaiting.told(&order, at(31))), (Paid::Waits, Paid::Over));
     }
 
     #[test]

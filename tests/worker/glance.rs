@@ -136,3 +136,43 @@ fn every_scheduler_is_told_of_this_binary_and_these_settings() {
     let without = shop.run(&["schedule", "cron"]);
     assert!(without.code == 78 && without.err.contains("atelier-heartbeat init"), "{without:?}");
 }
+
+#[test]
+fn every_command_has_its_page_and_the_version_says_what_it_was_built_for() {
+    let shop = Shop::empty(Dialect::Live);
+    assert_eq!(shop.run(&["man", "--dir", "pages"]).code, 0);
+    let help = shop.run(&["--help"]).out;
+    for command in ["beat", "setup", "check", "status", "deliver", "quote", "report", "schedule", "sandbox"] {
+        let page = fs::read_to_string(shop.path(&format!("pages/atelier-heartbeat-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && help.contains(command), "{command}");
+    }
+    let pages = fs::read_dir(shop.path("pages")).unwrap().flatten();
+    assert!(pages.map(|page| page.file_name().into_string().unwrap()).all(|name| !name.contains("__")));
+    let refused = shop.run(&["man", "--dir", "heartbeat.toml"]);
+    assert!(refused.code == 74 && refused.err.contains("heartbeat.toml"), "{refused:?}");
+    let version = shop.run(&["--version"]).out;
+    assert!(
+        version.starts_with("atelier-heartbeat ") && version.contains("commit ") && version.contains("target "),
+        "{version}"
+    );
+}
+
+#[test]
+fn status_tells_what_was_earned_and_fits_a_narrow_terminal() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
+    shop.order("x");
+    shop.beat();
+    shop.generator(&format!("echo '{}' >&2; exit 3", "why ".repeat(100)), "max_attempts = 1");
+    shop.order("y");
+    shop.beat();
+    let said = shop.run(&["status"]).out;
+    assert!(said.contains("today   1 delivered, 0.00 USD earned, 4.50 under review"), "{said}");
+    assert!(said.contains("needs you") && said.contains("-> atelier-heartbeat retry"), "{said}");
+    let longest = said.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(longest <= 80, "{longest} columns: {said}");
+    let json = shop.json(&["status"]);
+    assert_eq!((json["schema"].as_u64(), json["today"]["delivered"].as_u64()), (Some(1), Some(1)));
+    let piped = shop.run(&["status", "--watch"]);
+    assert!(piped.code == 64 && piped.err.contains("--watch"), "{piped:?}");
+}
