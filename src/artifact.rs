@@ -60,13 +60,13 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, Unfit> {
         })?;
         if content_type == "image/png" {
             opened.rewind().map_err(unread)?;
-            picture(&opened)
-                .map_err(|error| match error {
-                    png::DecodingError::IoError(error) if error.raw_os_error().is_some() => unread(error),
-                    other => Unfit::Judged(format!("{shown} does not decode as image/png: {other}")),
-                })?
-                .then_some(())
-                .ok_or_else(|| Unfit::Judged(format!("{shown} is one flat colour: no picture")))?;
+            let shows_anything = picture(&opened).map_err(|error| match error {
+                png::DecodingError::IoError(error) if error.raw_os_error().is_some() => unread(error),
+                other => Unfit::Judged(format!("{shown} does not decode as image/png: {other}")),
+            })?;
+            if !shows_anything {
+                return Err(Unfit::Judged(format!("{shown} is one flat colour: no picture")));
+            }
         }
         if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
             return Err(Unfit::Judged(format!("{shown} is {} by {} pixels", size.width, size.height)));

@@ -60,16 +60,7 @@ fn run() -> u8 {
             speech::out(String::from_utf8_lossy(&script).trim_end());
             0
         }
-        Command::Man { dir } => {
-            let written = std::fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(Cli::command(), &dir));
-            match written {
-                Ok(()) => 0,
-                Err(error) => {
-                    let why = format!("could not write the manual into {}: {error}", dir.display());
-                    commands::fail(&global, commands::STATE, &why)
-                }
-            }
-        }
+        Command::Man { dir } => commands::man::run(&global, &dir),
         Command::Supervise { attempt } => u8::try_from(generator::supervise(&attempt)).unwrap_or(commands::INTERNAL),
     }
 }

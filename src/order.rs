@@ -106,6 +106,20 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status that this version knows, as the marketplace writes it.
+    pub const KNOWN: [&str; 10] = [
+        "pending_quote",
+        "quoted",
+        "accepted",
+        "paid",
+        "in_progress",
+        "delivered",
+        "completed",
+        "disputed",
+        "revision_requested",
+        "cancelled",
+    ];
+
     /// As the marketplace writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -301,6 +315,14 @@ pub fn texts(value: Option<&Value>) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn every_known_status_is_known() {
+        for word in Status::KNOWN {
+            let status = Status::from(word.to_owned());
+            assert!(status.as_str() == word && !matches!(status, Status::Unknown(_)), "{word}");
+        }
+    }
 
     #[test]
     fn the_documents_order() {

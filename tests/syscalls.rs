@@ -18,11 +18,10 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use scenes::{End, SCENES, Scene};
-use shop::{BIN, Ran, Shop};
+use shop::{BIN, Ran, Shop, every, on_every_processor};
 
 /// The refusals that each call is met with. `EINTR` comes once; the others once, and from there on.
 const REFUSALS: [(&str, &[&str]); 30] = [
@@ -140,35 +139,25 @@ fn calls(scene: &Scene, strace: &[&str]) -> BTreeMap<String, usize> {
     most
 }
 
-fn every() -> usize {
-    std::env::var("EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(29)
-}
-
 /// Tries each point of a scene, in as many shops at once as there are processors.
 fn campaign(scene: &Scene, strace: &'static [&'static str], points: Vec<Point>) -> Tally {
-    let (tally, next) = (Mutex::new(Tally::default()), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let seen = attempt(scene, strace, point);
-                    let mut tally = tally.lock().unwrap();
-                    match seen {
-                        Ok(None) => tally.missed += 1,
-                        Ok(Some(end)) => {
-                            tally.tried += 1;
-                            if end.made_again || end.asked_a_person {
-                                let what = if end.made_again { "made again" } else { "asked a person" };
-                                tally.notable.push(format!("{}: {} {what}", scene.name, point.words()));
-                            }
-                            tally.made_again += usize::from(end.made_again);
-                            tally.uploaded_again += usize::from(end.uploaded_again);
-                            tally.asked_a_person += usize::from(end.asked_a_person);
-                        }
-                        Err(why) => tally.broken.push(format!("{}, {}: {why}", scene.name, point.words())),
-                    }
+    let tally = Mutex::new(Tally::default());
+    on_every_processor(&points, |point| {
+        let seen = attempt(scene, strace, point);
+        let mut tally = tally.lock().unwrap();
+        match seen {
+            Ok(None) => tally.missed += 1,
+            Ok(Some(end)) => {
+                tally.tried += 1;
+                if end.made_again || end.asked_a_person {
+                    let what = if end.made_again { "made again" } else { "asked a person" };
+                    tally.notable.push(format!("{}: {} {what}", scene.name, point.words()));
                 }
-            });
+                tally.made_again += usize::from(end.made_again);
+                tally.uploaded_again += usize::from(end.uploaded_again);
+                tally.asked_a_person += usize::from(end.asked_a_person);
+            }
+            Err(why) => tally.broken.push(format!("{}, {}: {why}", scene.name, point.words())),
         }
     });
     tally.into_inner().unwrap()
@@ -194,7 +183,7 @@ fn attempt(scene: &Scene, strace: &[&str], point: &Point) -> Result<Option<End>,
     let aborts = point.call == "mmap" && matches!(ran.code, -6 | -11 | 101 | 127)
         || ran.code == 127 && ran.err.contains("error while loading shared libraries");
     let ends = [0, 1, 64, 69, 70, 74, 75, 77, 78, -9];
-    if !(ends.contains(&ran.code) || aborts) || (ran.err.contains("panicked") && !aborts) {
+    if !aborts && (!ends.contains(&ran.code) || ran.err.contains("panicked")) {
         return Err(format!("it ended so: {ran:?}"));
     }
     let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (scene.judge)(&shop, &ran)));
@@ -209,7 +198,7 @@ fn attempt(scene: &Scene, strace: &[&str], point: &Point) -> Result<Option<End>,
 
 /// Every `every`-th of the points, begun anew for each scene.
 fn thinned(points: impl Iterator<Item = Point>) -> Vec<Point> {
-    points.step_by(every()).collect()
+    points.step_by(every(29)).collect()
 }
 
 fn told(what: &str, tallies: &[(&str, Tally)]) {
@@ -243,20 +232,17 @@ fn told(what: &str, tallies: &[(&str, Tally)]) {
 #[test]
 fn killed_at_every_system_call() {
     std::panic::set_hook(Box::new(|_| {}));
-    let mut tallies = Vec::new();
-    for scene in SCENES {
-        let counted = calls(scene, &[]);
-        let points = counted
-            .iter()
-            .flat_map(|(call, count)| (1..=*count).map(|at| Point { call: call.clone(), at, error: None }));
-        tallies.push((scene.name, campaign(scene, &[], thinned(points))));
-    }
+    let kills = |scene, strace| {
+        let counted = calls(scene, strace);
+        let each = |(call, count): (&String, &usize)| {
+            let call = call.clone();
+            (1..=*count).map(move |at| Point { call: call.clone(), at, error: None })
+        };
+        campaign(scene, strace, thinned(counted.iter().flat_map(each)))
+    };
+    let mut tallies: Vec<(&str, Tally)> = SCENES.iter().map(|scene| (scene.name, kills(scene, &[]))).collect();
     // And whichever of the beat, its supervisor and its generator comes to a call first.
-    let scene = &SCENES[0];
-    let counted = calls(scene, &["-f"]);
-    let points =
-        counted.iter().flat_map(|(call, count)| (1..=*count).map(|at| Point { call: call.clone(), at, error: None }));
-    tallies.push(("beat and its children", campaign(scene, &["-f"], thinned(points))));
+    tallies.push(("beat and its children", kills(&SCENES[0], &["-f"])));
     let _ = std::panic::take_hook();
     told("killed at a system call", &tallies);
 }

@@ -1,12 +1,11 @@
 //! `beat`: one heartbeat, from the lock to the exit code.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::beat::{self, Failure, FailureKind, Outcome, Summary, Wish};
 use crate::budget::Budget;
 use crate::cli::{BeatArgs, Format, Global, Report};
-use crate::config::{Config, Environment};
+use crate::config::{self, Config, Environment};
 use crate::credentials;
 use crate::hands::{self, Hands};
 use crate::journal;
@@ -131,11 +130,7 @@ fn failed(kind: FailureKind, message: String) -> Ended {
 
 /// Settings that cannot be read do not say where the state is. Where it usually is, a person is told once a day.
 fn misconfigured(global: &Global, message: &str) -> Ended {
-    let environment = Environment::of_process();
-    let beside = |config: &Path| config.parent().unwrap_or(Path::new("")).join("state");
-    let config = global.config.clone().or_else(|| environment.path("ATELIER_HEARTBEAT_CONFIG"));
-    let folder = global.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
-    let folder = folder.unwrap_or_else(|| beside(&config.unwrap_or_else(|| "heartbeat.toml".into())));
+    let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
     let known = folder.join("worker.json").is_file().then(|| Store::lock(&folder, None).ok()).flatten();
     match known.as_ref().and_then(|store| Some((store, store.worker().ok()??))) {
         Some((store, mut worker)) => told_once(store, &mut worker, FailureKind::Config, message),

@@ -9,6 +9,7 @@ pub mod deliver;
 pub mod demo;
 pub mod desk;
 pub mod init;
+pub mod man;
 mod notify;
 pub mod order;
 pub mod poster;
@@ -51,8 +52,12 @@ pub const CONFIG: u8 = 78;
 
 /// Loads the settings that the command line, the environment and the file name.
 pub fn settings(global: &Global) -> Result<Config, ConfigError> {
-    let overrides = Overrides { config: global.config.clone(), state_dir: global.state_dir.clone() };
-    Config::load(&overrides, &Environment::of_process())
+    Config::load(&overrides(global), &Environment::of_process())
+}
+
+/// What the command line says of the settings.
+fn overrides(global: &Global) -> Overrides {
+    Overrides { config: global.config.clone(), state_dir: global.state_dir.clone() }
 }
 
 /// The settings as far as decisions depend on them.
@@ -108,7 +113,7 @@ pub fn statuses(config: &Config) -> Vec<Status> {
 }
 
 /// Tells one failure, as a sentence or as JSON, and gives its exit code.
-pub fn fail(global: &Global, code: u8, message: &str) -> u8 {
+fn fail(global: &Global, code: u8, message: &str) -> u8 {
     if global.json {
         crate::speech::json(&serde_json::json!({"error": message}));
     }

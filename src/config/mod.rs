@@ -182,6 +182,16 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
+/// Where the state usually is, for settings that cannot be read and so do not say it.
+#[must_use]
+pub fn usual_state_dir(overrides: &Overrides, environment: &Environment) -> PathBuf {
+    let beside = || {
+        let path = find(overrides, environment).ok().flatten().map(|(path, _)| path).unwrap_or_default();
+        path.parent().unwrap_or(Path::new("")).join("state")
+    };
+    overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR")).unwrap_or_else(beside)
+}
+
 /// The file to read, by the name the user knows it by, and its text.
 fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {

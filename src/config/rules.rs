@@ -14,19 +14,6 @@ use crate::suggest::{quoted, suggest};
 use crate::terms::{self, Field, Must, PROFILE, QUOTE, SERVICE};
 use crate::web::Address;
 
-const STATUSES: [&str; 10] = [
-    "pending_quote",
-    "quoted",
-    "accepted",
-    "paid",
-    "in_progress",
-    "delivered",
-    "completed",
-    "disputed",
-    "revision_requested",
-    "cancelled",
-];
-
 /// A rule that a value breaks.
 #[derive(Debug)]
 pub(super) struct Breach {
@@ -239,7 +226,7 @@ fn statuses(statuses: &[Status]) -> Result<(), String> {
         return Err("name at least one status, such as \"paid\"".into());
     }
     match statuses.iter().find(|status| matches!(status, Status::Unknown(_))) {
-        Some(odd) => Err(none_of("hold only statuses of orders", odd.as_str(), &STATUSES)),
+        Some(odd) => Err(none_of("hold only statuses of orders", odd.as_str(), &Status::KNOWN)),
         None => Ok(()),
     }
 }

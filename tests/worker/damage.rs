@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use atelier_heartbeat::sandbox::Dialect;
 
-use super::shop::{Ran, Shop, files};
+use super::shop::{Ran, Shop, every, files, on_every_processor};
 
 /// Orders in the steps at which most is at stake.
 struct Stock {
@@ -113,7 +112,6 @@ fn judge(shop: &Shop, stock: &Stock, struck: &Path) -> Result<(), String> {
 
 #[test]
 fn no_damage_to_any_file_is_believed() {
-    let every: usize = std::env::var("EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(193);
     let (shop, _) = stocked();
     let sizes = readable(&shop);
     let kinds: Vec<(String, usize)> = {
@@ -129,34 +127,26 @@ fn no_damage_to_any_file_is_believed() {
         let flips = (0..*size).map(|byte| Damage::Flip { byte, bit: (byte * 7 % 8) as u8 });
         (0..*size).map(Damage::CutAt).chain(flips).map(move |damage| (kind.clone(), damage))
     });
-    let points: Vec<(String, Damage)> = all.step_by(every).collect();
-    let (next, broken, tried) =
-        (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, u32>::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                while let Some((which, damage)) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let (shop, stock) = stocked();
-                    // Of several files of a kind each is struck in turn.
-                    let those: Vec<PathBuf> =
-                        readable(&shop).into_keys().filter(|path| kind(path, &shop) == *which).collect();
-                    let number = match damage {
-                        Damage::CutAt(at) => *at,
-                        Damage::Flip { byte, .. } => *byte,
-                    };
-                    let Some(path) = those.get(number % those.len().max(1)) else { continue };
-                    let mut bytes = fs::read(path).unwrap();
-                    if number >= bytes.len() {
-                        continue;
-                    }
-                    damage.strikes(&mut bytes);
-                    fs::write(path, bytes).unwrap();
-                    *tried.lock().unwrap().entry(which.clone()).or_default() += 1;
-                    if let Err(why) = judge(&shop, &stock, path) {
-                        broken.lock().unwrap().push(format!("{which}, {damage:?}: {why}"));
-                    }
-                }
-            });
+    let points: Vec<(String, Damage)> = all.step_by(every(193)).collect();
+    let (broken, tried) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, u32>::new()));
+    on_every_processor(&points, |(which, damage)| {
+        let (shop, stock) = stocked();
+        // Of several files of a kind each is struck in turn.
+        let those: Vec<PathBuf> = readable(&shop).into_keys().filter(|path| kind(path, &shop) == *which).collect();
+        let number = match damage {
+            Damage::CutAt(at) => *at,
+            Damage::Flip { byte, .. } => *byte,
+        };
+        let Some(path) = those.get(number % those.len().max(1)) else { return };
+        let mut bytes = fs::read(path).unwrap();
+        if number >= bytes.len() {
+            return;
+        }
+        damage.strikes(&mut bytes);
+        fs::write(path, bytes).unwrap();
+        *tried.lock().unwrap().entry(which.clone()).or_default() += 1;
+        if let Err(why) = judge(&shop, &stock, path) {
+            broken.lock().unwrap().push(format!("{which}, {damage:?}: {why}"));
         }
     });
     let tried = tried.into_inner().unwrap();

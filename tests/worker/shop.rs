@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use atelier_heartbeat::credentials;
@@ -165,6 +166,25 @@ pub fn unchecked(text: &str) -> String {
     let Some((before, rest)) = text.split_once("\"check\":") else { return text.to_owned() };
     // A file cut off within its checksum has none.
     rest.split_once(',').map_or_else(|| text.to_owned(), |(_, after)| format!("{before}{after}"))
+}
+
+/// Every how many of a campaign's points one is taken: `EVERY=1` takes each.
+pub fn every(otherwise: usize) -> usize {
+    std::env::var("EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Works through these, as many at once as there are processors.
+pub fn on_every_processor<T: Sync>(points: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    work(point);
+                }
+            });
+        }
+    });
 }
 
 /// Waits for something to become true, and fails when it does not.

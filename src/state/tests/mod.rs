@@ -121,19 +121,7 @@ fn contexts() -> Vec<(&'static str, Rules, Record)> {
 /// Everything that can happen.
 fn events() -> Vec<(String, Event)> {
     let mut events = Vec::new();
-    for status in [
-        "pending_quote",
-        "quoted",
-        "accepted",
-        "paid",
-        "in_progress",
-        "delivered",
-        "completed",
-        "disputed",
-        "revision_requested",
-        "cancelled",
-        "on_the_moon",
-    ] {
+    for status in Status::KNOWN.into_iter().chain(["on_the_moon"]) {
         let urls: &[&[&str]] = match status {
             "delivered" | "disputed" => &[&[], &[OURS], &["https://cdn.example/theirs.png"]],
             _ => &[&[]],

@@ -1,0 +1,20 @@
+//! `man`: the manual pages, one for each command, from the same source as `--help`.
+
+use std::fs;
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_mangen::generate_to;
+
+use super::desk::Trouble;
+use super::ended;
+use crate::cli::{Cli, Global};
+
+/// Writes them into a folder.
+#[must_use]
+pub fn run(global: &Global, dir: &Path) -> u8 {
+    let written = fs::create_dir_all(dir).and_then(|()| generate_to(Cli::command(), dir));
+    let trouble =
+        |error| Trouble::new(super::STATE, format!("could not write the manual into {}: {error}", dir.display()));
+    ended(global, written.map(|()| 0).map_err(trouble))
+}
