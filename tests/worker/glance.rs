@@ -1,7 +1,6 @@
 //! What has been done, at a glance; and the schedulers that a worker lives in.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use atelier_heartbeat::sandbox::Dialect;
 use serde_json::Value;
@@ -32,32 +31,15 @@ fn a_report_adds_the_ledger_up_and_draws_it() {
     assert!(nowhere.code == 74 && nowhere.err.contains("no/such/page.html"), "{nowhere:?}");
 }
 
-/// A stand-in for a tool of the system, which writes down how it was called.
-fn stand_in(shop: &Shop, name: &str, script: &str) {
-    let bin = shop.path("bin");
-    fs::create_dir_all(&bin).unwrap();
-    fs::write(
-        bin.join(name),
-        format!("#!/bin/sh\necho \"{name} $*\" >> {}\n{script}\n", shop.path("called").display()),
-    )
-    .unwrap();
-    fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn with_stand_ins(shop: &Shop, words: &[&str]) -> Ran {
-    let path = format!("{}:{}", shop.path("bin").display(), std::env::var("PATH").unwrap());
-    Ran::of(&shop.command(words).env("PATH", path).output().unwrap())
-}
-
 #[test]
 fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
     let shop = Shop::open(Dialect::Live);
     let tab = shop.path("tab");
-    stand_in(&shop, "crontab", &format!("case $1 in -l) cat {0};; -) cat > {0};; esac", tab.display()));
+    shop.stand_in("crontab", &format!("case $1 in -l) cat {0};; -) cat > {0};; esac", tab.display()));
     let theirs = "MAILTO=me@example.com\n0 4 * * * backup 100\\%\n";
     fs::write(&tab, theirs).unwrap();
     for _ in 0..2 {
-        assert_eq!(with_stand_ins(&shop, &["schedule", "cron", "--install"]).code, 0);
+        assert_eq!(shop.run(&["schedule", "cron", "--install"]).code, 0);
     }
     let installed = fs::read_to_string(&tab).unwrap();
     assert!(installed.starts_with(theirs), "{installed}");
@@ -68,15 +50,15 @@ fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
     let command = line.splitn(6, ' ').nth(5).unwrap().replace("\\%", "%");
     let ran = std::process::Command::new("sh").args(["-c", &command]).current_dir("/").env_clear().output().unwrap();
     assert!(Ran::of(&ran).is_silent(), "{ran:?}");
-    assert_eq!(with_stand_ins(&shop, &["schedule", "cron", "--remove"]).code, 0);
+    assert_eq!(shop.run(&["schedule", "cron", "--remove"]).code, 0);
     assert_eq!(fs::read_to_string(&tab).unwrap(), theirs);
 }
 
 #[test]
 fn units_are_installed_for_the_user_alone_and_removed_again() {
     let shop = Shop::open(Dialect::Live);
-    stand_in(&shop, "systemctl", "exit 0");
-    assert_eq!(with_stand_ins(&shop, &["schedule", "systemd", "--install"]).code, 0);
+    shop.stand_in("systemctl", "echo \"systemctl $*\" >> called");
+    assert_eq!(shop.run(&["schedule", "systemd", "--install"]).code, 0);
     let folder = shop.path(".config/systemd/user");
     let service = fs::read_to_string(folder.join("atelier-heartbeat.service")).unwrap();
     for line in ["Type=oneshot", "KillMode=process", "NoNewPrivileges=yes", "ExecStart=\"/"] {
@@ -90,7 +72,7 @@ fn units_are_installed_for_the_user_alone_and_removed_again() {
             .unwrap()
             .contains("systemctl --user enable --now atelier-heartbeat.timer")
     );
-    assert_eq!(with_stand_ins(&shop, &["schedule", "systemd", "--remove"]).code, 0);
+    assert_eq!(shop.run(&["schedule", "systemd", "--remove"]).code, 0);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     let system = shop.run(&["schedule", "systemd", "--system"]);
     assert!(

@@ -2,13 +2,11 @@
 //! late, never, twice, away; the worker killed; the clock turned.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Child;
 
 use atelier_heartbeat::sandbox::Dialect;
 
-use super::shop::{Ran, Shop, eventually, unchecked};
+use super::shop::{Shop, eventually, unchecked};
 
 fn script(name: &str) -> String {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("integrations/generators").join(name).display().to_string()
@@ -24,12 +22,8 @@ impl Engine {
     /// A shop whose orders are handed over by this command; each program of the engine is a shell script.
     fn new(command: &[String], programs: &[(&str, &str)], more: &str) -> Self {
         let shop = Shop::open(Dialect::Live);
-        fs::create_dir(shop.path("bin")).unwrap();
         for (name, script) in programs {
-            let path = shop.path("bin").join(name);
-            let folder = shop.folder.path().display();
-            fs::write(&path, format!("#!/bin/sh\ncd {folder}\n{script}\n")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            shop.stand_in(name, &format!("cd {}\n{script}", shop.folder.path().display()));
         }
         let command = serde_json::to_string(command).unwrap();
         shop.settings(&format!("[generator]\ncommand = {command}\nmax_attempts = 1\n{more}"));
@@ -37,20 +31,8 @@ impl Engine {
         Self { shop, order }
     }
 
-    fn spawn(&self) -> Child {
-        let path = format!("{}:{}", self.shop.path("bin").display(), std::env::var("PATH").unwrap());
-        let mut command = self.shop.command(&["--force", "--json"]);
-        command.env("PATH", path).env("VIDEO_API_KEY", "v");
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
-    }
-
-    fn beat(&self) -> serde_json::Value {
-        let ran = Ran::of(&self.spawn().wait_with_output().unwrap());
-        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
-    }
-
     fn is_waiting(&self) -> bool {
-        self.beat()["waiting"][0] == self.order.as_str()
+        self.shop.beat()["waiting"][0] == self.order.as_str()
     }
 
     /// What the engine says from now on.
@@ -70,7 +52,7 @@ impl Engine {
     }
 
     fn delivered_once(&self) {
-        self.beat();
+        self.shop.beat();
         assert_eq!(self.shop.deliveries(&self.order), 1, "{}", self.shop.log());
         assert_eq!((self.begun(), self.shop.path("pwned").exists()), (1, false));
     }
@@ -150,12 +132,12 @@ fn slurm_never_answers_or_fails_and_a_person_hears_of_it() {
     let engine = slurm("echo 4711", "total_timeout = \"1s\"");
     assert!(engine.is_waiting());
     engine.says("PENDING");
-    eventually("it is given up", || engine.beat()["needs_attention"][0]["order"] == engine.order.as_str());
+    engine.shop.beat_until("it is given up", |beat| beat["needs_attention"][0]["order"] == engine.order.as_str());
     assert_eq!((engine.begun(), engine.shop.deliveries(&engine.order)), (1, 0));
     let engine = slurm("echo 4711", "");
     assert!(engine.is_waiting());
     engine.says("OUT_OF_MEMORY");
-    let beat = engine.beat();
+    let beat = engine.shop.beat();
     assert!(beat["failed"][0]["error"].as_str().unwrap().contains("OUT_OF_MEMORY"), "{beat}");
     engine.says("COMPLETED");
     assert_eq!(engine.shop.deliveries(&engine.order), 0);
@@ -168,7 +150,7 @@ fn a_worker_killed_while_it_hands_over_hands_over_once() {
         (slurm("echo 4711; while [ ! -e go ]; do sleep 0.02; done", ""), "RUNNING", "COMPLETED"),
         (kubernetes("while [ ! -e go ]; do sleep 0.02; done", ""), "", "Complete"),
     ] {
-        let mut worker = engine.spawn();
+        let mut worker = engine.shop.spawn(&["--force", "--json"]);
         eventually("the engine has it", || engine.begun() == 1);
         worker.kill().unwrap();
         worker.wait().unwrap();
@@ -182,10 +164,7 @@ fn a_worker_killed_while_it_hands_over_hands_over_once() {
         eventually("it waits for the one job", || engine.is_waiting());
         engine.says(done);
         engine.makes("a.txt");
-        eventually("it is collected", || {
-            engine.beat();
-            engine.shop.deliveries(&engine.order) == 1
-        });
+        engine.shop.beat_until_delivered(&engine.order);
         engine.delivered_once();
     }
 }
@@ -213,7 +192,7 @@ fn kubernetes_answers_late_is_away_and_fails() {
     let failing = kubernetes("true", "");
     assert!(failing.is_waiting());
     failing.says("FailureTarget Failed");
-    assert!(failing.beat()["failed"][0]["error"].as_str().unwrap().contains("kubectl logs"));
+    assert!(failing.shop.beat()["failed"][0]["error"].as_str().unwrap().contains("kubectl logs"));
 }
 
 /// What a video API says of every video, and the keys it made one for.
@@ -295,10 +274,10 @@ fn a_video_api_answers_late_not_at_all_and_never_is_paid_twice() {
     engine.turn_the_clock();
     assert!(engine.is_waiting());
     set("completed");
-    engine.beat();
+    engine.shop.beat();
     assert_eq!(engine.shop.deliveries(&engine.order), 1, "{}", engine.shop.log());
     assert_eq!(api.lock().unwrap().1.len(), 1, "one video was paid for");
     let failing = Engine::new(&command, &[], "env = [\"VIDEO_API_KEY\"]\n");
     set("failed");
-    assert!(failing.beat()["failed"][0]["error"].as_str().unwrap().contains("the video API failed: no"));
+    assert!(failing.shop.beat()["failed"][0]["error"].as_str().unwrap().contains("the video API failed: no"));
 }

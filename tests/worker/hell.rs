@@ -81,11 +81,7 @@ fn one_that_is_never_ready_is_given_up_in_the_end() {
     let shop = Shop::open(Dialect::Live);
     shop.generator("echo x >> ../../../made; exit 75", "total_timeout = \"1s\"\nmax_attempts = 1");
     let order = shop.order("x");
-    shop.beat();
-    eventually("it is given up", || {
-        shop.run(&["--force"]);
-        shop.run(&["status", "-q"]).code == 20
-    });
+    shop.beat_until("it is given up", |_| shop.run(&["status", "-q"]).code == 20);
     let explained = shop.run(&["explain", &order]).out;
     assert!(explained.contains("generator.total_timeout"), "{explained}");
     recovers(&shop, &order);

@@ -401,22 +401,18 @@ fn each_preset_runs_against_a_stand_in_of_its_tool() {
         "custom-python",
     ] {
         let shop = Shop::open(Dialect::Live);
-        let bin = shop.path("bin");
-        fs::create_dir(&bin).unwrap();
         for (name, script) in
             [("openclaw", openclaw), ("uv", uv), ("python3", python), ("atelier-heartbeat", "exec BIN \"$@\"")]
         {
             let script = script.replace("BIN", BIN).replace("/usr/bin/env -u X PYTHON", real.trim());
-            fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-            make_executable(&shop, &format!("bin/{name}"));
+            shop.stand_in(name, &script);
         }
         fs::remove_file(shop.path("heartbeat.toml")).unwrap();
         let init = shop.run(&["init", "--generator", preset]);
         assert_eq!(init.code, 0, "{preset}: {init:?}");
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let order = shop.order("A lighthouse at dusk");
         let mut beat = shop.command(&["beat", "--json"]);
-        beat.env("ATELIER_BASE_URL", shop.server.base_url()).env("PATH", path);
+        beat.env("ATELIER_BASE_URL", shop.server.base_url());
         let ran = beat.env("GEMINI_API_KEY", "gem").env("OPENAI_API_KEY", "open").output().unwrap();
         let deliveries = shop.server.market().books().deliveries_of(&order).to_vec();
         assert_eq!(

@@ -86,6 +86,14 @@ impl Shop {
         self.settings(&format!("[generator]\ncommand = [\"./make.sh\", \"{{brief}}\"]\n{more}"));
     }
 
+    /// A stand-in, in shell, for a program that the worker or its generator calls.
+    pub fn stand_in(&self, name: &str, script: &str) {
+        let bin = self.path("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub fn order(&self, brief: &str) -> String {
         let placement =
             Placement { service_id: Some(self.service.clone()), brief: brief.into(), ..Placement::default() };
@@ -98,7 +106,8 @@ impl Shop {
         for name in ["RUST_LOG", "OPENCLAW_SHELL", "ATELIER_AGENT_ID", "ATELIER_API_KEY", "XDG_CONFIG_HOME"] {
             command.env_remove(name);
         }
-        command.env("HOME", self.folder.path());
+        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
+        command.env("HOME", self.folder.path()).env("PATH", path).env("VIDEO_API_KEY", "v");
         command
     }
 
@@ -118,10 +127,18 @@ impl Shop {
 
     /// Beats until this order is delivered.
     pub fn beat_until_delivered(&self, order: &str) {
+        self.beat_until("it is delivered", |_| self.deliveries(order) > 0);
+    }
+
+    /// Beats until one of them, or what it did, is as it should be. The pause between two doubles up to two seconds:
+    /// a loop without one spends the hour's requests in seconds, and then waits for an hour that no test has.
+    pub fn beat_until(&self, what: &str, is: impl Fn(&Value) -> bool) {
         let until = Instant::now() + Duration::from_secs(30);
-        while self.deliveries(order) == 0 {
-            assert!(Instant::now() < until, "order {order} was never delivered: {}", self.log());
-            self.beat();
+        let mut pause = Duration::from_millis(10);
+        while !is(&self.beat()) {
+            assert!(Instant::now() < until, "{what}: it never came: {}", self.log());
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
