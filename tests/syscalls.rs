@@ -93,6 +93,8 @@ fn traced(shop: &Shop, words: &[&str], strace: &[&str]) -> Ran {
     let mut command = Command::new("strace");
     command.args(["-qq", "-o"]).arg(shop.path("trace")).args(strace).arg(BIN).args(words);
     command.current_dir(shop.folder.path()).env_clear().env("HOME", shop.folder.path());
+    // A key that no other place takes is left in the temporary folder.
+    command.env("TMPDIR", shop.folder.path());
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("strace is needed: apt-get install strace");

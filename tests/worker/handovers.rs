@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use atelier_heartbeat::sandbox::Dialect;
+use serde_json::Value;
 
 use super::shop::{Shop, eventually, unchecked};
 
@@ -32,7 +33,11 @@ impl Engine {
     }
 
     fn is_waiting(&self) -> bool {
-        self.shop.beat()["waiting"][0] == self.order.as_str()
+        self.waits(&self.shop.beat())
+    }
+
+    fn waits(&self, beat: &Value) -> bool {
+        beat["waiting"][0] == self.order.as_str()
     }
 
     /// What the engine says from now on.
@@ -161,7 +166,7 @@ fn a_worker_killed_while_it_hands_over_hands_over_once() {
         rustix::process::kill_process(generator, rustix::process::Signal::KILL).unwrap();
         fs::write(engine.shop.path("go"), "").unwrap();
         engine.says(running);
-        eventually("it waits for the one job", || engine.is_waiting());
+        engine.shop.beat_until("it waits for the one job", |beat| engine.waits(beat));
         engine.says(done);
         engine.makes("a.txt");
         engine.shop.beat_until_delivered(&engine.order);
@@ -261,8 +266,8 @@ fn video_api() -> (String, Videos) {
 #[test]
 fn a_video_api_answers_late_not_at_all_and_never_is_paid_twice() {
     let (address, api) = video_api();
-    let command = ["python3".into(), script("video-api.py"), address];
-    let engine = Engine::new(&command, &[], "env = [\"VIDEO_API_KEY\"]\n");
+    let command = ["env".into(), "VIDEO_API_KEY=v".into(), "python3".into(), script("video-api.py"), address];
+    let engine = Engine::new(&command, &[], "");
     let set = |status: &str| api.lock().unwrap().0 = status.to_owned();
     // It takes the order and its answer is lost: the key makes it the same video.
     set("silent");
@@ -277,7 +282,7 @@ fn a_video_api_answers_late_not_at_all_and_never_is_paid_twice() {
     engine.shop.beat();
     assert_eq!(engine.shop.deliveries(&engine.order), 1, "{}", engine.shop.log());
     assert_eq!(api.lock().unwrap().1.len(), 1, "one video was paid for");
-    let failing = Engine::new(&command, &[], "env = [\"VIDEO_API_KEY\"]\n");
+    let failing = Engine::new(&command, &[], "");
     set("failed");
     assert!(failing.shop.beat()["failed"][0]["error"].as_str().unwrap().contains("the video API failed: no"));
 }

@@ -37,10 +37,9 @@ fn beats(dialect: Dialect, settings: &str) -> Campaign {
         let shop = Shop::open(dialect);
         shop.generator("", "");
         shop.settings(&format!("[generator]\ncommand = [\"./make.sh\"]\n{settings}"));
-        let script = format!(
-            "#!/bin/sh\necho x >> ../../../made\n{BIN} poster --brief \"$$ $(date +%N)\" --output $ATELIER_OUTPUT\n"
-        );
-        std::fs::write(shop.path("make.sh"), script).unwrap();
+        let script =
+            format!("echo x >> ../../../made\n{BIN} poster --brief \"$$ $(date +%N)\" --output $ATELIER_OUTPUT");
+        shop.script("make.sh", &script);
         let order = shop.order("A lighthouse");
         if !killed(&shop, &["--force"], at) {
             break;

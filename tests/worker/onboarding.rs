@@ -495,8 +495,7 @@ fn a_delivery_by_hand_takes_no_other_orders_news_along() {
     let shop = Shop::open_with(Dialect::Live, "quote");
     shop.generator("exit 65", "");
     shop.settings("[generator]\ncommand = [\"./make.sh\"]\n[quotes]\ncommand = [\"./price.sh\"]\n");
-    fs::write(shop.path("price.sh"), "#!/bin/sh\necho 12.50\n").unwrap();
-    fs::set_permissions(shop.path("price.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    shop.script("price.sh", "echo 12.50");
     let quoted = shop.order("what does it cost?");
     assert_eq!(shop.run(&["--force"]).code, 0);
     shop.server.market().pay_quote(now(), &quoted).unwrap();

@@ -45,8 +45,7 @@ fn a_service_has_its_own_generator_and_a_broken_one_stops_its_own_orders_alone()
         "exit 3",
         &service("fixed", "generator = { command = [\"./make.sh\"], max_attempts = 1, env = [] }"),
     );
-    fs::write(shop.path("make.sh"), "#!/bin/sh\necho \"its own $$ $ATELIER_CATEGORY\" > $ATELIER_OUTPUT_DIR/a.txt\n")
-        .unwrap();
+    shop.script("make.sh", "echo \"its own $$ $ATELIER_CATEGORY\" > $ATELIER_OUTPUT_DIR/a.txt");
     shop.beat();
     assert_eq!(shop.deliveries(&order), 1);
 }
@@ -93,8 +92,7 @@ fn a_price_is_quoted_once_and_what_is_then_paid_is_made() {
             ("[quotes]\ncommand = [\"./price.sh\"]\n".to_owned(), "12.50"),
         ] {
             let shop = Shop::open_with(dialect, "quote");
-            fs::write(shop.path("price.sh"), "#!/bin/sh\necho thinking; echo 12.50\n").unwrap();
-            make_executable(&shop, "price.sh");
+            shop.script("price.sh", "echo thinking; echo 12.50");
             generator(
                 &shop,
                 "echo x >> ../../../made; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt; mv $ATELIER_OUTPUT_DIR/a.txt $ATELIER_OUTPUT_DIR/a.md",
@@ -137,18 +135,12 @@ fn a_quote_without_an_answer_is_settled_by_asking() {
         assert_eq!(shop.run(&["status", "-q"]).code, 0, "{fault}: it is done with");
     }
     let odd = Shop::open_with(Dialect::Live, "quote");
-    fs::write(odd.path("price.sh"), "#!/bin/sh\necho a lot\n").unwrap();
-    make_executable(&odd, "price.sh");
+    odd.script("price.sh", "echo a lot");
     generator(&odd, "exit 3", "[quotes]\ncommand = [\"./price.sh\"]\n");
     let order = odd.order("x");
     let beat = odd.beat();
     assert!(beat["failed"][0]["error"].as_str().unwrap().contains("not a price"), "{beat}");
     assert!(!odd.server.market().books().quotes.contains_key(&order));
-}
-
-fn make_executable(shop: &Shop, name: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(shop.path(name), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
@@ -353,12 +345,7 @@ fn references_are_there_for_the_generator_and_what_cannot_be_had_stops_nothing()
 fn a_person_is_told_by_their_own_command_and_a_watchdog_by_a_ping() {
     let shop = Shop::open(Dialect::Live);
     let (url, asked) = listener(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    fs::write(
-        shop.path("tell.sh"),
-        "#!/bin/sh\ncat >> told.jsonl; env >> told.env; echo noise; echo noise >&2; exit 9\n",
-    )
-    .unwrap();
-    make_executable(&shop, "tell.sh");
+    shop.script("tell.sh", "cat >> told.jsonl; env >> told.env; echo noise; echo noise >&2; exit 9");
     shop.generator("exit 3", "max_attempts = 1");
     let notify = format!("[notify]\ncommand = [\"./tell.sh\"]\nping_url = \"{url}/ping\"\n");
     shop.settings(&format!("[generator]\ncommand = [\"./make.sh\"]\nmax_attempts = 1\n{notify}"));

@@ -78,20 +78,23 @@ impl Shop {
         fs::write(self.path("heartbeat.toml"), text).unwrap();
     }
 
-    /// A generator in shell: `make.sh` beside the settings, and `more` settings under `[generator]`.
-    pub fn generator(&self, script: &str, more: &str) {
-        let path = self.path("make.sh");
+    /// A program in shell, at this place in the shop's folder.
+    pub fn script(&self, name: &str, script: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A generator in shell: `make.sh` beside the settings, and `more` settings under `[generator]`.
+    pub fn generator(&self, script: &str, more: &str) {
+        self.script("make.sh", script);
         self.settings(&format!("[generator]\ncommand = [\"./make.sh\", \"{{brief}}\"]\n{more}"));
     }
 
     /// A stand-in, in shell, for a program that the worker or its generator calls.
     pub fn stand_in(&self, name: &str, script: &str) {
-        let bin = self.path("bin");
-        fs::create_dir_all(&bin).unwrap();
-        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        self.script(&format!("bin/{name}"), script);
     }
 
     pub fn order(&self, brief: &str) -> String {
@@ -107,7 +110,7 @@ impl Shop {
             command.env_remove(name);
         }
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        command.env("HOME", self.folder.path()).env("PATH", path).env("VIDEO_API_KEY", "v");
+        command.env("HOME", self.folder.path()).env("PATH", path);
         command
     }
 
