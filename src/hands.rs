@@ -22,12 +22,12 @@ use crate::deliverable::{Deliverable, Hosted, Unfit};
 use crate::fault::{Fault, FaultKind};
 use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
 use crate::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
+use crate::money;
 use crate::order::{OrderId, Status};
 use crate::references::{self, Reference};
 use crate::signals::Signals;
 use crate::state::{Awaiting, Boot, Clock, Made, Record, Told, Worker};
 use crate::store::{History, Store, StoreFault, durable};
-use crate::terms;
 use crate::text::plain;
 use crate::time::Time;
 
@@ -243,7 +243,7 @@ fn priced(attempt_dir: &Path) -> Made {
         Ok(line) => line.unwrap_or_default(),
         Err(unfit) => return made_unfit(unfit),
     };
-    match terms::cents(&line) {
+    match money::cents(&line) {
         Some(1..) => Made::Priced(line),
         _ => Made::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
     }
@@ -382,7 +382,7 @@ impl World for Hands<'_> {
             return Ok(Made::Stopped);
         }
         if ended.timed_out {
-            let limit = crate::commands::status::span(self.settings(record).timeout);
+            let limit = crate::time::span(self.settings(record).timeout);
             return Ok(Made::Failed(format!("not done within {limit} (generator.timeout): {}", ended.last_words)));
         }
         Ok(match ended.code {
@@ -396,6 +396,10 @@ impl World for Hands<'_> {
             Some(code) => Made::Failed(format!("exit {code}: {}", ended.last_words)),
             None => Made::Failed(format!("ended by signal {}: {}", ended.signal.unwrap_or(0), ended.last_words)),
         })
+    }
+
+    fn cost(&mut self, record: &Record) -> Option<u64> {
+        generator::cost(&self.attempt_dir(record))
     }
 
     fn wait(&mut self, until: Time) {

@@ -1,6 +1,6 @@
 //! The seller's worker for the Atelier marketplace: the house, room by room, from the ground up.
 //!
-//! * ground: [`time`], [`limits`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`suggest`], [`web`], [`crash`]
+//! * ground: [`time`], [`limits`], [`money`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`suggest`], [`web`], [`crash`]
 //! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`names`], [`credentials`],
 //!   [`config`]
@@ -25,6 +25,7 @@ pub mod generator;
 pub mod hands;
 pub mod journal;
 pub mod limits;
+pub mod money;
 pub mod names;
 pub mod order;
 pub mod policy;

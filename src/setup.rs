@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::money::cents;
 use crate::order::{text, texts};
-use crate::terms::cents;
 use crate::time::Time;
 
 /// What the settings ask for.

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::money::cents;
 use crate::suggest::{quoted, suggest};
 use crate::text::quotable;
 use crate::web::Address;
@@ -215,19 +216,6 @@ fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
     format!("{must}: {:?} is none; {}", quotable(odd), suggest(odd, known, quoted))
 }
 
-/// A price in cents; none when it is none.
-#[must_use]
-pub fn cents(text: &str) -> Option<u64> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, "00"));
-    let digits = |part: &str, lengths: std::ops::RangeInclusive<usize>| {
-        lengths.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
-    };
-    if !digits(whole, 1..=9) || !digits(part, 1..=2) {
-        return None;
-    }
-    Some(whole.parse::<u64>().ok()? * 100 + format!("{part:0<2}").parse::<u64>().ok()?)
-}
-
 /// An http(s) address with a host, and without a name or a password in it.
 pub fn address(text: &str) -> Result<(), Must> {
     let authority = text.split_once("://").map_or(text, |(_, after)| after).split('/').next().unwrap_or_default();
@@ -255,17 +243,5 @@ mod tests {
         assert!(read(PROFILE, &["payout_walet=x"]).unwrap_err().contains("did you mean \"payout_wallet\"?"));
         assert!(read(PROFILE, &["name"]).unwrap_err().contains("FIELD=VALUE"));
         assert!(read(PROFILE, &["name=ab", "name=cd"]).unwrap_err().contains("twice"));
-    }
-
-    #[test]
-    fn prices_in_cents() {
-        for (text, expected) in
-            [("5", Some(500)), ("5.0", Some(500)), ("0.01", Some(1)), ("999999999.99", Some(99_999_999_999))]
-        {
-            assert_eq!(cents(text), expected, "{text}");
-        }
-        for odd in ["", ".", "5.", ".5", "-1", "1e3", "1,5", "5.001", "9999999999", "NaN", " 5", "$5", "٥"] {
-            assert_eq!(cents(odd), None, "{odd}");
-        }
     }
 }

@@ -9,7 +9,20 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(&str, &[&str]); 6] = [
     (
         "ground",
-        &["time", "limits", "fault", "secret", "text", "terms", "suggest", "web", "crash", "order", "deliverable"],
+        &[
+            "time",
+            "limits",
+            "money",
+            "fault",
+            "secret",
+            "text",
+            "terms",
+            "suggest",
+            "web",
+            "crash",
+            "order",
+            "deliverable",
+        ],
     ),
     ("head", &["budget", "state", "policy", "setup"]),
     ("hands", &["store", "api", "generator", "artifact", "references", "signals", "names", "credentials", "config"]),
@@ -32,7 +45,7 @@ const LENT: [(&str, &str); 6] = [
 const ANNEX_KNOWS: [&str; 8] = ["time", "limits", "order", "deliverable", "fault", "secret", "text", "sandbox"];
 
 /// The report reads what was recorded.
-const REPORT_KNOWS: [&str; 3] = ["state", "store", "terms"];
+const REPORT_KNOWS: [&str; 4] = ["state", "store", "money", "artifact"];
 
 /// What the head must not name.
 const FORBIDDEN: [&str; 9] =

@@ -195,6 +195,7 @@ fn events(record: &Record, status: &str) -> Vec<Event> {
         Event::Absent,
         Event::Starting,
         Event::Made(Made::Running),
+        Event::Cost(4_200),
         Event::Made(Made::Done(vec![file(false)])),
         Event::Made(Made::Done(vec![file(true)])),
         Event::Made(Made::NotReady),

@@ -101,6 +101,11 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn look(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let made = self.world.look(record).map_err(state_broken)?;
+        // Of a start that did not come to be there may be another's words.
+        let ended = !matches!(made, Made::Running | Made::NeverStarted(_) | Made::Vanished);
+        if let Some(micros) = ended.then(|| self.world.cost(record)).flatten() {
+            self.happened(id, Event::Cost(micros))?;
+        }
         self.made(id, made)
     }
 

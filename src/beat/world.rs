@@ -65,6 +65,8 @@ pub trait World {
 
     /// What became of the generator of the attempt that `record` intends.
     fn look(&mut self, record: &Record) -> Result<Made, Broken>;
+    /// What the start that has ended cost, as its generator says: millionths of a US dollar.
+    fn cost(&mut self, record: &Record) -> Option<u64>;
 
     /// Waits until a generator may have ended, we are told to stop, or the time has come.
     fn wait(&mut self, until: Time);

@@ -246,10 +246,7 @@ fn watched(summary: &Summary) {
     }
     if let Some(next) = summary.next_poll_at {
         let seconds = next.since(hands::clock().wall).as_secs();
-        text.push_str(&format!(
-            "\nnext poll at {next} (in {})",
-            crate::commands::status::span(Duration::from_secs(seconds))
-        ));
+        text.push_str(&format!("\nnext poll at {next} (in {})", crate::time::span(Duration::from_secs(seconds))));
     }
     speech::out(&text);
 }

@@ -130,9 +130,8 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
         (_, Some(order)) if !order.status.takes_delivery() => refused(order.status.as_str()),
         (Some(Record { closed: Some(closed), .. }), None) => refused(closed.ending.word()),
         (Some(mut record), Some(order)) => {
-            if record.closed.take().is_some() {
-                record.round += 1;
-            }
+            record.round += u32::from(record.closed.is_some());
+            record.open_again();
             record.order.absorb(order);
             Ok(record)
         }

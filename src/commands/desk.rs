@@ -186,7 +186,7 @@ impl Desk {
         let Some(ticket) = ticket else {
             let (closed, at) = opens.unwrap_or_default();
             let why = if closed { "the marketplace said to wait" } else { "this hour's requests are spent" };
-            let when = at.map(|at| format!(": try again at {at} (in {})", super::status::span(at.since(now))));
+            let when = at.map(|at| format!(": try again at {at} (in {})", crate::time::span(at.since(now))));
             return Err(Trouble::new(super::LATER, format!("{why}{}", when.unwrap_or_default())));
         };
         let answer = call(&mut self.client);

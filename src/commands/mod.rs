@@ -80,7 +80,7 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
         trades: config.services.iter().map(trade).collect(),
         accept: Accept {
             services: config.accept.services.clone(),
-            min_price_cents: config.accept.min_price_usd.as_deref().and_then(crate::terms::cents),
+            min_price_cents: config.accept.min_price_usd.as_deref().and_then(crate::money::cents),
             refuse_words: config.accept.refuse_words.clone(),
         },
         revisions: config.revisions.auto,

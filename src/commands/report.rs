@@ -5,16 +5,21 @@ use std::path::Path;
 use serde_json::json;
 
 use super::desk::Trouble;
-use super::status::span;
 use super::{ended, settings, table};
 use crate::cli::Global;
 use crate::config::Environment;
 use crate::credentials;
+use crate::deliverable::Deliverable;
 use crate::hands;
-use crate::report::{Report, Sum, day, first_of_month, page, usd};
+use crate::money::{usd, usd_of_micros};
+use crate::report::gallery::{Piece, thumbnail};
+use crate::report::page::{Facts, Stuck};
+use crate::report::{Report, Sum, day, first_of_month, page};
 use crate::speech;
-use crate::state::State;
-use crate::store::{Store, durable, lines};
+use crate::state::{Record, State};
+use crate::store::{History, Line, Store, durable, lines};
+use crate::text::{order_name, plain};
+use crate::time::span;
 
 /// Says it, or draws it into a file.
 #[must_use]
@@ -28,14 +33,24 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     let read = lines(&ledger)
         .map_err(|error| Trouble::new(super::STATE, format!("could not read {}: {error}", ledger.display())))?;
     let report = Report::of(read);
+    let store = Store::look(&config.state_dir);
     let mut state = State::default();
-    Store::look(&config.state_dir).orders(&mut state)?;
-    let failed = state.orders.values().filter(|record| record.hold.is_some()).count();
+    store.orders(&mut state)?;
+    state.worker = store.worker()?.unwrap_or_default();
+    let held = state.orders.values().filter_map(held);
+    let notices = state.worker.notices.iter().filter(|(about, _)| !state.orders.keys().any(|id| id.as_str() == *about));
+    let notices = notices.map(|(about, notice)| Stuck {
+        about: plain(about, 80),
+        why: notice.why.clone(),
+        help: notice.help.clone(),
+    });
+    let stuck: Vec<Stuck> = held.chain(notices).collect();
     let now = hands::clock().wall;
     if let Some(path) = html {
         let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
         let agent = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);
-        let page = page::draw(&report, &agent, &now.to_string());
+        let gallery: Vec<Piece> = report.latest.iter().flat_map(|line| pieces(&store, &state, line)).collect();
+        let page = page::draw(&report, &Facts { agent: &agent, now, stuck: &stuck, gallery: &gallery });
         durable::replace(path, page.as_bytes())
             .map_err(|error| Trouble::new(super::STATE, format!("could not write {}: {error}", path.display())))?;
         if global.json {
@@ -49,9 +64,9 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     let month = first_of_month(now);
     if global.json {
         speech::json(&json!({
-            "schema": 1, "today": report.since(&today), "month": report.since(&month), "total": report.total, "failed": failed,
+            "schema": 1, "today": report.since(&today), "month": report.since(&month), "total": report.total, "failed": stuck.len(),
             "services": report.services, "days": report.days,
-            "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
+            "spans": report.spans, "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
         }));
         return Ok(0);
     }
@@ -63,6 +78,7 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
             sum.lost.to_string(),
             usd(sum.earned_cents),
             usd(sum.pending_cents),
+            usd_of_micros(sum.cost_micros),
         ]
     };
     let mut rows = vec![
@@ -71,13 +87,44 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
         row("in all", &report.total),
     ];
     rows.extend(report.services.iter().map(|(name, sum)| row(name, sum)));
-    speech::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "UNDER REVIEW"], &rows));
-    if failed > 0 {
-        speech::out(&format!("{failed} order(s) need you: `atelier-heartbeat status`"));
+    speech::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "UNDER REVIEW", "COST"], &rows));
+    if !stuck.is_empty() {
+        speech::out(&format!("{} thing(s) need you: `atelier-heartbeat status`", stuck.len()));
     }
     if let (Some(median), Some(slowest)) = (report.median_seconds, report.slowest_seconds) {
         let span = |seconds| span(std::time::Duration::from_secs(seconds));
         speech::out(&format!("from paid to delivered: median {}, slowest {}", span(median), span(slowest)));
     }
     Ok(0)
+}
+
+/// An order that waits for a person.
+fn held(record: &Record) -> Option<Stuck> {
+    let hold = record.hold.as_ref()?;
+    let order = order_name(record.order.id.as_str());
+    Some(Stuck { why: hold.why.clone(), help: format!("atelier-heartbeat retry {order}"), about: order })
+}
+
+/// What a delivery was made of. Its record is where closed orders are, or in flight again for a revision.
+fn pieces(store: &Store, state: &State, line: &Line) -> Vec<Piece> {
+    let closed = match store.history(&line.order) {
+        Ok(History::Closed(record)) => Some(*record),
+        _ => state.orders.get(&line.order).cloned(),
+    };
+    let piece = |deliverable: &Deliverable| Piece {
+        order: order_name(line.order.as_str()),
+        service: line.service.clone().unwrap_or_default(),
+        at: line.at.to_string(),
+        kind: match (&deliverable.hosted, deliverable.content_type.is_empty()) {
+            (Some(hosted), true) => hosted.media_type.clone(),
+            _ => deliverable.content_type.clone(),
+        },
+        picture: thumbnail(&store.work(&line.order), deliverable),
+    };
+    closed
+        .filter(|record| record.round == line.round)
+        .iter()
+        .flat_map(|record| &record.deliverables)
+        .map(piece)
+        .collect()
 }

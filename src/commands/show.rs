@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::desk::{Asked, Desk, Trouble};
-use super::status::span;
 use super::table::{paragraph, table};
 use super::{ended, settings};
 use crate::api::{Listing, Lookup, Message};
@@ -16,6 +15,7 @@ use crate::speech;
 use crate::state::{Record, State};
 use crate::store::{History, Store};
 use crate::text::{order_name, plain};
+use crate::time::span;
 
 /// What the marketplace lists.
 #[must_use]

@@ -9,13 +9,14 @@ use crate::cli::Global;
 use crate::credentials;
 use crate::hands;
 use crate::limits::Endpoint;
+use crate::money::usd;
 use crate::policy;
-use crate::report::{Report, Sum, day, first_of_month, usd};
+use crate::report::{Report, Sum, day, first_of_month};
 use crate::speech;
 use crate::state::State;
 use crate::store::{Store, lines};
 use crate::text;
-use crate::time::Time;
+use crate::time::{Time, span};
 
 /// The version of the JSON.
 const SCHEMA: u32 = 1;
@@ -224,16 +225,4 @@ fn text(status: &Status, now: Time) -> String {
     let things = status.needs_attention.iter().filter(|needs| crate::beat::is_thing(&needs.about));
     lines.extend(things.map(|needs| format!("{}: {} -> {}", needs.about, needs.why, needs.help)));
     lines.join("\n")
-}
-
-/// A span as a person says it: `45s`, `12m`, `3h 20m`, `2d 4h`.
-#[must_use]
-pub fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
 }

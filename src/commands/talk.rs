@@ -13,9 +13,10 @@ use crate::cli::Global;
 use crate::deliverable::Unfit;
 use crate::fault::Fault;
 use crate::limits::Endpoint;
+use crate::money::cents;
 use crate::order::{OrderId, Status, text};
 use crate::speech;
-use crate::terms::{MESSAGE, QUOTE, SYMBOL, cents};
+use crate::terms::{MESSAGE, QUOTE, SYMBOL};
 use crate::text::order_name;
 
 /// Reads a thread, or posts to it.

@@ -40,7 +40,7 @@ use crate::store::durable;
 use crate::time::Time;
 
 pub use argv::resolve;
-pub use outputs::{Results, last_line, results};
+pub use outputs::{Results, cost, last_line, results};
 pub use supervisor::supervise;
 
 /// Variables that every generator is given, when they are set.

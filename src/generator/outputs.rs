@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::deliverable::{Deliverable, Hosted, Unfit};
+use crate::money;
 use crate::text::plain;
 
 /// More files than this are a generator gone wild, not a delivery.
@@ -49,6 +50,17 @@ pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, Unfit> {
 pub fn last_line(attempt_dir: &Path) -> Result<Option<String>, Unfit> {
     let said = said(attempt_dir)?;
     Ok(said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
+}
+
+/// What this start cost, in millionths of a US dollar: `cost_usd`, a number or text, in the last JSON object on stdout.
+#[must_use]
+pub fn cost(attempt_dir: &Path) -> Option<u64> {
+    let object = last_object(&said(attempt_dir).ok()?)?;
+    match object.get("cost_usd")? {
+        Value::Number(number) => money::micros(&number.to_string()),
+        Value::String(text) => money::micros(text.trim()),
+        _ => None,
+    }
 }
 
 /// The end of what it wrote to stdout; a log that was never made is an empty one.

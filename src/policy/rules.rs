@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::budget::Allowance;
+use crate::money::round_down;
 use crate::order::Order;
-use crate::terms::cents;
 
 /// The user's settings, as far as decisions depend on them.
 #[derive(Clone, Debug)]
@@ -164,7 +164,7 @@ impl Rules {
         if !services.is_empty() && !order.service_id.as_ref().is_some_and(|id| services.contains(id)) {
             return Some("its service is not among accept.services".to_owned());
         }
-        let price = order.price_usd.as_deref().and_then(cents_of);
+        let price = order.price_usd.as_deref().and_then(round_down);
         if let (Some(least), Some(price)) = (min_price_cents, price)
             && price < *least
         {
@@ -174,12 +174,4 @@ impl Rules {
         let holds = |word: &&String| brief.contains(&word.to_lowercase());
         refuse_words.iter().find(holds).map(|word| format!("its brief holds {word:?}, one of accept.refuse_words"))
     }
-}
-
-/// A server's price in cents; one with more places than a cent has is rounded down.
-fn cents_of(price: &str) -> Option<u64> {
-    cents(price).or_else(|| {
-        let (whole, part) = price.split_once('.')?;
-        cents(&format!("{whole}.{}", part.get(..2)?))
-    })
 }

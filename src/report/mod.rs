@@ -1,35 +1,76 @@
 //! What the ledger comes to: deliveries, earnings, endings, time to deliver. Read in one pass, memory as large as the days.
 //!
-//! The annex of the house. This file refuses to print; `page` draws it, `commands::report` says it.
+//! The annex of the house. This file refuses to print; `page` draws it (with
+//! `chart` and `gallery`), `commands::report` says it.
 
+pub mod chart;
+pub mod gallery;
 pub mod page;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
+use crate::money::round_down;
 use crate::order::OrderId;
 use crate::state::Ending;
 use crate::store::Line;
-use crate::terms::cents;
 use crate::time::Time;
 
 /// What the marketplace keeps of a price, in percent.
 const FEE_PERCENT: u64 = 10;
+
+const MICROS_A_CENT: u64 = 10_000;
+
+/// Spans in which a delivery is counted: seconds, and in words.
+pub const SPANS: [(u64, &str); 5] = [(300, "5 min"), (900, "15 min"), (3600, "1 h"), (21_600, "6 h"), (86_400, "1 d")];
+
+/// As many of the latest deliveries are named one by one.
+const LATEST: usize = 24;
 
 /// What a stretch of time, or a service, came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// Deliveries taken, revisions included.
     pub delivered: u64,
+    /// Orders delivered for the first time.
+    pub orders: u64,
+    /// What the clients of those pay, in cents.
+    pub price_cents: u64,
     /// Orders that clients took.
     pub completed: u64,
     /// Called off, vanished, or delivered by somebody else.
     pub lost: u64,
+    /// Attempts at generating that came to nothing.
+    pub failed_attempts: u64,
     /// Of completed orders: prices less the marketplace's fee, in cents.
     pub earned_cents: u64,
     /// Of delivered orders that are not completed yet, in cents, less the fee.
     pub pending_cents: u64,
+    /// What generators said that their work cost, in millionths of a US dollar.
+    pub cost_micros: u64,
+}
+
+impl Sum {
+    /// What is left: earned and under review, less what it cost, in cents, rounded down.
+    #[must_use]
+    pub fn margin_cents(&self) -> i64 {
+        let whole = |cents: u64| i64::try_from(cents).unwrap_or(i64::MAX);
+        whole(self.earned_cents.saturating_add(self.pending_cents))
+            .saturating_sub(whole(self.cost_micros.div_ceil(MICROS_A_CENT)))
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.orders += other.orders;
+        self.price_cents += other.price_cents;
+        self.completed += other.completed;
+        self.lost += other.lost;
+        self.failed_attempts += other.failed_attempts;
+        self.earned_cents += other.earned_cents;
+        self.pending_cents += other.pending_cents;
+        self.cost_micros += other.cost_micros;
+    }
 }
 
 /// What the whole ledger came to.
@@ -45,16 +86,11 @@ pub struct Report {
     pub median_seconds: Option<u64>,
     /// The slowest.
     pub slowest_seconds: Option<u64>,
-}
-
-/// A price less the fee, in cents.
-fn net(price: Option<&str>) -> u64 {
-    let price = price.unwrap_or_default();
-    // A price with more places than cents counts by its cents.
-    let whole = price
-        .split_once('.')
-        .map_or(price.to_owned(), |(whole, part)| format!("{whole}.{}", part.get(..2).unwrap_or(part)));
-    cents(&whole).map_or(0, |cents| cents - (cents * FEE_PERCENT).div_ceil(100))
+    /// First deliveries by how long they took: how many within each of [`SPANS`], and how many took longer.
+    pub spans: [u64; SPANS.len() + 1],
+    /// The latest deliveries, the latest first.
+    #[serde(skip)]
+    pub latest: VecDeque<Line>,
 }
 
 /// The day of a moment.
@@ -78,38 +114,41 @@ impl Report {
         let mut waits: Vec<u64> = Vec::new();
         for line in lines {
             let (day, service) = (day(line.at), line.service.clone().unwrap_or_else(|| "without a service".to_owned()));
-            let earned = net(line.price_usd.as_deref());
-            let mut add = |change: &dyn Fn(&mut Sum)| {
-                change(&mut report.total);
-                change(report.days.entry(day.clone()).or_default());
-                change(report.services.entry(service.clone()).or_default());
-            };
+            let price = line.price_usd.as_deref().and_then(round_down).unwrap_or(0);
+            let earned = price - (price * FEE_PERCENT).div_ceil(100);
+            let mut sum = Sum { cost_micros: line.cost_micros, ..Sum::default() };
             match line.ending {
                 Ending::Delivered => {
-                    add(&|sum| sum.delivered += 1);
-                    waits.extend(line.placed.filter(|_| line.round == 1).map(|placed| line.at.since(placed).as_secs()));
-                    if !completed.contains(&line.order) {
-                        pending.insert(line.order, (day, service, earned));
+                    sum.delivered = 1;
+                    sum.failed_attempts = u64::from(line.attempts).saturating_sub(1);
+                    if line.round == 1 {
+                        (sum.orders, sum.price_cents) = (1, price);
+                        waits.extend(line.placed.map(|placed| line.at.since(placed).as_secs()));
                     }
+                    if !completed.contains(&line.order) {
+                        pending.insert(line.order.clone(), (day.clone(), service.clone(), earned));
+                    }
+                    report.latest.push_front(line);
+                    report.latest.truncate(LATEST);
                 }
                 Ending::Completed if completed.insert(line.order.clone()) => {
-                    add(&|sum| {
-                        sum.completed += 1;
-                        sum.earned_cents += earned;
-                    });
+                    (sum.completed, sum.earned_cents) = (1, earned);
                     pending.remove(&line.order);
                 }
                 Ending::DeliveredElsewhere | Ending::Cancelled | Ending::Vanished => {
-                    add(&|sum| sum.lost += 1);
+                    (sum.lost, sum.failed_attempts) = (1, line.attempts.into());
                     pending.remove(&line.order);
                 }
-                Ending::Completed | Ending::Quoted => {}
+                Ending::Completed | Ending::Quoted => continue,
             }
+            report.add(day, service, &sum);
         }
         for (day, service, cents) in pending.into_values() {
-            report.total.pending_cents += cents;
-            report.days.entry(day).or_default().pending_cents += cents;
-            report.services.entry(service).or_default().pending_cents += cents;
+            report.add(day, service, &Sum { pending_cents: cents, ..Sum::default() });
+        }
+        for wait in &waits {
+            let span = SPANS.iter().position(|(within, _)| wait <= within).unwrap_or(SPANS.len());
+            report.spans[span] += 1;
         }
         waits.sort_unstable();
         report.median_seconds = waits.get(waits.len() / 2).copied();
@@ -117,25 +156,19 @@ impl Report {
         report
     }
 
+    fn add(&mut self, day: String, service: String, sum: &Sum) {
+        self.total.add(sum);
+        self.days.entry(day).or_default().add(sum);
+        self.services.entry(service).or_default().add(sum);
+    }
+
     /// What the days from `first` on came to.
     #[must_use]
     pub fn since(&self, first: &str) -> Sum {
         let mut sum = Sum::default();
-        for day in self.days.range(first.to_owned()..).map(|(_, day)| day) {
-            sum.delivered += day.delivered;
-            sum.completed += day.completed;
-            sum.lost += day.lost;
-            sum.earned_cents += day.earned_cents;
-            sum.pending_cents += day.pending_cents;
-        }
+        self.days.range(first.to_owned()..).for_each(|(_, day)| sum.add(day));
         sum
     }
-}
-
-/// Cents as a person reads them.
-#[must_use]
-pub fn usd(cents: u64) -> String {
-    format!("{}.{:02}", cents / 100, cents % 100)
 }
 
 #[cfg(test)]
@@ -152,25 +185,50 @@ mod tests {
             price_usd: Some(price.into()),
             placed: Time::parse("2026-11-23T10:00:00Z"),
             attempts: 1,
+            cost_micros: 0,
         }
     }
 
     #[test]
     fn a_ledger_adds_up() {
+        let again =
+            Line { round: 2, cost_micros: 20_000, ..line("b", Ending::Delivered, "10", "2026-11-23T12:00:00Z") };
         let lines = [
-            line("a", Ending::Delivered, "5.00", "2026-11-23T10:10:00Z"),
+            Line { attempts: 3, cost_micros: 4_200, ..line("a", Ending::Delivered, "5.00", "2026-11-23T10:10:00Z") },
             line("b", Ending::Delivered, "10", "2026-11-23T11:00:00Z"),
             line("c", Ending::Cancelled, "7.00", "2026-11-23T11:00:00Z"),
+            again,
             line("a", Ending::Completed, "5.00", "2026-11-24T10:10:00Z"),
             line("a", Ending::Completed, "5.00", "2026-11-25T10:10:00Z"),
         ];
         let report = Report::of(lines.into_iter());
-        let expected = Sum { delivered: 2, completed: 1, lost: 1, earned_cents: 450, pending_cents: 900 };
+        let expected = Sum {
+            delivered: 3,
+            orders: 2,
+            price_cents: 1500,
+            completed: 1,
+            lost: 1,
+            failed_attempts: 3,
+            earned_cents: 450,
+            pending_cents: 900,
+            cost_micros: 24_200,
+        };
         assert_eq!(report.total, expected);
         assert_eq!(report.services["Posters"], expected);
+        assert_eq!(expected.margin_cents(), 1347, "rounded down");
         assert_eq!((report.median_seconds, report.slowest_seconds), (Some(3600), Some(3600)));
+        assert_eq!(report.spans, [0, 1, 1, 0, 0, 0]);
+        let latest: Vec<&str> = report.latest.iter().map(|line| line.order.as_str()).collect();
+        assert_eq!(latest, ["b", "b", "a"]);
         assert_eq!(report.since("2026-11-24").earned_cents, 450);
         assert_eq!(report.since("2026-11-25"), Sum::default(), "completed once");
-        assert_eq!((net(Some("0.01")), net(Some("1.999")), net(None), net(Some("x"))), (0, 179, 0, 0));
+    }
+
+    #[test]
+    fn a_fee_is_rounded_up_and_what_is_no_price_is_none() {
+        let earned = |price: &str| {
+            Report::of([line("a", Ending::Completed, price, "2026-11-23T10:10:00Z")].into_iter()).total.earned_cents
+        };
+        assert_eq!((earned("0.01"), earned("1.999"), earned(""), earned("x")), (0, 179, 0, 0));
     }
 }

@@ -15,6 +15,8 @@ pub enum Event {
     Absent,
     /// Intent: its command is about to be started.
     Starting,
+    /// What the latest start cost, as its generator says: millionths of a US dollar.
+    Cost(u64),
     /// The generator's outcome, or that it has none yet.
     Made(Made),
     /// Intent: this file is about to be uploaded.

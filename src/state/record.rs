@@ -28,6 +28,12 @@ pub struct Record {
     /// How often the command was started, over all attempts: a start's number, and so its last word, is its alone.
     #[serde(default)]
     pub starts: u32,
+    /// What its generator says that its starts cost since the ledger last heard of it, in millionths of a US dollar.
+    #[serde(default)]
+    pub cost_micros: u64,
+    /// The latest start whose cost is in it: a last word that is read twice counts once.
+    #[serde(default)]
+    pub costed: u32,
     /// How many starts of this attempt vanished without a last word.
     #[serde(default)]
     pub deaths: u32,
@@ -210,6 +216,12 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Whether the order is over with it. A quoted one is not: it comes back when the client pays.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Quoted)
+    }
+
     /// In a person's words.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -245,6 +257,8 @@ impl Record {
             step: Step::Seen,
             attempt: 0,
             starts: 0,
+            cost_micros: 0,
+            costed: 0,
             deaths: 0,
             attempt_since: None,
             failures: 0,
@@ -300,6 +314,13 @@ impl Record {
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         format!("{}-{}-{}", self.order.id.file_stem(), self.round, self.attempt)
+    }
+
+    /// It goes on after it was over. What it cost until then is in the ledger, where it was written into it.
+    pub fn open_again(&mut self) {
+        if self.closed.take().is_some_and(|closed| closed.ending.is_final()) {
+            self.cost_micros = 0;
+        }
     }
 
     /// Adds to the history, which keeps its first and its latest entries.

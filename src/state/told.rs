@@ -27,8 +27,8 @@ impl Record {
             if now < closed_at + LISTED_AT_MOST {
                 return None;
             }
-            let mut record =
-                Self { closed: None, step: Step::Uploaded, missing: false, not_before: None, ..self.clone() };
+            let mut record = Self { step: Step::Uploaded, missing: false, not_before: None, ..self.clone() };
+            record.open_again();
             record.held(
                 now,
                 HoldKind::Unclear,
@@ -39,8 +39,8 @@ impl Record {
         if ending == Ending::Quoted && !order.status.is_work() {
             return None;
         }
-        let mut record =
-            Self { closed: None, hold: None, missing: false, not_before: None, released: false, ..self.clone() };
+        let mut record = Self { hold: None, missing: false, not_before: None, released: false, ..self.clone() };
+        record.open_again();
         match ending {
             Ending::Delivered => {
                 record.round += 1;

@@ -10,6 +10,7 @@ use super::worker::Clock;
 use crate::deliverable::Deliverable;
 use crate::deliverable::Hosted;
 use crate::fault::{Fault, FaultKind};
+use crate::money::usd_of_micros;
 use crate::policy::Rules;
 use crate::time::Time;
 
@@ -42,6 +43,7 @@ impl Record {
             // What is delivered is absent by right.
             Event::Absent => self.missing = !matches!(self.step, Step::Delivered | Step::Saying),
             Event::Starting => self.starting(now),
+            Event::Cost(micros) => self.cost(now, micros),
             Event::Made(made) => self.made(now, rules, made),
             Event::Uploading(file) => self.step = Step::Uploading { file },
             Event::Uploaded(file, hosted) => self.uploaded(now, file, hosted),
@@ -151,6 +153,15 @@ impl Record {
         self.starts += 1;
         self.step = Step::Generating { again: false };
         self.note(now, format!("attempt {} started", self.attempt));
+    }
+
+    fn cost(&mut self, now: Time, micros: u64) {
+        if self.costed == self.starts {
+            return;
+        }
+        self.costed = self.starts;
+        self.cost_micros = self.cost_micros.saturating_add(micros);
+        self.note(now, format!("its generator says that it cost {} USD", usd_of_micros(micros)));
     }
 
     fn made(&mut self, now: Time, rules: &Rules, made: Made) {

@@ -35,14 +35,21 @@ pub struct Line {
     pub placed: Option<Time>,
     /// Attempts at generating.
     pub attempts: u32,
+    /// What its generator said that it cost since the line before, in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub cost_micros: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Line {
     /// The line of an order that is over.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
-        // A quoted order is not over: it comes back when the client pays.
-        let closed = record.closed.filter(|closed| closed.ending != Ending::Quoted)?;
+        let closed = record.closed.filter(|closed| closed.ending.is_final())?;
         Some(Self {
             at: closed.at,
             order: record.order.id.clone(),
@@ -52,6 +59,8 @@ impl Line {
             price_usd: record.order.price_usd.clone(),
             placed: record.order.created_at,
             attempts: record.attempt,
+            // A completed order's cost is in the line of its delivery.
+            cost_micros: if closed.ending == Ending::Completed { 0 } else { record.cost_micros },
         })
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use atelier_heartbeat::sandbox::Dialect;
 use serde_json::Value;
 
-use super::shop::{Ran, Shop};
+use super::shop::{BIN, Ran, Shop};
 
 #[test]
 fn a_report_adds_the_ledger_up_and_draws_it() {
@@ -22,13 +22,58 @@ fn a_report_adds_the_ledger_up_and_draws_it() {
         (Some(2), Some(900))
     );
     let text = shop.run(&["report"]);
-    assert!(text.code == 0 && text.out.contains("this month\t2\t0\t0\t0.00\t9.00"), "{text:?}");
+    assert!(text.code == 0 && text.out.contains("this month\t2\t0\t0\t0.00\t9.00\t0.00"), "{text:?}");
     assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
     let page = fs::read_to_string(shop.path("page.html")).unwrap();
-    assert!(page.starts_with("<!doctype html>") && page.contains("<svg") && page.contains("9.00 USDC"));
+    assert!(
+        page.starts_with("<!doctype html>")
+            && page.contains("<svg")
+            && page.contains("<b>9.00</b><span>USDC under review")
+    );
     assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&shop.key));
     let nowhere = shop.run(&["report", "--html", "no/such/page.html"]);
     assert!(nowhere.code == 74 && nowhere.err.contains("no/such/page.html"), "{nowhere:?}");
+}
+
+#[test]
+fn a_report_knows_what_it_cost_and_shows_what_was_made() {
+    let shop = Shop::open(Dialect::Live);
+    // Each start says what it cost: the one that waits, the one that fails, the one that succeeds.
+    shop.generator(
+        &format!(
+            "echo x >> ../../../made; echo '{{\"cost_usd\": 0.0042}}'; case $(wc -l < ../../../made) in \
+             1) exit 75;; 2) echo '{{\"cost_usd\": \"1.25\"}}'; exit 1;; esac\n{BIN} poster --brief $$ --output $ATELIER_OUTPUT"
+        ),
+        "",
+    );
+    let order = shop.order("A <b>lighthouse</b>");
+    shop.beat();
+    shop.beat();
+    shop.let_doubts_settle();
+    shop.beat_until_delivered(&order);
+    let report = shop.json(&["report"]);
+    let total = &report["total"];
+    assert_eq!(
+        (total["cost_micros"].as_u64(), total["failed_attempts"].as_u64()),
+        (Some(1_258_400), Some(1)),
+        "{report}"
+    );
+    let told = shop.run(&["explain", &order]).out;
+    assert!(told.contains("its generator says that it cost 1.25 USD"), "{told}");
+    // What waits for a person is on the page as well, with the command that helps.
+    shop.generator("exit 65", "");
+    let stuck = shop.order("no");
+    shop.beat();
+    assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
+    let page = fs::read_to_string(shop.path("page.html")).unwrap();
+    assert!(page.contains("<b>1.2584</b><span>USD of cost") && page.contains("<b>3.24</b><span>margin"), "{page}");
+    assert!(page.contains("src=\"data:image/jpeg;base64,"), "its picture");
+    assert!(page.contains(&format!("atelier-heartbeat retry {stuck}")) && !page.contains("lighthouse"));
+    // Once the file is cleared away it is named, not drawn.
+    fs::remove_dir_all(shop.path("state/work")).unwrap();
+    assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
+    let page = fs::read_to_string(shop.path("page.html")).unwrap();
+    assert!(!page.contains("data:image/jpeg") && page.contains("<div class=\"blank\">image/png"), "{page}");
 }
 
 #[test]

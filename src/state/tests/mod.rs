@@ -157,6 +157,7 @@ fn events() -> Vec<(String, Event)> {
         ("told nobody can be asked", Event::Told(Told::Unsupported)),
         ("absent", Event::Absent),
         ("starting", Event::Starting),
+        ("cost", Event::Cost(4_200)),
         ("made: running", Event::Made(Made::Running)),
         ("made: never started", Event::Made(Made::NeverStarted(no()))),
         ("made: vanished", Event::Made(Made::Vanished)),
@@ -204,7 +205,7 @@ fn can_happen(record: &Record, event: &Event) -> bool {
     match event {
         E::Told(_) | E::Absent | E::AskFailed(_) => true,
         E::Starting => matches!(step, Step::Seen | Step::Generating { .. }),
-        E::Made(_) => matches!(step, Step::Generating { .. }),
+        E::Cost(_) | E::Made(_) => matches!(step, Step::Generating { .. }),
         E::Uploading(_) => matches!(step, Step::Generated),
         E::Uploaded(..) | E::UploadFailed(_) | E::TooLarge(_) | E::Spoiled(_) | E::Unread(_) => {
             matches!(step, Step::Uploading { .. }) || record.deliverables.len() > 1

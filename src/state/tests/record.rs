@@ -44,6 +44,31 @@ fn what_was_over_comes_back_only_where_there_is_something_to_do() {
     assert_eq!((cancelled.round, cancelled.step, cancelled.closed), (1, Step::Delivered, None));
 }
 
+/// What a start cost is counted once, and in one line of the ledger.
+#[test]
+fn a_cost_counts_once_a_start_and_is_written_off_with_its_line() {
+    let mut record = Record::new(order("paid"), now());
+    let cost = |record: &mut Record, micros| record.apply(now(), &rules(), Event::Cost(micros));
+    cost(&mut record, 7);
+    assert_eq!(record.cost_micros, 0, "nothing was started");
+    for micros in [4_200, 4_200, 9] {
+        record.apply(now(), &rules(), Event::Starting);
+        cost(&mut record, micros);
+        // Read again after a crash, perhaps with another word: it was counted.
+        cost(&mut record, micros + 1);
+    }
+    assert_eq!((record.cost_micros, record.costed, record.starts), (8_409, 3, 3));
+    assert!(record.trail.last().unwrap().what.ends_with("cost 0.000009 USD"), "{:?}", record.trail);
+    let closed = |ending| Record { closed: Some(Closed { at: now(), ending }), ..record.clone() };
+    for (ending, left) in [(Ending::Delivered, 0), (Ending::Cancelled, 0), (Ending::Quoted, 8_409)] {
+        let mut again = closed(ending);
+        again.open_again();
+        assert_eq!((again.closed, again.cost_micros, again.costed), (None, left, 3), "{ending:?}");
+    }
+    record.open_again();
+    assert_eq!(record.cost_micros, 8_409, "it was never over");
+}
+
 /// What the worker remembers, to the second.
 #[test]
 fn the_workers_own_record_keeps_its_limits() {

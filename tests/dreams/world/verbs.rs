@@ -27,6 +27,7 @@ impl beat::World for World {
     }
 
     fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
+        assert!(record.cost_micros <= u64::from(record.costed), "a start's cost is counted twice: {record:?}");
         self.verb();
         self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
         self.verb();
@@ -167,6 +168,11 @@ impl beat::World for World {
                 made => made,
             },
         })
+    }
+
+    fn cost(&mut self, record: &Record) -> Option<u64> {
+        let _ = record;
+        Some(1)
     }
 
     fn wait(&mut self, until: Time) {
