@@ -24,12 +24,13 @@ use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
 use crate::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
 use crate::money;
 use crate::order::{OrderId, Status};
+use crate::progress::Progress;
 use crate::references::{self, Reference};
 use crate::signals::Signals;
 use crate::state::{Awaiting, Boot, Clock, Made, Record, Told, Worker};
 use crate::store::{History, Store, StoreFault, durable};
 use crate::text::plain;
-use crate::time::Time;
+use crate::time::{Time, span};
 
 /// How often a generator that is not our child is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -45,13 +46,14 @@ pub struct Hands<'a> {
     /// Attempts that are, or may be, at work: what the guard stops when this thread cannot.
     at_work: AtWork,
     children: Vec<Child>,
+    progress: Progress,
 }
 
 type AtWork = Arc<Mutex<BTreeSet<PathBuf>>>;
 
 impl<'a> Hands<'a> {
     /// Ties them together. No connection is made before the first request.
-    pub fn new(config: &'a Config, store: Store, credentials: &Credentials) -> io::Result<Self> {
+    pub fn new(config: &'a Config, store: Store, credentials: &Credentials, progress: Progress) -> io::Result<Self> {
         let signals = Signals::watch()?;
         let at_work = AtWork::default();
         let known = Arc::clone(&at_work);
@@ -61,7 +63,7 @@ impl<'a> Hands<'a> {
         })?;
         let supervisor = std::env::current_exe()?;
         let client = Client::new(connection(config), Some(credentials.agent_id.clone()), Some(credentials.key.clone()));
-        Ok(Self { config, store, client, signals, supervisor, at_work, children: Vec::new() })
+        Ok(Self { config, store, client, signals, supervisor, at_work, children: Vec::new(), progress })
     }
 
     /// Requests made so far.
@@ -382,7 +384,7 @@ impl World for Hands<'_> {
             return Ok(Made::Stopped);
         }
         if ended.timed_out {
-            let limit = crate::time::span(self.settings(record).timeout);
+            let limit = span(self.settings(record).timeout);
             return Ok(Made::Failed(format!("not done within {limit} (generator.timeout): {}", ended.last_words)));
         }
         Ok(match ended.code {
@@ -405,10 +407,14 @@ impl World for Hands<'_> {
     fn wait(&mut self, until: Time) {
         // Our own generators wake us when they end; one that an earlier beat started does not.
         let left = until.since(clock().wall).max(Duration::from_millis(1));
+        let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.progress.say(|since| format!("making {at_work} order(s), {}", span(since)));
         let children = self.children.len();
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if children == self.children.len() {
             let _ = self.signals.wait(left.min(LOOK_EVERY));
+        } else {
+            self.progress.done();
         }
     }
 
@@ -426,10 +432,11 @@ impl World for Hands<'_> {
             Unfit::Judged(why) => Unsent::Spoiled(why),
             Unfit::Unread(why) => Unsent::Unread(why),
         })?;
+        let body = self.progress.reading(opened, &deliverable.file, bytes);
         if deliverable.large {
-            return self.client.upload_large(opened, bytes, &deliverable.content_type).map_err(Unsent::Fault);
+            return self.client.upload_large(body, bytes, &deliverable.content_type).map_err(Unsent::Fault);
         }
-        self.client.upload(opened, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
+        self.client.upload(body, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
             FaultKind::Refused { status: 413 } => Unsent::TooLarge,
             _ => Unsent::Fault(fault),
         })

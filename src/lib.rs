@@ -5,7 +5,7 @@
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`names`], [`credentials`],
 //!   [`config`]
 //! * the loop: [`beat`], and [`hands`], which ties the hands together for it
-//! * the door: [`cli`], [`commands`], [`speech`], [`journal`]
+//! * the door: [`cli`], [`commands`], [`speech`], [`journal`], [`progress`]
 //! * the annex: [`sandbox`], [`poster`], [`report`]
 //!
 //! Imports point down only; a test reads them.
@@ -30,6 +30,7 @@ pub mod names;
 pub mod order;
 pub mod policy;
 pub mod poster;
+pub mod progress;
 pub mod references;
 pub mod report;
 pub mod sandbox;

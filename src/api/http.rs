@@ -3,7 +3,6 @@
 //! The key is sent to the configured origin and nowhere else: no redirect is followed. Every request has an overall
 //! deadline, every answer a size. This file refuses to know what an answer means.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::time::Duration;
 
@@ -32,28 +31,28 @@ const IDLE_AT_MOST: Duration = Duration::from_secs(4);
 const BLOB_API_VERSION: &str = "12";
 
 /// What is sent with a request.
-pub(super) enum Payload {
+pub(super) enum Payload<'a> {
     None,
     Json(String),
     /// A file as the multipart field `file`.
     File {
-        file: File,
+        file: Box<dyn Read + 'a>,
         bytes: u64,
         content_type: String,
     },
     /// A file as the body itself, as the blob store wants it.
     Bytes {
-        file: File,
+        file: Box<dyn Read + 'a>,
         bytes: u64,
         content_type: String,
     },
 }
 
 /// One request.
-pub(super) struct Request {
+pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) payload: Payload,
+    pub(super) payload: Payload<'a>,
     pub(super) within: Duration,
     /// The largest answer taken, in bytes, unpacked.
     pub(super) most: u64,
@@ -80,7 +79,7 @@ impl Transport {
     }
 
     /// Sends it and reads the whole answer.
-    pub(super) fn send(&mut self, request: Request) -> Result<Answer, Fault> {
+    pub(super) fn send(&mut self, request: Request<'_>) -> Result<Answer, Fault> {
         let url = format!("{}{}", self.base_url, request.path);
         let loopback = is_local(&self.base_url);
         if !self.base_url.starts_with("https://") && !loopback {

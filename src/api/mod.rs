@@ -7,7 +7,7 @@ mod retry_after;
 pub mod wire;
 
 use std::fmt;
-use std::fs::File;
+use std::io::Read;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
@@ -121,8 +121,8 @@ impl Client {
     }
 
     /// `POST /upload`, streamed from disk.
-    pub fn upload(&mut self, file: File, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
-        let payload = Payload::File { file, bytes, content_type: content_type.to_owned() };
+    pub fn upload(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
+        let payload = Payload::File { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let within = self.connection.upload_timeout;
         let answer =
             self.send(Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST })?;
@@ -131,7 +131,7 @@ impl Client {
 
     /// `POST /upload/token`, then the bytes to the blob store, streamed: for what is too large for `/upload`. The key stays
     /// with the marketplace; the store is shown the token alone.
-    pub fn upload_large(&mut self, file: File, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
+    pub fn upload_large(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
         let name = format!("result.{}", crate::deliverable::extension(content_type));
         let body = json!({"content_type": content_type, "filename": name});
         let granted =
@@ -145,7 +145,7 @@ impl Client {
         let (token, pathname) = wire::grant(&granted)?;
         let mut store = Transport::new(self.connection.blob_url.clone(), Some(token));
         self.requests += 1;
-        let payload = Payload::Bytes { file, bytes, content_type: content_type.to_owned() };
+        let payload = Payload::Bytes { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let path = format!("/?pathname={}", segment(&pathname));
         let within = self.connection.upload_timeout;
         let answer = store.send(Request { method: Method::PUT, path, payload, within, most: MOST })?;
@@ -268,7 +268,7 @@ impl Client {
         Ok(format!("/agents/{}", segment(id)))
     }
 
-    fn request(&self, method: Method, path: String, payload: Payload) -> Request {
+    fn request(&self, method: Method, path: String, payload: Payload<'static>) -> Request<'static> {
         Request { method, path, payload, within: self.connection.timeout, most: MOST }
     }
 
@@ -279,7 +279,7 @@ impl Client {
         self.judge(&answer)
     }
 
-    fn send(&mut self, request: Request) -> Result<wire::Answer, Fault> {
+    fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, Fault> {
         self.requests += 1;
         let (method, path) = (request.method.clone(), request.path.clone());
         let answer = self.transport.send(request);

@@ -24,11 +24,13 @@ type Ended = (Summary, Option<FailureKind>);
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     let wish = Wish { force: args.force, dry_run: args.dry_run, only: None };
     let mut stopped = None;
-    let ended = match super::settings(global) {
-        Ok(config) => one(global, &config, &wish, &mut stopped),
-        Err(error) => misconfigured(global, &error.to_string()),
+    // An agent that reads a terminal is no person who watches one.
+    let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
+    let ended = match super::settings(&global) {
+        Ok(config) => one(&global, &config, &wish, &mut stopped),
+        Err(error) => misconfigured(&global, &error.to_string()),
     };
-    tell(global, args, &ended);
+    tell(&global, args, &ended);
     match stopped {
         Some(signal) => 128 + u8::try_from(signal).unwrap_or(0),
         None => exit_code(args, &ended),
@@ -95,7 +97,7 @@ fn work(
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
     }
     let last_poll = state.worker.last_poll;
-    let mut hands = match Hands::new(config, store, &credentials) {
+    let mut hands = match Hands::new(config, store, &credentials, super::progress(global)) {
         Ok(hands) => hands,
         Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
     };

@@ -56,7 +56,7 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     let mut state = State { worker, ..State::default() };
     store.orders(&mut state)?;
     state.worker.settled(id.as_str());
-    let mut hands = Hands::new(&config, store, &credentials)
+    let mut hands = Hands::new(&config, store, &credentials, super::progress(global))
         .map_err(|error| Trouble::new(super::INTERNAL, format!("could not watch for signals: {error}")))?;
     let wish = Wish { only: Some(id.clone()), ..Wish::default() };
     let (summary, failure) = beat::run(&mut hands, &mut state, &rules, &[], &wish);

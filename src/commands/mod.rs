@@ -32,6 +32,7 @@ use crate::cli::Global;
 use crate::config::{Config, ConfigError, Environment, Generator, Overrides, Service};
 use crate::order::Status;
 use crate::policy::{Accept, Patience, Rules, Trade, Work};
+use crate::progress::Progress;
 
 /// The marketplace refused, or an order needs a person.
 pub const REFUSED: u8 = 1;
@@ -58,6 +59,11 @@ pub fn settings(global: &Global) -> Result<Config, ConfigError> {
 /// What the command line says of the settings.
 fn overrides(global: &Global) -> Overrides {
     Overrides { config: global.config.clone(), state_dir: global.state_dir.clone() }
+}
+
+/// How far a long work has come, for a person at a terminal who asked for neither silence nor JSON nor the log.
+fn progress(global: &Global) -> Progress {
+    Progress::new(!global.quiet && !global.json && global.verbose == 0)
 }
 
 /// The settings as far as decisions depend on them.

@@ -7,11 +7,11 @@ use serde_json::json;
 use super::desk::{Asked, Desk, Trouble};
 use super::ended;
 use super::show::{id_of, said};
-use crate::api::{Lookup, Message};
+use crate::api::{Client, Lookup, Message};
 use crate::artifact;
 use crate::cli::Global;
 use crate::deliverable::Unfit;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::limits::Endpoint;
 use crate::money::cents;
 use crate::order::{OrderId, Status, text};
@@ -163,12 +163,24 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
         let unfit = |unfit: Unfit| Trouble::usage(unfit.to_string());
         let judged = artifact::judge(folder, file).map_err(unfit)?;
         let mut desk = Desk::open(global)?;
-        let (opened, bytes) = artifact::open_unchanged(folder, &judged).map_err(unfit)?;
-        let hosted =
-            desk.counted(Endpoint::Upload, Asked::Write, |client| client.upload(opened, bytes, &judged.content_type))?;
+        let mut progress = super::progress(global);
+        let mut send = |large: bool| {
+            let (opened, bytes) = artifact::open_unchanged(folder, &judged).map_err(unfit)?;
+            let body = progress.reading(opened, &judged.file, bytes);
+            desk.counted_raw(Endpoint::Upload, |client| {
+                let way = if large { Client::upload_large } else { Client::upload };
+                way(client, body, bytes, &judged.content_type)
+            })
+        };
+        let hosted = match send(false)? {
+            // Too large for the marketplace's own upload: it goes by upload token.
+            Err(Fault { kind: FaultKind::Refused { status: 413 }, .. }) => send(true)?,
+            sent => sent,
+        };
+        let hosted = hosted.map_err(|fault| desk.told(&fault, Asked::Write))?;
         if global.json {
             speech::json(
-                &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": bytes, "sha256": judged.sha256}),
+                &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": judged.bytes, "sha256": judged.sha256}),
             );
         } else {
             speech::out(&crate::text::plain(&hosted.url, 2000));

@@ -14,4 +14,5 @@ mod onboarding;
 mod openclaw;
 mod orders;
 mod shop;
+mod terminal;
 mod wrong_words;

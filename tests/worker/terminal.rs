@@ -1,0 +1,110 @@
+//! What a person at a terminal sees and a pipe never does: progress, tables that fit, colours and their absence.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::time::Duration;
+
+use atelier_heartbeat::sandbox::Dialect;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::shop::{BIN, Ran, Shop};
+
+/// Runs a command on a terminal of 80 columns, and what appears there.
+fn on_a_terminal(mut command: Command) -> (i32, String) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let side: OwnedFd = fs::OpenOptions::new().read(true).write(true).open(name).unwrap().into();
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&side, size).unwrap();
+    if !command.get_envs().any(|(name, _)| name == "TERM") {
+        command.env("TERM", "xterm");
+    }
+    command.stdout(side.try_clone().unwrap()).stderr(side);
+    let mut child = command.spawn().unwrap();
+    // Its copies of the terminal's other side would keep the reading below from ending.
+    drop(command);
+    let mut seen = Vec::new();
+    // Reading ends with an error (EIO) once nobody holds the other side.
+    let _ = fs::File::from(terminal).read_to_end(&mut seen);
+    (child.wait().unwrap().code().unwrap_or(-1), String::from_utf8_lossy(&seen).into_owned())
+}
+
+/// What is left on the screen's line once everything was written to it.
+fn left(seen: &str) -> Vec<String> {
+    seen.lines().map(|line| line.rsplit("\u{1b}[K").next().unwrap().trim_end_matches('\r').to_owned()).collect()
+}
+
+/// The way to a server, through a pipe that takes some four megabytes a second.
+fn narrow_way_to(server: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = server.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(&server).unwrap();
+            let (back_from, mut back_to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut &back_from, &mut back_to));
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 200_000];
+                while let Ok(read @ 1..) = (&near).read(&mut buffer) {
+                    if (&far).write_all(&buffer[..read]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                let _ = far.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_long_generation_is_seen_on_a_terminal_and_nowhere_else() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator(&format!("sleep 1.3; {BIN} poster --brief $$ --output $ATELIER_OUTPUT"), "");
+    let order = shop.order("x");
+    let (code, seen) = on_a_terminal(shop.command(&["beat", "--force"]));
+    assert_eq!((code, shop.deliveries(&order)), (0, 1), "{seen}");
+    assert!(seen.contains("\r\u{1b}[Kmaking 1 order(s), 1s"), "{seen:?}");
+    assert!(!left(&seen).iter().any(|line| line.contains("making")), "it is wiped away: {seen:?}");
+    assert!(seen.contains(&format!("delivered: {order}")), "{seen:?}");
+    for words in [&["beat", "--force"][..], &["beat", "--force", "--report", "deliveries"]] {
+        let order = shop.order("y");
+        let piped: Ran = shop.run(words);
+        assert!(piped.code == 0 && piped.err.is_empty() && !piped.out.contains('\u{1b}'), "{piped:?}");
+        assert_eq!(shop.deliveries(&order), 1);
+    }
+    for (name, value) in [("TERM", "dumb"), ("OPENCLAW_SHELL", "exec")] {
+        shop.order("z");
+        let mut command = shop.command(&["beat", "--force"]);
+        command.env(name, value);
+        let (_, seen) = on_a_terminal(command);
+        assert!(!seen.contains("making"), "{name}={value}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_long_upload_says_how_far_it_is() {
+    // The live server's own upload takes 4.5 MB; what is larger goes by upload token, whoever sends it.
+    let shop = Shop::open(Dialect::Live);
+    let way = narrow_way_to(&shop.server.base_url());
+    let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
+    let origin = shop.server.base_url().split('/').take(3).collect::<Vec<_>>().join("/");
+    fs::write(shop.path("heartbeat.toml"), settings.replace(&origin, &way).replace("5s", "30s")).unwrap();
+    let mut video = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
+    video.resize(9_000_000, 7);
+    fs::write(shop.path("a.mp4"), video).unwrap();
+    let (code, seen) = on_a_terminal(shop.command(&["upload", "a.mp4"]));
+    assert_eq!(code, 0, "{seen}");
+    assert!(seen.contains("uploading a.mp4: ") && seen.contains(" of 9.0 MB, ") && seen.contains(" %, 1s"), "{seen:?}");
+    let lines = left(&seen);
+    assert!(lines.len() == 1 && lines[0].starts_with("http"), "only the address stays: {lines:?}");
+    let piped = shop.run(&["upload", "a.mp4"]);
+    assert!(piped.code == 0 && piped.err.is_empty() && piped.out.lines().count() == 1, "{piped:?}");
+}
