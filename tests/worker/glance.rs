@@ -97,6 +97,20 @@ fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
     assert!(Ran::of(&ran).is_silent(), "{ran:?}");
     assert_eq!(shop.run(&["schedule", "cron", "--remove"]).code, 0);
     assert_eq!(fs::read_to_string(&tab).unwrap(), theirs);
+    // One that cannot be read is not written either; that there is none is no failure.
+    let listing = |says: &str| {
+        let tab = tab.display();
+        shop.stand_in("crontab", &format!("case $1 in -l) echo '{says}' >&2; exit 1;; -) cat > {tab};; esac"));
+    };
+    listing("crontab: cannot open your crontab: Permission denied");
+    for deed in ["--install", "--remove"] {
+        let refused = shop.run(&["schedule", "cron", deed]);
+        assert!(refused.code == 78 && refused.err.contains("nothing was changed"), "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&tab).unwrap(), theirs);
+    listing("no crontab for root");
+    assert_eq!(shop.run(&["schedule", "cron", "--install"]).code, 0);
+    assert!(fs::read_to_string(&tab).unwrap().starts_with("# atelier-heartbeat: begin\n"));
 }
 
 #[test]
@@ -106,7 +120,7 @@ fn units_are_installed_for_the_user_alone_and_removed_again() {
     assert_eq!(shop.run(&["schedule", "systemd", "--install"]).code, 0);
     let folder = shop.path(".config/systemd/user");
     let service = fs::read_to_string(folder.join("atelier-heartbeat.service")).unwrap();
-    for line in ["Type=oneshot", "KillMode=process", "NoNewPrivileges=yes", "ExecStart=\"/"] {
+    for line in ["Type=oneshot", "KillMode=process", "NoNewPrivileges=yes", "ExecStart=:\"/"] {
         assert!(service.contains(line), "{line} in {service}");
     }
     assert!(!service.contains("MemoryDenyWriteExecute"), "a generator may be a JIT");
@@ -118,6 +132,11 @@ fn units_are_installed_for_the_user_alone_and_removed_again() {
             .contains("systemctl --user enable --now atelier-heartbeat.timer")
     );
     assert_eq!(shop.run(&["schedule", "systemd", "--remove"]).code, 0);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    // A manager that refuses leaves nothing half installed.
+    shop.stand_in("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
+    let refused = shop.run(&["schedule", "systemd", "--install"]);
+    assert!(refused.code == 78 && refused.err.contains("Failed to connect to bus"), "{refused:?}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     let system = shop.run(&["schedule", "systemd", "--system"]);
     assert!(

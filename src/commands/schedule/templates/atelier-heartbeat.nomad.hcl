@@ -1,0 +1,26 @@
+job "atelier-heartbeat" {
+  type = "batch"
+
+  periodic {
+    crons            = ["*/2 * * * *"]
+    prohibit_overlap = true
+  }
+
+  group "beat" {
+    reschedule {
+      attempts = 0
+    }
+    restart {
+      attempts = 0
+    }
+
+    task "beat" {
+      driver       = "raw_exec"
+      kill_timeout = "10s"
+      config {
+        command = "@binary@"
+        args    = ["--config", "@config@"]
+      }
+    }
+  }
+}

@@ -1,0 +1,186 @@
+//! What `schedule` prints, judged by each scheduler's own tool, also for paths with odd letters in them.
+//!
+//! A command of its own, because it needs those tools: `cargo test --test schedulers` wants systemd-analyze, crontab and a
+//! python3 with the packages kubernetes-validate and python-hcl2 (Linux).
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[allow(dead_code)]
+#[path = "worker/shop.rs"]
+mod shop;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use atelier_heartbeat::sandbox::Dialect;
+use shop::{BIN, Shop};
+
+/// The program and its settings at a place whose name every format has to write in a way of its own.
+struct Home {
+    shop: Shop,
+    place: PathBuf,
+}
+
+impl Home {
+    fn new() -> Self {
+        let shop = Shop::open(Dialect::Live);
+        let place = shop.path("an $ODD 100% ${place} %h &amp; <here>");
+        fs::create_dir(&place).unwrap();
+        fs::copy(BIN, place.join("atelier-heartbeat")).unwrap();
+        for name in ["heartbeat.toml", "state"] {
+            fs::rename(shop.path(name), place.join(name)).unwrap();
+        }
+        Self { shop, place }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.place.join("atelier-heartbeat"));
+        command.args(words).current_dir(&self.place).env("HOME", self.shop.folder.path()).env("USER", "games");
+        command
+    }
+
+    /// The files that a scheduler is given, in a folder of their own.
+    fn files(&self, words: &[&str]) -> PathBuf {
+        let printed = self.command(&[&["schedule"], words, &["--json"]].concat()).output().unwrap();
+        let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+        let folder = self.shop.path(&words.join("-"));
+        fs::create_dir(&folder).unwrap();
+        for file in printed["files"].as_array().unwrap() {
+            let name = PathBuf::from(file["path"].as_str().unwrap());
+            fs::write(folder.join(name.file_name().unwrap()), file["text"].as_str().unwrap()).unwrap();
+        }
+        folder
+    }
+
+    /// Asserts that these words start the very beat: of this program, under these settings, due at once.
+    fn is_a_beat(&self, argv: &[String]) {
+        assert_eq!(argv[0], self.place.join("atelier-heartbeat").to_str().unwrap());
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]).current_dir("/").env_clear().env("HOME", self.shop.folder.path());
+        let ran = command.output().unwrap();
+        assert!(ran.status.success() && ran.stdout.is_empty() && ran.stderr.is_empty(), "{argv:?}: {ran:?}");
+        assert!(self.place.join("state/worker.json").exists(), "it polled");
+    }
+}
+
+fn python(script: &str, argument: &std::path::Path) -> Output {
+    Command::new("python3").args(["-c", script]).arg(argument).output().unwrap()
+}
+
+/// What a Python one-liner prints as JSON.
+fn parsed(script: &str, argument: &std::path::Path) -> serde_json::Value {
+    let ran = python(script, argument);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    serde_json::from_slice(&ran.stdout).unwrap()
+}
+
+fn words(value: &serde_json::Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+/// What systemd says of the units in a folder: nothing, when all is well.
+fn verified(home: &Home, folder: &std::path::Path, manager: &str) -> (bool, String) {
+    let units = ["service", "timer"].map(|kind| folder.join(format!("atelier-heartbeat.{kind}")));
+    let mut command = Command::new("systemd-analyze");
+    command.args([manager, "verify", "--man=no"]).args(units).env("XDG_RUNTIME_DIR", home.shop.folder.path());
+    let ran = command.output().unwrap();
+    (ran.status.success(), String::from_utf8_lossy(&ran.stderr).trim().to_owned())
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    let home = Home::new();
+    for (words, manager) in [(&["systemd"][..], "--user"), (&["systemd", "--system"], "--system")] {
+        let folder = home.files(words);
+        assert_eq!(verified(&home, &folder, manager), (true, String::new()), "{words:?}");
+        // It tells mistakes when there are some.
+        let unit = folder.join("atelier-heartbeat.service");
+        let broken = fs::read_to_string(&unit).unwrap().replace("oneshot", "twoshot");
+        fs::write(&unit, broken).unwrap();
+        assert!(verified(&home, &folder, manager).1.contains("twoshot"), "{words:?}");
+    }
+}
+
+#[test]
+fn cron_takes_the_line_and_gives_it_back() {
+    let home = Home::new();
+    let real = || {
+        let mut command = Command::new("crontab");
+        command.args(["-u", "nobody", "-l"]);
+        command.output().unwrap()
+    };
+    // The real crontab, of a user who has none; a wrapper names that user.
+    home.shop.stand_in("crontab", "exec /usr/bin/crontab -u nobody \"$@\"");
+    assert!(!real().status.success(), "the user nobody has a crontab: this test would change it");
+    let path = format!("{}:{}", home.shop.path("bin").display(), std::env::var("PATH").unwrap());
+    let run = |deed: &str| home.command(&["schedule", "cron", deed]).env("PATH", &path).output().unwrap();
+    let installed = run("--install");
+    let listed = String::from_utf8(real().stdout).unwrap();
+    let removed = run("--remove");
+    let left = real();
+    Command::new("crontab").args(["-u", "nobody", "-r"]).status().unwrap();
+    assert!(installed.status.success() && removed.status.success(), "{installed:?} {removed:?}");
+    assert!(String::from_utf8_lossy(&left.stdout).is_empty(), "{left:?}");
+    let line = listed.lines().find(|line| line.starts_with("*/2 ")).unwrap();
+    // What cron makes of a line: the first unescaped percent sign ends the command.
+    let command = line.splitn(6, ' ').nth(5).unwrap();
+    assert!(!command.replace("\\%", "").contains('%'), "{command}");
+    let ran =
+        Command::new("sh").args(["-c", &command.replace("\\%", "%")]).current_dir("/").env_clear().output().unwrap();
+    assert!(ran.status.success() && ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran:?}");
+    assert!(home.place.join("state/worker.json").exists(), "it polled");
+}
+
+#[test]
+fn launchd_gets_a_property_list() {
+    let home = Home::new();
+    let script = "import json,plistlib,sys; print(json.dumps(plistlib.load(open(sys.argv[1],'rb'))))";
+    let list = parsed(script, &home.files(&["launchd"]).join("ai.atelier.heartbeat.plist"));
+    assert_eq!((list["Label"].as_str(), list["StartInterval"].as_u64()), (Some("ai.atelier.heartbeat"), Some(120)));
+    assert_eq!(list["WorkingDirectory"], home.place.to_str().unwrap());
+    home.is_a_beat(&words(&list["ProgramArguments"]));
+}
+
+#[test]
+fn kubernetes_takes_the_job_by_its_schema() {
+    let home = Home::new();
+    let file = home.files(&["kubernetes"]).join("atelier-heartbeat.yaml");
+    let validate =
+        |file: &std::path::Path| Command::new("kubernetes-validate").arg("--strict").arg(file).output().unwrap();
+    let valid = validate(&file);
+    assert!(valid.status.success(), "{valid:?}");
+    let broken = home.shop.path("broken.yaml");
+    fs::write(&broken, fs::read_to_string(&file).unwrap().replace("backoffLimit: 0", "backoffLimits: 0")).unwrap();
+    assert!(!validate(&broken).status.success(), "a member that does not exist is told");
+    let job = parsed("import json,yaml,sys; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))", &file);
+    assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
+    let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][2]["secret"]["defaultMode"], 0o400, "octal, not four hundred");
+}
+
+#[test]
+fn nomad_gets_a_job() {
+    let home = Home::new();
+    let script = "import json,hcl2,sys; print(json.dumps(hcl2.load(open(sys.argv[1]))))";
+    let job = parsed(script, &home.files(&["nomad"]).join("atelier-heartbeat.nomad.hcl")).to_string();
+    for words in ["prohibit_overlap\":true", "raw_exec", "*/2 * * * *", "$${place}", "%h"] {
+        assert!(job.replace(' ', "").contains(&words.replace(' ', "")), "{words} in {job}");
+    }
+}
+
+#[test]
+fn openclaws_command_job_is_a_shell_line_of_a_beat() {
+    let home = Home::new();
+    let file = home.files(&["openclaw"]).join("openclaw-command-job.sh");
+    // A stand-in that shows its words: what the shell made of the line.
+    home.shop.stand_in("openclaw", "for word; do printf '%s\\n' \"$word\"; done");
+    let path = format!("{}:{}", home.shop.path("bin").display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("sh").arg(&file).env("PATH", path).output().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said[..4], ["cron", "add", "--name", "atelier-heartbeat"]);
+    let argv: serde_json::Value =
+        serde_json::from_str(said[said.iter().position(|w| *w == "--command-argv").unwrap() + 1]).unwrap();
+    home.is_a_beat(&words(&argv));
+}
