@@ -186,3 +186,28 @@ fn the_skill_is_what_openclaw_and_clawhub_read() {
         assert!(skill.contains(word), "{word}");
     }
 }
+
+#[test]
+fn the_presets_of_the_generators_page_are_what_init_writes() {
+    let page = text("docs/generator.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `") && line.contains("command = [")).collect();
+    let listed = Command::new(BIN).args(["init", "--help"]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(rows.len(), 7, "one row for each preset");
+    for row in rows {
+        let name = row.split('`').nth(1).unwrap();
+        assert!(listed.contains(name), "{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let home = |text: String| text.replace(&folder.path().display().to_string(), "/home/you");
+        assert!(run(folder.path(), &["init", "--generator", name]).status.success(), "{name}");
+        let settings = home(fs::read_to_string(folder.path().join("heartbeat.toml")).unwrap());
+        for line in row.rsplit("| ").next().unwrap().split('`').skip(1).step_by(2) {
+            assert!(settings.contains(&format!("\n{line}")), "{name}: {line} in {settings}");
+        }
+        for script in ["generate.sh", "generate.py"] {
+            if let Ok(script) = fs::read_to_string(folder.path().join(script)) {
+                assert!(page.contains(&home(script)), "{name}");
+            }
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What has been done, at a glance; and the schedulers that a worker lives in.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use atelier_heartbeat::sandbox::Dialect;
@@ -181,6 +182,83 @@ fn every_scheduler_is_told_of_this_binary_and_these_settings() {
     fs::remove_file(shop.path("heartbeat.toml")).unwrap();
     let without = shop.run(&["schedule", "cron"]);
     assert!(without.code == 78 && without.err.contains("atelier-heartbeat init"), "{without:?}");
+}
+
+/// Every member that a value has, its own and those within, but for those that are names: days, services.
+fn members(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let is_name = name.starts_with("20") || name.contains(' ');
+                if !is_name {
+                    found.insert(name.clone());
+                }
+                members(value, found);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| members(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_json_says_is_what_its_page_says() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator(
+        "grep -q good $ATELIER_BRIEF_FILE && echo $$ > $ATELIER_OUTPUT_DIR/a.txt || exit 3",
+        "max_attempts = 2",
+    );
+    shop.order("good");
+    shop.order("bad");
+    let told = [
+        (
+            "beat",
+            vec![
+                shop.beat(),
+                shop.json(&["beat", "--dry-run"]),
+                {
+                    shop.let_doubts_settle();
+                    shop.beat()
+                },
+                {
+                    shop.settings("[nonsense]\n");
+                    serde_json::from_str(&shop.run(&["beat", "--json", "--force"]).out).unwrap()
+                },
+            ],
+        ),
+        (
+            "status",
+            vec![{
+                shop.settings("");
+                shop.json(&["status"])
+            }],
+        ),
+        ("report", vec![shop.json(&["report"])]),
+    ];
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    for (command, values) in told {
+        let section = page.split(&format!("## `{command}`")).nth(1).unwrap().split("\n## ").next().unwrap();
+        // Sums are described once, at the end.
+        let sums = page.split("A sum:").nth(1).unwrap();
+        let whole = format!("{section}{}", if command == "status" { sums } else { "" });
+        let rows = whole.lines().filter(|line| line.starts_with("| `"));
+        let mut described: BTreeSet<String> = BTreeSet::new();
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').collect();
+            described.extend(cells[1].split('`').skip(1).step_by(2).map(|name| name.trim_end_matches("[]").to_owned()));
+            described.extend(cells[2].split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+        let mut said = BTreeSet::new();
+        values.iter().for_each(|value| members(value, &mut said));
+        let untold: Vec<_> = said.difference(&described).collect();
+        assert!(untold.is_empty(), "docs/json.md does not tell of {untold:?} of {command}: {values:?}");
+        // The other way: the first cell of each row is a member that exists.
+        for row in whole.lines().filter(|line| line.starts_with("| `")) {
+            for name in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+                assert!(said.contains(name.trim_end_matches("[]")), "{command} says no {name}: {values:?}");
+            }
+        }
+    }
 }
 
 #[test]
