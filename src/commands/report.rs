@@ -114,7 +114,7 @@ fn pieces(store: &Store, state: &State, line: &Line) -> Vec<Piece> {
     let piece = |deliverable: &Deliverable| Piece {
         order: order_name(line.order.as_str()),
         service: line.service.clone().unwrap_or_default(),
-        at: line.at.to_string(),
+        at: page::minute(line.at),
         kind: match (&deliverable.hosted, deliverable.content_type.is_empty()) {
             (Some(hosted), true) => hosted.media_type.clone(),
             _ => deliverable.content_type.clone(),

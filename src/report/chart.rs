@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 /// As wide as a column of the page, so that its letters are as large as the page's.
-const WIDTH: f64 = 440.0;
+const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 150.0;
 /// Room above for the largest value, below for the labels.
 const ABOVE: f64 = 20.0;

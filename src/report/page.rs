@@ -20,11 +20,11 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--fg:#ececee;--bg:#161618;--soft:#a2a2a8;--line:#2f2f34;--good:#6fb8b0;--bad:#e08d6a;--card:#1e1e21}}\
 *{box-sizing:border-box}body{margin:0 auto;max-width:62rem;padding:1.5rem 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg)}\
 h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .6rem}.soft{color:var(--soft)}p{margin:.3rem 0}\
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.7rem;margin:1.2rem 0}\
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(max(9rem,22%),1fr));gap:.7rem;margin:1.2rem 0}\
 .card{border:1px solid var(--line);background:var(--card);border-radius:.6rem;padding:.6rem .9rem}.card b{display:block;font-size:1.3rem;line-height:1.3}\
 .card span{color:var(--soft);font-size:.875rem}.stuck{border-left:4px solid var(--bad);padding:.1rem .9rem;margin:.6rem 0;overflow-wrap:anywhere}\
 code{font:.875rem ui-monospace,monospace}\
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1.6rem}\
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:1.6rem}\
 figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}svg{width:100%;height:auto;display:block}\
 .good{fill:var(--good);background:var(--good)}.bad{fill:var(--bad);background:var(--bad)}.none{fill:transparent}.grid{stroke:var(--line)}\
 text{fill:var(--soft);font-size:13px}.legend{font-size:.875rem;color:var(--soft)}.legend span{margin-right:1rem}\
@@ -34,7 +34,7 @@ th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line);
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem;overflow-wrap:anywhere}\
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.8rem}\
 .gallery figure{border:1px solid var(--line);background:var(--card);border-radius:.6rem;overflow:hidden}\
-.gallery img,.gallery .blank{display:flex;width:100%;aspect-ratio:1;object-fit:cover;align-items:center;justify-content:center;color:var(--soft);background:var(--line)}\
+.gallery img,.gallery .blank{display:flex;width:100%;aspect-ratio:4/5;object-fit:contain;align-items:center;justify-content:center;color:var(--soft);background:var(--line)}\
 .gallery figcaption{font-weight:400;font-size:.8125rem;padding:.4rem .6rem;overflow-wrap:anywhere}";
 
 /// What a person is needed for.
@@ -69,7 +69,7 @@ pub fn draw(report: &Report, facts: &Facts<'_>) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\
          <title>Earnings</title><style>{STYLE}</style></head><body><h1>Earnings</h1><p class=\"soft\">{} · {}</p>",
         escaped(facts.agent),
-        facts.now
+        minute(facts.now)
     );
     cards(&mut page, report);
     stuck(&mut page, facts.stuck);
@@ -212,6 +212,13 @@ fn table<'a>(
         page.push_str("</tr>");
     }
     page.push_str("</table></div>");
+}
+
+/// A moment as a person reads it: `2026-11-24 12:47 UTC`.
+#[must_use]
+pub fn minute(at: Time) -> String {
+    let text = at.to_string();
+    format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 
 fn signed(cents: i64) -> String {
