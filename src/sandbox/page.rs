@@ -24,7 +24,7 @@ h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:1.5rem 0 .5rem}.card h2{ma
 form{margin:0}textarea,input,select{width:100%;font:inherit;padding:.4rem .5rem;border:1px solid var(--line);border-radius:.4rem;background:transparent;color:inherit}\
 label{display:block;margin:.5rem 0 .2rem}button{font:inherit;padding:.35rem .8rem;border:1px solid var(--go);border-radius:.4rem;background:transparent;color:var(--go);cursor:pointer;white-space:nowrap}\
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(16rem,1fr));gap:1rem}.card{border:1px solid var(--line);border-radius:.6rem;padding:.8rem 1rem;overflow-wrap:anywhere}\
-.row{display:flex;flex-wrap:wrap;gap:.4rem;margin-top:.5rem}.row form{display:flex;gap:.3rem}.row input{width:10rem}iframe{width:100%;height:40rem;border:0}img{max-width:100%;border-radius:.4rem}";
+.row{display:flex;flex-wrap:wrap;gap:.4rem;margin-top:.5rem}.row form{display:flex;gap:.3rem}.row input{width:10rem;min-width:0}a{color:var(--go)}iframe{width:100%;height:40rem;border:0}img{max-width:100%;border-radius:.4rem}";
 
 /// What a client can do with an order of this status: the verb, its button, and whether it takes words.
 fn verbs(status: &Status) -> &'static [(&'static str, &'static str, bool)] {
@@ -64,18 +64,16 @@ impl Market {
                     }
                 }
             }
+            ("GET", ["orders", id]) => self.order_page(id),
             ("POST", ["orders", id, verb]) => {
                 let said = form(request, "message").unwrap_or_default();
+                let there = format!("/sandbox/page/orders/{}", encoded(id));
                 match self.do_verb(now, id, verb, &said) {
-                    Ok(()) => back("/sandbox/page/orders"),
-                    Err(refused) => html(
-                        409,
-                        &format!(
-                            "<p>{}</p><p><a href=\"/sandbox/page/orders\">back</a></p>",
-                            escaped(&refused.to_string())
-                        ),
-                        "",
-                    ),
+                    Ok(()) => back(&there),
+                    Err(refused) => {
+                        let why = escaped(&refused.to_string());
+                        html(409, &format!("<p>{why}</p><p><a href=\"{there}\">back</a></p>"), "")
+                    }
                 }
             }
             ("POST", ["faults"]) => {
@@ -145,11 +143,29 @@ impl Market {
         html(200, &page, "")
     }
 
+    /// One order, and what its client can do with it. It does not look again by itself: that would take words away
+    /// while they are written.
+    fn order_page(&self, id: &str) -> Reply {
+        let Some(sale) = self.orders.iter().find(|sale| sale.id == id) else {
+            return html(404, "<p>There is no such order: <a href=\"/sandbox/page\">the sandbox</a></p>", "");
+        };
+        let mut page = format!(
+            "<p><a href=\"/sandbox/page\">All orders</a> · <a href=\"/sandbox/page/orders/{}\">Look again</a></p>",
+            escaped(&encoded(id))
+        );
+        page.push_str(&self.card(sale, &deeds(sale)));
+        html(200, &page, "")
+    }
+
     /// The orders alone, newest first: the part of the page that looks again by itself.
     fn orders_page(&self) -> Reply {
         let mut page = String::from("<style>body{padding:0}</style><div class=\"grid\">");
         for sale in self.orders.iter().rev().take(MOST) {
-            page.push_str(&self.card(sale));
+            let link = format!(
+                "<p><a target=\"_top\" href=\"/sandbox/page/orders/{}\">Answer it</a></p>",
+                escaped(&encoded(&sale.id))
+            );
+            page.push_str(&self.card(sale, &link));
         }
         if self.orders.is_empty() {
             page.push_str("<p class=\"soft\">No orders yet.</p>");
@@ -158,7 +174,7 @@ impl Market {
         html(200, &page, "<meta http-equiv=\"refresh\" content=\"3\">")
     }
 
-    fn card(&self, sale: &Sale) -> String {
+    fn card(&self, sale: &Sale, end: &str) -> String {
         let mut card = format!(
             "<div class=\"card\"><b>{}</b> <span class=\"soft\">{} USDC · {}</span><p>{}</p>",
             escaped(sale.status.as_str()),
@@ -182,18 +198,25 @@ impl Market {
             let who = if message.by_client { "you" } else { "the seller" };
             let _ = write!(card, "<p><span class=\"soft\">{who}:</span> {}</p>", escaped(&message.content));
         }
-        card.push_str("<div class=\"row\">");
-        for (verb, button, words) in verbs(&sale.status) {
-            let field = if *words { "<input name=\"message\" aria-label=\"Your words\">" } else { "" };
-            let _ = write!(
-                card,
-                "<form method=\"post\" action=\"/sandbox/page/orders/{}/{verb}\">{field}<button>{button}</button></form>",
-                escaped(&encoded(&sale.id))
-            );
-        }
-        card.push_str("</div></div>");
+        card.push_str(end);
+        card.push_str("</div>");
         card
     }
+}
+
+/// A button for everything that the client can do now.
+fn deeds(sale: &Sale) -> String {
+    let mut row = String::from("<div class=\"row\">");
+    for (verb, button, words) in verbs(&sale.status) {
+        let field = if *words { "<input name=\"message\" aria-label=\"Your words\">" } else { "" };
+        let _ = write!(
+            row,
+            "<form method=\"post\" action=\"/sandbox/page/orders/{}/{verb}\">{field}<button>{button}</button></form>",
+            escaped(&encoded(&sale.id))
+        );
+    }
+    row.push_str("</div>");
+    row
 }
 
 /// A field of a form.

@@ -1,0 +1,221 @@
+//! The sandbox's page and the report in a real browser: a person plays the client with mouse and keys, on a phone and a desk.
+//!
+//! A command of its own, because it needs chromedriver (and Chromium): `cargo test --test browser`. With `SCREENS=folder` it
+//! leaves pictures of what it saw there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[allow(dead_code)]
+#[path = "worker/shop.rs"]
+mod shop;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use atelier_heartbeat::sandbox::Dialect;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use shop::{BIN, Shop};
+
+/// A browser window, driven by the WebDriver protocol.
+struct Browser {
+    driver: Child,
+    session: String,
+}
+
+impl Browser {
+    fn new(width: u32, height: u32) -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().expect("chromedriver is needed: apt-get install chromium-driver");
+        let said = BufReader::new(driver.stdout.take().unwrap());
+        // "ChromeDriver was started successfully on port 40123."
+        let port = said.lines().map_while(Result::ok).find_map(|line| {
+            line.trim_end_matches('.')
+                .rsplit_once("successfully on port ")
+                .and_then(|(_, port)| port.parse::<u16>().ok())
+        });
+        let mut browser = Self { driver, session: format!("http://127.0.0.1:{}/session", port.unwrap()) };
+        // Emulated, because a window of the headless browser cannot be as narrow as a phone.
+        let screen =
+            json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0, "mobile": width < 600}});
+        let options = json!({"args": ["--headless=new", "--no-sandbox", "--disable-gpu"], "mobileEmulation": screen});
+        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
+        let begun = browser.call("", Some(wanted));
+        browser.session = format!("{}/{}", browser.session, begun["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    fn call(&self, path: &str, body: Option<Value>) -> Value {
+        self.try_call(path, body).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn try_call(&self, path: &str, body: Option<Value>) -> Result<Value, String> {
+        let url = format!("{}{path}", self.session);
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let agent = ureq::Agent::new_with_config(config);
+        let mut answer = match body {
+            Some(body) => agent.post(url).content_type("application/json").send(body.to_string()).unwrap(),
+            None => agent.get(url).call().unwrap(),
+        };
+        let text = answer.body_mut().with_config().limit(50_000_000).read_to_string().unwrap();
+        let mut answer: Value = serde_json::from_str(&text).unwrap();
+        match answer["value"]["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", answer["value"]["message"])),
+            None => Ok(answer["value"].take()),
+        }
+    }
+
+    fn open(&self, url: &str) {
+        self.call("/url", Some(json!({"url": url})));
+    }
+
+    /// Does something with the first element of this selector, as soon as it is there: a page may be on its way, or look
+    /// again by itself between finding and doing.
+    fn with(&self, selector: &str, deed: impl Fn(&Value) -> Result<Value, String>) {
+        let until = Instant::now() + Duration::from_secs(20);
+        let sought = json!({"using": "css selector", "value": selector});
+        loop {
+            let done = self.try_call("/element", Some(sought.clone())).and_then(|element| deed(&element));
+            let Err(error) = done else { return };
+            assert!(Instant::now() < until, "{selector}: {error}: {}", self.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn click(&self, selector: &str) {
+        self.with(selector, |element| self.try_call(&format!("/element/{}/click", id_of(element)), Some(json!({}))));
+    }
+
+    fn write(&self, selector: &str, text: &str) {
+        self.with(selector, |element| {
+            let element = id_of(element);
+            self.try_call(&format!("/element/{element}/clear"), Some(json!({})))?;
+            self.try_call(&format!("/element/{element}/value"), Some(json!({"text": text})))
+        });
+    }
+
+    /// What the page says, as it is read.
+    fn text(&self) -> String {
+        self.run("return document.body.innerText").as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the page says this: a click may still be on its way.
+    fn says(&self, words: &str) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.text().contains(words) {
+            assert!(Instant::now() < until, "{words:?} never came: {}", self.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Into the frame of the orders, and out of it again.
+    fn in_frame(&self, act: impl FnOnce()) {
+        self.with("iframe", |frame| self.try_call("/frame", Some(json!({"id": frame}))));
+        act();
+        self.call("/frame", Some(json!({"id": null})));
+    }
+
+    fn run(&self, script: &str) -> Value {
+        self.call("/execute/sync", Some(json!({"script": script, "args": []})))
+    }
+
+    /// Nothing is wider than the screen: nobody has to scroll sideways.
+    fn assert_fits(&self, what: &str) {
+        let fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+        assert_eq!(self.run(fits), true, "{what} is wider than the screen");
+        let out = "return [...document.querySelectorAll('.card *, .cards *')].filter(e => { const c = e.closest('.card'); return c && \
+                   e.getBoundingClientRect().right > c.getBoundingClientRect().right + 1 }).map(e => e.outerHTML)";
+        assert_eq!(self.run(out), json!([]), "{what}: something hangs out of its card");
+    }
+
+    fn keep_screen(&self, name: &str) {
+        let Some(folder) = std::env::var_os("SCREENS") else { return };
+        let picture = self.call("/screenshot", None);
+        let bytes = BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap();
+        fs::write(std::path::Path::new(&folder).join(name), bytes).unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = ureq::delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+fn id_of(element: &Value) -> &str {
+    element.as_object().unwrap().values().next().unwrap().as_str().unwrap()
+}
+
+#[test]
+fn a_person_plays_the_client() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator(&format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"), "");
+    let page = format!("{}/sandbox/page", shop.server.base_url().trim_end_matches("/api"));
+    for (width, height) in [(390, 844), (1280, 900)] {
+        let browser = Browser::new(width, height);
+        browser.open(&page);
+        browser.write("#b", "A <b>lighthouse</b> & the sea");
+        browser.click("form[action$='/orders'] button");
+        browser.in_frame(|| browser.says("A <b>lighthouse</b> & the sea"));
+        browser.assert_fits("the page");
+        shop.beat();
+        // The list looks again by itself, and shows what was delivered.
+        let loaded = || browser.run("return document.images.length > 0 && document.images[0].naturalWidth > 100");
+        browser.in_frame(|| {
+            shop::eventually("the picture is shown", || loaded() == true);
+            browser.assert_fits("the list");
+        });
+        browser.keep_screen(&format!("sandbox-{width}.png"));
+        browser.in_frame(|| browser.click(".card a"));
+        browser.assert_fits("an order");
+        browser.write("input[name=message]", "More red, please");
+        browser.keep_screen(&format!("order-{width}.png"));
+        browser.click("form[action$='/revise'] button");
+        browser.says("you: Revision request: More red, please");
+        shop.beat();
+        browser.click("a[href*='/orders/']");
+        browser.says("delivered");
+        browser.click("form[action$='/accept'] button");
+        browser.says("completed");
+        browser.open(&page);
+        browser.click("form[action$='/faults'] button");
+        browser.says("\"fault\":\"status-400\"");
+        browser.click("button[formaction$='/behave']");
+        shop::eventually("it behaves again", || !browser.text().contains("\"fault\""));
+    }
+}
+
+#[test]
+fn the_report_fits_a_phone_and_a_desk() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator(
+        &format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT; echo '{{\"cost_usd\": 0.04}}'"),
+        "",
+    );
+    for brief in ["Spring sale in a small bookshop", "Jazz in the harbour", "The cat that sailed"] {
+        let order = shop.order(brief);
+        shop.beat_until_delivered(&order);
+    }
+    shop.generator("exit 65", "");
+    shop.order("impossible");
+    shop.beat();
+    assert_eq!(shop.run(&["report", "--html", "report.html"]).code, 0);
+    for (width, height) in [(390, 2400), (1280, 1800)] {
+        let browser = Browser::new(width, height);
+        browser.open(&format!("file://{}", shop.path("report.html").display()));
+        browser.assert_fits("the report");
+        let drawn = "return [...document.images].filter(i => i.complete && i.naturalWidth > 100).length";
+        assert_eq!(browser.run(drawn), 3, "three thumbnails");
+        browser.says("atelier-heartbeat retry ord_");
+        // Letters of a chart are as large as they are written, or nearly.
+        let scale =
+            "const s = document.querySelector('svg'); return s.getBoundingClientRect().width / s.viewBox.baseVal.width";
+        assert!(browser.run(scale).as_f64().unwrap() > 0.8);
+        browser.keep_screen(&format!("report-{width}.png"));
+    }
+}
