@@ -178,7 +178,8 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
     let mut lines = attention(summary);
     if let Some(error) = &summary.error {
         let quietly = summary.noticed || failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
-        if !quietly || speech::is_watched() {
+        let told = summary.told.iter().any(|(_, notice)| notice.why == *error);
+        if !told && (!quietly || speech::is_watched()) {
             lines.insert(0, text::plain(error, 600));
         }
     }
@@ -222,6 +223,8 @@ fn watched(summary: &Summary) {
         ids.iter().map(|id| text::order_name(id.as_str())).collect::<Vec<_>>().join(", ")
     };
     let mut text = match summary.outcome {
+        // Its one sentence is on stderr.
+        Outcome::Failed if summary.error.is_some() => return,
         Outcome::Polled => format!("polled: {} order(s) seen, {} request(s)", summary.orders_seen, summary.requests),
         Outcome::Resumed => format!("took up work in flight, {} request(s)", summary.requests),
         Outcome::Skipped => format!("nothing due ({})", summary.reason.unwrap_or("window")),

@@ -72,7 +72,8 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     }
     let row = |name: &str, sum: &Sum| {
         vec![
-            name.to_owned(),
+            // On a terminal the sums have to fit as well.
+            plain(name, if speech::is_watched() { 26 } else { 200 }),
             sum.delivered.to_string(),
             sum.completed.to_string(),
             sum.lost.to_string(),
@@ -87,7 +88,7 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
         row("in all", &report.total),
     ];
     rows.extend(report.services.iter().map(|(name, sum)| row(name, sum)));
-    speech::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "UNDER REVIEW", "COST"], &rows));
+    speech::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "REVIEW", "COST"], &rows));
     if !stuck.is_empty() {
         speech::out(&format!("{} thing(s) need you: `atelier-heartbeat status`", stuck.len()));
     }

@@ -90,6 +90,28 @@ fn a_long_generation_is_seen_on_a_terminal_and_nowhere_else() {
 }
 
 #[test]
+fn what_is_wrong_is_said_once_and_tables_fit() {
+    let shop = Shop::open(Dialect::Live);
+    shop.generator("echo $$ > $ATELIER_OUTPUT_DIR/a.txt", "");
+    let order = shop.order("x");
+    shop.beat_until_delivered(&order);
+    let ledger = fs::read_to_string(shop.path("state/ledger.jsonl")).unwrap();
+    let wide = ledger.replace("Sandbox service", &"A service with a long name ".repeat(4)).replace("5.00", "123456.00");
+    fs::write(shop.path("state/ledger.jsonl"), wide).unwrap();
+    for words in [&["report"][..], &["status"], &["orders"], &["services"]] {
+        let (code, seen) = on_a_terminal(shop.command(words));
+        let longest = seen.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(code == 0 && longest <= 80, "{words:?}: {longest}: {seen}");
+    }
+    let (_, seen) = on_a_terminal(shop.command(&["report"]));
+    assert!(seen.contains("111110.40") && seen.contains("COST"), "no number is cut off: {seen}");
+    let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
+    fs::write(shop.path("heartbeat.toml"), settings.replace("interval", "intervall")).unwrap();
+    let (code, seen) = on_a_terminal(shop.command(&["beat"]));
+    assert_eq!((code, seen.matches("intervall").count(), seen.lines().count()), (78, 1, 1), "{seen}");
+}
+
+#[test]
 fn a_long_upload_says_how_far_it_is() {
     // The live server's own upload takes 4.5 MB; what is larger goes by upload token, whoever sends it.
     let shop = Shop::open(Dialect::Live);
