@@ -14,7 +14,7 @@ use crate::policy;
 use crate::report::{Report, Sum, day, first_of_month};
 use crate::speech;
 use crate::state::State;
-use crate::store::{Store, lines};
+use crate::store::{Store, lines_since};
 use crate::text;
 use crate::time::{Time, span};
 
@@ -113,7 +113,9 @@ fn once(global: &Global, before: &str) -> u8 {
     }
     let agent = credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir).ok();
     let ledger = config.state_dir.join("ledger.jsonl");
-    let report = match lines(&ledger) {
+    // Of this month alone: what a look costs does not grow with the years.
+    let month = Time::parse(&format!("{}T00:00:00Z", first_of_month(hands::clock().wall))).unwrap_or(Time::EPOCH);
+    let report = match lines_since(&ledger, month) {
         Ok(lines) => Report::of(lines),
         Err(error) => return fail(global, super::STATE, &format!("could not read {}: {error}", ledger.display())),
     };

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ use crate::time::Time;
 
 /// How far back a line is looked for before it is written again: closing is repeated only right after a crash.
 const TAIL: u64 = 64 * 1024;
+
+/// As far as a clock may have been turned for lines to be found.
+const TURNED_AT_MOST: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// One order that is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,11 +79,7 @@ pub(super) fn append_once(path: &Path, line: &Line) -> io::Result<()> {
 }
 
 fn tail(path: &Path) -> io::Result<String> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
-    };
+    let Some(mut file) = opened(path)? else { return Ok(String::new()) };
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
@@ -87,13 +87,54 @@ fn tail(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Reads the ledger's end, back to `first` at least: what a month came to costs no more after years. Each line is written when
+/// an order is over, so the lines are in the order of their times, but for a clock that was turned.
+pub fn lines_since(path: &Path, first: Time) -> io::Result<impl Iterator<Item = Line>> {
+    let begun = opened(path)?.map(|file| begin_before(file, first - TURNED_AT_MOST)).transpose()?;
+    Ok(parsed(begun))
+}
+
+/// At the beginning of the file, or of a line from before `first`.
+fn begin_before(file: File, first: Time) -> io::Result<BufReader<File>> {
+    let length = file.metadata()?.len();
+    let mut reader = BufReader::new(file);
+    let mut back = TAIL;
+    loop {
+        let start = length.saturating_sub(back);
+        reader.seek(SeekFrom::Start(start))?;
+        if start == 0 {
+            return Ok(reader);
+        }
+        // The rest of a line that began before, then a whole one to look at.
+        let mut line = Vec::new();
+        reader.read_until(b'\n', &mut line)?;
+        let there = reader.stream_position()?;
+        line.clear();
+        reader.read_until(b'\n', &mut line)?;
+        if serde_json::from_slice::<Line>(&line).is_ok_and(|line| line.at < first) {
+            reader.seek(SeekFrom::Start(there))?;
+            return Ok(reader);
+        }
+        back = back.saturating_mul(4);
+    }
+}
+
+fn parsed(reader: Option<BufReader<File>>) -> impl Iterator<Item = Line> {
+    // As bytes: one that a disk has turned into no text spoils its line, not those after it.
+    let lines = reader.into_iter().flat_map(|reader| reader.split(b'\n'));
+    lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok())
+}
+
 /// Reads the ledger in one pass; a line that cannot be read (torn by a crash) is passed over.
 pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = Line>> {
-    let file = match File::open(path) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let lines = file.into_iter().flat_map(|file| BufReader::new(file).lines());
-    Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()))
+    Ok(parsed(opened(path)?.map(BufReader::new)))
+}
+
+/// The ledger; none before the first line.
+fn opened(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

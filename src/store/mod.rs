@@ -35,7 +35,7 @@ use crate::setup::Memory;
 use crate::state::{Awaiting, Closed, Ending, Record, State, Worker};
 use crate::time::Time;
 
-pub use ledger::{Line, lines};
+pub use ledger::{Line, lines, lines_since};
 
 /// The version of every file in the state folder.
 pub const SCHEMA: u32 = 1;

@@ -176,3 +176,32 @@ fn no_bit_that_a_disk_turns_is_believed() {
     println!("{turned} bits turned, {refused} refused");
     assert!(refused * 10 > turned * 9, "{refused} of {turned}");
 }
+
+/// The end of a ledger, read from its end: every line from then on is there, whatever lies before it.
+#[test]
+fn a_ledgers_end_is_read_without_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.jsonl");
+    assert_eq!(lines_since(&path, Time::EPOCH).unwrap().count(), 0, "before the first");
+    let day = |day: u64| Time::from_unix(1_795_000_000) + Duration::from_secs(day * 86_400);
+    let order = Order::parse(serde_json::json!({"id": "ord_1", "status": "paid"})).unwrap();
+    let mut text = String::new();
+    for number in 0..4000 {
+        let closed = Closed { at: day(number / 10), ending: Ending::Cancelled };
+        let record = Record { closed: Some(closed), ..Record::new(order.clone(), day(0)) };
+        text.push_str(&serde_json::to_string(&Line::of(&record).unwrap()).unwrap());
+        text.push('\n');
+    }
+    fs::write(&path, &text).unwrap();
+    for first in [0, 1, 200, 370, 395, 399, 500] {
+        let read: Vec<Line> = lines_since(&path, day(first)).unwrap().collect();
+        let due = read.iter().filter(|line| line.at >= day(first)).count();
+        assert_eq!(due, 4000 - 10 * first.min(400) as usize, "from day {first}");
+        assert!(first < 380 || read.len() < 1000, "from day {first}: {} lines were read", read.len());
+    }
+    // A byte that is no text spoils its line alone.
+    let mut bytes = text.into_bytes();
+    bytes[50] = 0xff;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(lines(&path).unwrap().count(), 3999);
+}

@@ -96,9 +96,10 @@ fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String,
             Ok("put into the crontab; `schedule cron --remove` takes it away".to_owned())
         }
         Scheduler::Systemd | Scheduler::Launchd if !system => {
+            let new: Vec<&Part> = parts.iter().filter(|part| !part.path.exists()).collect();
             parts.iter().try_for_each(put)?;
-            // What its manager does not take is not left behind.
-            start(parts, scheduler).inspect_err(|_| parts.iter().for_each(|part| drop(fs::remove_file(&part.path))))?;
+            // What its manager does not take is not left behind; what it took before stays.
+            start(parts, scheduler).inspect_err(|_| new.iter().for_each(|part| drop(fs::remove_file(&part.path))))?;
             Ok("installed and started; --remove takes it away".to_owned())
         }
         _ => Err(by_hand()),
