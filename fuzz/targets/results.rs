@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use atelier_heartbeat::report::gallery;
 use atelier_heartbeat::{artifact, generator};
 use libfuzzer_sys::fuzz_target;
 
@@ -23,9 +24,11 @@ fuzz_target!(|input: (&[u8], &[u8])| {
             );
         }
         let _ = generator::last_line(&attempt);
+        assert!(generator::cost(&attempt).is_none_or(|micros| micros < 1_000_000_000_000));
         if let Ok(judged) = artifact::judge(&work, &work.join("a.png")) {
             assert!(judged.content_type.contains('/') && judged.bytes == made.len() as u64);
             artifact::open_unchanged(&work, &judged).expect("unchanged");
+            let _ = gallery::thumbnail(&work, &judged);
         }
     });
 });

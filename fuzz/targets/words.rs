@@ -5,7 +5,7 @@ use atelier_heartbeat::order::OrderId;
 use atelier_heartbeat::secret::Secret;
 use atelier_heartbeat::text::{html, is_invisible, order_name, plain, quotable};
 use atelier_heartbeat::web::Address;
-use atelier_heartbeat::{config::duration, order, terms, web};
+use atelier_heartbeat::{config::duration, money, order, terms, web};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -26,6 +26,7 @@ fuzz_target!(|text: &str| {
     if let Some(address) = Address::parse(text) {
         assert_eq!(address.is_local(), web::is_local(text));
     }
-    let _ = (terms::cents(text), terms::address(text), terms::read_all(terms::SERVICE, &[text.to_owned()]));
+    let _ = (money::cents(text), money::round_down(text), money::micros(text));
+    let _ = (terms::address(text), terms::read_all(terms::SERVICE, &[text.to_owned()]));
     let _ = (duration::parse(text), order::texts(Some(&text.into())));
 });
