@@ -1,5 +1,6 @@
 //! `report`: deliveries, earnings, endings and time to deliver, from the ledger alone. Nothing is sent.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::report::gallery::{Piece, thumbnail};
 use crate::report::page::{Facts, Stuck};
 use crate::report::{Report, Sum, day, first_of_month, page};
 use crate::speech;
-use crate::state::{Record, State};
+use crate::state::State;
 use crate::store::{History, Line, Store, durable, lines};
 use crate::text::{order_name, plain};
 use crate::time::span;
@@ -37,14 +38,7 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     let mut state = State::default();
     store.orders(&mut state)?;
     state.worker = store.worker()?.unwrap_or_default();
-    let held = state.orders.values().filter_map(held);
-    let notices = state.worker.notices.iter().filter(|(about, _)| !state.orders.keys().any(|id| id.as_str() == *about));
-    let notices = notices.map(|(about, notice)| Stuck {
-        about: plain(about, 80),
-        why: notice.why.clone(),
-        help: notice.help.clone(),
-    });
-    let stuck: Vec<Stuck> = held.chain(notices).collect();
+    let stuck = stuck(&state);
     let now = hands::clock().wall;
     if let Some(path) = html {
         let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
@@ -99,11 +93,21 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     Ok(0)
 }
 
-/// An order that waits for a person.
-fn held(record: &Record) -> Option<Stuck> {
-    let hold = record.hold.as_ref()?;
-    let order = order_name(record.order.id.as_str());
-    Some(Stuck { why: hold.why.clone(), help: format!("atelier-heartbeat retry {order}"), about: order })
+/// What needs a person: what the worker noticed, late orders among it, and every order that is held.
+fn stuck(state: &State) -> Vec<Stuck> {
+    let mut stuck: BTreeMap<&str, Stuck> = BTreeMap::new();
+    for (about, notice) in &state.worker.notices {
+        let (why, help) = (notice.why.clone(), notice.help.clone());
+        stuck.insert(about, Stuck { about: plain(about, 80), why, help });
+    }
+    for record in state.orders.values() {
+        if let Some(hold) = &record.hold {
+            let about = order_name(record.order.id.as_str());
+            let help = format!("atelier-heartbeat retry {about}");
+            stuck.insert(record.order.id.as_str(), Stuck { about, why: hold.why.clone(), help });
+        }
+    }
+    stuck.into_values().collect()
 }
 
 /// What a delivery was made of. Its record is where closed orders are, or in flight again for a revision.
