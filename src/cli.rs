@@ -47,17 +47,44 @@ fn long_version() -> &'static str {
 
 impl Cli {
     /// Reads the words of the command line. Without a command they are those of `beat`.
+    #[inline]
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut words: Vec<OsString> = words.into_iter().collect();
-        // What a scheduler says, thousands of times a week: no parser is built for it.
-        if words.len() == 1 || words.len() == 2 && words[1] == "beat" {
-            return Ok(Self { global: Global::default(), command: Command::Beat(BeatArgs::default()) });
-        }
+        let words: Vec<OsString> = words.into_iter().collect();
+        scheduled(&words).map_or_else(|| Self::parse_all(words), Ok)
+    }
+
+    fn parse_all(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
         if !names_a_command(&words) {
             words.insert(1.min(words.len()), "beat".into());
         }
         Self::try_parse_from(words)
     }
+}
+
+/// What schedulers say, thousands of times a week: no parser is built for it. `None`: anything else, and anything wrong.
+#[inline]
+fn scheduled(words: &[OsString]) -> Option<Cli> {
+    let (mut global, mut args, mut beats) = (Global::default(), BeatArgs::default(), 0);
+    let mut words = words.iter().skip(1).map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let mut value = || words.next().flatten().filter(|value| !value.is_empty() && !value.starts_with('-'));
+        let said_before = match word? {
+            "beat" => std::mem::replace(&mut beats, 1) == 1,
+            "--json" => std::mem::replace(&mut global.json, true),
+            "-q" | "--quiet" => std::mem::replace(&mut global.quiet, true),
+            "--exit-zero" => std::mem::replace(&mut args.exit_zero, true),
+            "--config" => global.config.replace(value()?.into()).is_some(),
+            "--state-dir" => global.state_dir.replace(value()?.into()).is_some(),
+            "--format" => {
+                args.format.replace(if value()? == "heartbeat" { Format::Heartbeat } else { return None }).is_some()
+            }
+            _ => return None,
+        };
+        if said_before {
+            return None;
+        }
+    }
+    Some(Cli { global, command: Command::Beat(args) })
 }
 
 /// Whether the words name a command, or what they take for one; flags and their values name none.
@@ -403,4 +430,45 @@ pub struct PosterArgs {
     /// Width and height in pixels
     #[arg(long, value_name = "WxH", default_value = "1080x1350")]
     pub size: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_schedulers_say_means_what_the_parser_makes_of_it() {
+        let parts: [&[&str]; 9] = [
+            &["beat"],
+            &["--json"],
+            &["-q"],
+            &["--quiet"],
+            &["--exit-zero"],
+            &["--config", "a b/heartbeat.toml"],
+            &["--state-dir", "/var/lib/a"],
+            &["--format", "heartbeat"],
+            &["--config", "-x"],
+        ];
+        let (mut quick, mut all) = (0, 0);
+        for first in parts {
+            for second in parts {
+                for third in parts {
+                    let said = [&["atelier-heartbeat"], first, second, third].concat();
+                    let words: Vec<OsString> = said.iter().map(OsString::from).collect();
+                    let parsed = Cli::parse_all(words.clone());
+                    all += 1;
+                    if let Some(cli) = scheduled(&words) {
+                        quick += 1;
+                        let parsed = parsed.unwrap_or_else(|error| panic!("{said:?}: {error}"));
+                        assert_eq!(format!("{cli:?}"), format!("{parsed:?}"), "{said:?}");
+                    }
+                }
+            }
+        }
+        assert!(quick > 150 && quick < all, "{quick} of {all}");
+        for said in [&["a"][..], &["a", "beat"], &["a", "--config", "x"]] {
+            let words: Vec<OsString> = said.iter().map(OsString::from).collect();
+            assert!(scheduled(&words).is_some(), "{said:?}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ use crate::order::{OrderId, Status};
 use crate::progress::Progress;
 use crate::references::{self, Reference};
 use crate::signals::Signals;
-use crate::state::{Awaiting, Boot, Clock, Made, Record, Told, Worker};
+use crate::state::{Awaiting, Boot, Clock, Gate, Made, Moment, Record, Told, Wake, Worker};
 use crate::store::{History, Store, StoreFault, durable};
 use crate::text::plain;
 use crate::time::{Time, span};
@@ -218,14 +218,31 @@ pub fn clock() -> Clock {
     Clock { wall: Time::from(SystemTime::now()), boot: boot() }
 }
 
+/// The wall clock and the uptime, by two plain looks: what the gate is told by.
+#[must_use]
+#[inline]
+pub fn moment() -> Moment {
+    Moment { wall: Time::from(SystemTime::now()), uptime: uptime() }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+fn uptime() -> Option<i64> {
+    // Suspended time included, by one plain system call: no vDSO is looked through for it.
+    Some(rustix::system::sysinfo().uptime)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uptime() -> Option<i64> {
+    None
+}
+
 #[cfg(target_os = "linux")]
 fn boot() -> Option<Boot> {
     // No process outlives its boot: the id is read once.
     static ID: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned());
-    // Suspended time included, by one plain system call: no vDSO is looked through for it.
-    let seconds = rustix::system::sysinfo().uptime;
-    Some(Boot { id: ID.get_or_init(read).clone()?, seconds })
+    Some(Boot { id: ID.get_or_init(read).clone()?, seconds: uptime()? })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -267,6 +284,10 @@ impl World for Hands<'_> {
 
     fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
         self.store.save_worker(worker).map_err(|fault| broken(&fault))
+    }
+
+    fn shut_gate(&mut self, wake: Wake) {
+        self.store.shut_gate(&Gate { wake, written: moment(), seal: self.config.seal });
     }
 
     fn save_order(&mut self, record: &Record) -> Result<(), Broken> {

@@ -24,6 +24,7 @@ impl Time {
 
     /// The instant `seconds` after the epoch, brought into the years 1970 to 9999.
     #[must_use]
+    #[inline]
     pub const fn from_unix(seconds: i64) -> Self {
         Self(if seconds < 0 {
             0
@@ -74,6 +75,7 @@ impl Time {
 
 impl From<SystemTime> for Time {
     /// A moment that somebody else read off a clock; one before the epoch is the epoch.
+    #[inline]
     fn from(moment: SystemTime) -> Self {
         let since_epoch = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))

@@ -1,4 +1,4 @@
-//! One heartbeat: the gate, then again and again *what now?* → record the intent → act → record the outcome.
+//! One heartbeat: again and again *what now?* → record the intent → act → record the outcome; then shut the gate.
 //!
 //! The table of contents of the program. It refuses to decide (`policy` does) and to touch the world (a [`World`] does).
 
@@ -11,7 +11,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use crate::policy::{self, Action, Rules, Session};
-use crate::state::{Clock, State, Step, Wake, Worker};
+use crate::state::{Clock, State, Step};
 use crate::time::Time;
 
 pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, Summary, Would};
@@ -32,12 +32,6 @@ pub struct Wish {
     pub dry_run: bool,
     /// Take up this order and no other, and do not poll.
     pub only: Option<crate::order::OrderId>,
-}
-
-/// The gate: whether a beat has nothing to do, told from the worker's own record alone.
-#[must_use]
-pub fn gate(worker: &Worker, rules: &Rules, now: Time) -> Option<Wake> {
-    worker.wake.filter(|wake| wake.at > now && wake.interval == rules.interval.as_secs())
 }
 
 /// Runs one beat to its end. The state is on disk whenever an effect is.
@@ -198,12 +192,12 @@ impl<'a, W: World> Beat<'a, W> {
         }
         state.worker.in_flight = state.orders.len();
         let wake = policy::wake(state, self.rules, now);
-        state.worker.wake = Some(wake);
         summary.next_poll_at = Some(wake.poll_at);
         state.worker.clock = Some(clock);
         let need = policy::own_work_ahead(state, now);
         let agent = self.rules.agent.clone();
         self.budget(&mut |budget| budget.claim(&agent, need, now))?;
+        self.world.shut_gate(wake);
         match self.session.broken.pop_first() {
             Some((_, why)) => {
                 self.summary.noticed = true;

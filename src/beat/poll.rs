@@ -37,8 +37,6 @@ impl<W: World> Beat<'_, W> {
         let now = self.now();
         self.session.polled = true;
         self.state.worker.last_poll = Some(now);
-        // A wake from before this poll must not outlive a crash during it.
-        self.state.worker.wake = None;
         let Some(ticket) = self.book(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
         let in_doubt =
             |record: &Record| record.missing || matches!(record.step, Step::Delivering { .. } | Step::Quoting { .. });

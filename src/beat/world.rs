@@ -9,7 +9,7 @@ use crate::budget::Budget;
 use crate::deliverable::Hosted;
 use crate::fault::Fault;
 use crate::order::{OrderId, Status};
-use crate::state::{Awaiting, Clock, Made, Record, Told, Worker};
+use crate::state::{Awaiting, Clock, Made, Record, Told, Wake, Worker};
 use crate::store::History;
 use crate::time::Time;
 
@@ -23,6 +23,9 @@ pub trait World {
 
     /// Durably writes the worker's record.
     fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken>;
+
+    /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
+    fn shut_gate(&mut self, wake: Wake);
 
     /// Durably writes an order's record.
     fn save_order(&mut self, record: &Record) -> Result<(), Broken>;

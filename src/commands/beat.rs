@@ -12,7 +12,7 @@ use crate::journal;
 use crate::policy::Rules;
 use crate::speech;
 use crate::state::{State, Worker};
-use crate::store::{Store, StoreFault};
+use crate::store::{self, Store, StoreFault};
 use crate::text;
 use crate::time::Time;
 
@@ -21,14 +21,18 @@ type Ended = (Summary, Option<FailureKind>);
 
 /// Runs one beat and tells of it.
 #[must_use]
+#[inline]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     let wish = Wish { force: args.force, dry_run: args.dry_run, only: None };
     let mut stopped = None;
     // An agent that reads a terminal is no person who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
-    let ended = match super::settings(&global) {
-        Ok(config) => one(&global, &config, &wish, &mut stopped),
-        Err(error) => misconfigured(&global, &error.to_string()),
+    let ended = match at_the_gate(&global, &wish) {
+        Some(summary) => (summary, None),
+        None => match super::settings(&global) {
+            Ok(config) => one(&global, &config, &wish, &mut stopped),
+            Err(error) => misconfigured(&global, &error.to_string()),
+        },
     };
     tell(&global, args, &ended);
     match stopped {
@@ -37,7 +41,22 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     }
 }
 
-/// One beat under these settings, telling nobody: what `run` and the demo share.
+/// The gate, before anything else is read: a beat with nothing to do ends here.
+#[inline]
+fn at_the_gate(global: &Global, wish: &Wish) -> Option<Summary> {
+    if wish.force || wish.dry_run {
+        return None;
+    }
+    let glance = config::glance(&super::overrides(global), &Environment::of_process())?;
+    let wake = store::gate(&glance.state_dir)?.holds(glance.seal, hands::moment())?;
+    match store::take_lock(&glance.state_dir) {
+        Ok(_lock) => Some(Summary::skipped(wake.reason, wake.poll_at)),
+        Err(StoreFault::Busy) => Some(Summary::busy()),
+        Err(_) => None,
+    }
+}
+
+/// One beat under these settings, whatever the gate says, telling nobody: what `run` and the demo share.
 pub fn one(global: &Global, config: &Config, wish: &Wish, stopped: &mut Option<i32>) -> Ended {
     let store = match Store::lock(&config.state_dir, config.budget.file.clone()) {
         Ok(store) => store,
@@ -54,13 +73,10 @@ pub fn one(global: &Global, config: &Config, wish: &Wish, stopped: &mut Option<i
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
     }
     state.worker.rebase(&clock, rules.interval);
-    if let Some(wake) = beat::gate(&state.worker, &rules, now).filter(|_| !wish.force && !wish.dry_run) {
-        return (Summary::skipped(wake.reason, wake.poll_at), None);
-    }
     work(global, config, wish, store, state, stopped)
 }
 
-/// The gate is open: credentials, room, orders, and the beat itself.
+/// Credentials, room, orders, and the beat itself.
 fn work(
     global: &Global,
     config: &Config,

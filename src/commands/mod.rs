@@ -57,6 +57,7 @@ pub fn settings(global: &Global) -> Result<Config, ConfigError> {
 }
 
 /// What the command line says of the settings.
+#[inline]
 fn overrides(global: &Global) -> Overrides {
     Overrides { config: global.config.clone(), state_dir: global.state_dir.clone() }
 }

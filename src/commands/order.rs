@@ -61,7 +61,6 @@ fn change(
         worker.notice(order, &hold.why, "");
         let _ = worker.tell(hands::clock().wall);
     }
-    worker.wake = None;
     store.save_worker(worker)?;
     if let Some(message) = message {
         talk::post(&mut desk, &id, message.trim())?;

@@ -26,6 +26,7 @@ pub struct Environment {
 impl Environment {
     /// Those of this process.
     #[must_use]
+    #[inline]
     pub fn of_process() -> Self {
         Self { lookup: Box::new(|name| env::var_os(name)), current_dir: env::current_dir().ok() }
     }
@@ -47,18 +48,21 @@ impl Environment {
 
     /// A variable. One set to nothing counts as not set, as it does for the XDG folders.
     #[must_use]
+    #[inline]
     pub fn var(&self, name: &str) -> Option<OsString> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
     /// A variable that names a file or folder.
     #[must_use]
+    #[inline]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
     /// The current folder; none when it was deleted under us.
     #[must_use]
+    #[inline]
     pub fn current_dir(&self) -> Option<&Path> {
         self.current_dir.as_deref()
     }

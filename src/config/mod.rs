@@ -7,6 +7,7 @@ pub mod duration;
 mod environment;
 mod error;
 mod explain;
+mod glance;
 mod rules;
 mod source;
 mod tables;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 pub use environment::{Environment, Overrides};
 pub use error::ConfigError;
+pub use glance::{Glance, glance};
 pub use tables::{
     Accept, Agent, Api, Beat, Budget, Delivery, Generator, Notify, Poll, PriceType, Quotes, Revisions, Service,
     ServiceGenerator, Subscriptions,
@@ -31,6 +33,9 @@ pub const DEFAULT_FILE: &str = include_str!("../../heartbeat.toml");
 /// No honest file of settings is larger; a device or a film given by mistake is.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
+/// Larger than most files of settings, in bytes.
+const USUAL_FILE: usize = 8 * 1024;
+
 /// Everything a run can be told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -40,6 +45,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Where state is kept; absolute.
     pub state_dir: PathBuf,
+    /// What stands in for the settings where it matters only whether they are others than before.
+    pub seal: u64,
     /// `[api]`
     pub api: Api,
     /// `[agent]`
@@ -142,6 +149,7 @@ impl Config {
             path,
             dir,
             state_dir,
+            seal: glance::seal(&text, environment),
             api: settings.api,
             agent: settings.agent,
             poll: settings.poll,
@@ -193,6 +201,7 @@ pub fn usual_state_dir(overrides: &Overrides, environment: &Environment) -> Path
 }
 
 /// The file to read, by the name the user knows it by, and its text.
+#[inline]
 fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {
         (Some(path), _) => Some((path.clone(), "--config")),
@@ -216,6 +225,7 @@ fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(Path
 }
 
 /// The text of a file; none when there is no such file.
+#[inline]
 fn read(environment: &Environment, path: &Path) -> Result<Option<String>, ConfigError> {
     // A relative path is opened under the given folder, which need not be the process's own.
     let place = match environment.current_dir() {
@@ -223,7 +233,8 @@ fn read(environment: &Environment, path: &Path) -> Result<Option<String>, Config
         None if path.is_absolute() => path.to_owned(),
         None => return Ok(None),
     };
-    let mut bytes = Vec::new();
+    // Room for what is usual: one read, and one that finds the end.
+    let mut bytes = Vec::with_capacity(USUAL_FILE);
     match File::open(place).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -244,7 +244,7 @@ pub fn wake(state: &State, rules: &Rules, now: Time) -> Wake {
     let due = |at: &Time| next(state, rules, &Session::new(*at, false), *at) != Action::Rest;
     let at = moments.into_iter().find(due).unwrap_or(poll_at).min(poll_at);
     let reason = pace::poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
-    Wake { at, poll_at, reason, interval: rules.interval.as_secs() }
+    Wake { at, poll_at, reason }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod awaiting;
 mod event;
+mod gate;
 mod record;
 mod told;
 mod transition;
@@ -18,6 +19,7 @@ use crate::order::OrderId;
 
 pub use awaiting::{Awaiting, Paid};
 pub use event::{Event, Made, Told};
+pub use gate::{Gate, Moment};
 pub use record::{Closed, Ending, Hold, HoldKind, Record, Step, Trail, Trouble};
 pub use transition::backoff;
 pub use worker::{Boot, Clock, Failing, Notice, Wake, Worker};
@@ -44,6 +46,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Window, Self::Budget, Self::RetryAfter];
+
     /// As `--json` writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! What the worker remembers of itself from one beat to the next: polls, budget, clock, what a person was told.
 //!
-//! This file refuses to know orders; it holds the one small record that the gate reads.
+//! This file refuses to know orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,9 +36,6 @@ pub struct Worker {
     /// The requests of the last hour.
     #[serde(default)]
     pub budget: Budget,
-    /// When the next beat has something to do.
-    #[serde(default)]
-    pub wake: Option<Wake>,
     /// What needs a person, by order id or by the name of the thing.
     #[serde(default)]
     pub notices: BTreeMap<String, Notice>,
@@ -80,7 +77,7 @@ impl Failing {
 }
 
 /// When the next beat has something to do, and why not sooner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// The moment.
     pub at: Time,
@@ -88,8 +85,6 @@ pub struct Wake {
     pub poll_at: Time,
     /// What holds the poll back.
     pub reason: Reason,
-    /// The poll interval this was reckoned with, in seconds: another one in the settings asks for a new reckoning.
-    pub interval: u64,
 }
 
 /// A condition that needs a person.
@@ -132,20 +127,15 @@ impl Worker {
         }
         if self.last_poll.is_some_and(|at| at > now) {
             self.last_poll = Some(now);
-            self.wake = None;
         }
         if self.poll_not_before.is_some_and(|at| at > now + Duration::from_secs(3600)) {
             self.poll_not_before = Some(now + interval);
-            self.wake = None;
         }
         for failing in self.failing.values_mut() {
             failing.last = failing.last.min(now);
         }
         if self.away_since.is_some_and(|at| at > now) {
             self.away_since = Some(now);
-        }
-        if self.wake.is_some_and(|wake| wake.at > now + crate::budget::LONGEST_CLOSURE) {
-            self.wake = None;
         }
         self.budget.forget(now);
         self.clock = Some(present.clone());
@@ -158,10 +148,6 @@ impl Worker {
         moved(&mut self.away_since);
         moved(&mut self.no_revisions_until);
         self.budget.shift(seconds);
-        if let Some(wake) = &mut self.wake {
-            wake.at = wake.at.shifted(seconds);
-            wake.poll_at = wake.poll_at.shifted(seconds);
-        }
         for failing in self.failing.values_mut() {
             failing.last = failing.last.shifted(seconds);
         }
@@ -271,16 +257,9 @@ mod tests {
     fn after_a_reboot_with_a_clock_in_the_past_the_wait_is_one_interval_at_most() {
         let mut worker = Worker { clock: Some(clock(1_000_000_000, 50)), ..Worker::default() };
         worker.last_poll = Some(Time::from_unix(1_000_000_000));
-        worker.wake = Some(Wake {
-            at: Time::from_unix(1_000_000_120),
-            poll_at: Time::from_unix(1_000_000_120),
-            reason: Reason::Window,
-            interval: 120,
-        });
         let present = Clock { wall: Time::from_unix(5), boot: Some(Boot { id: "c".into(), seconds: 5 }) };
         worker.rebase(&present, INTERVAL);
         assert_eq!(worker.last_poll, Some(present.wall));
-        assert_eq!(worker.wake, None);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! STATE/lock                 held by the one beat that works here
 //! STATE/credentials.json     the agent's id and key, with everything its registration was answered
 //! STATE/setup.json           what `setup` learned: which service was made for which title
-//! STATE/worker.json          the worker's own record: all that a beat with nothing to do reads
+//! STATE/gate                 until when nothing is due: all that a beat with nothing to do reads
+//! STATE/worker.json          the worker's own record: last poll, budget, what a person was told
 //! STATE/orders/<id>.json     one file an order in flight
 //! STATE/closed/<id>.json     orders that are over
 //! STATE/awaiting.json        deliveries that are not paid out yet
@@ -32,7 +33,7 @@ use serde_json::value::RawValue;
 use crate::budget::Budget;
 use crate::order::OrderId;
 use crate::setup::Memory;
-use crate::state::{Awaiting, Closed, Ending, Record, State, Worker};
+use crate::state::{Awaiting, Closed, Ending, Gate, Record, State, Worker};
 use crate::time::Time;
 
 pub use ledger::{Line, lines, lines_since};
@@ -42,6 +43,9 @@ pub const SCHEMA: u32 = 1;
 
 /// Below this much free space nothing is begun: a record that cannot be written may cost money.
 const ROOM: u64 = 8 * 1024 * 1024;
+
+/// The name of the gate's file.
+const GATE: &str = "gate";
 
 /// How long the record of an order that is over is kept, so that it is never taken for a new one.
 const CLOSED_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
@@ -152,19 +156,14 @@ enum Read<T> {
 }
 
 impl Store {
-    /// Opens the folder, makes it when it is not there, and takes its lock without waiting.
+    /// Opens the folder, makes it when it is not there, and takes its lock without waiting. What the gate was reckoned from
+    /// may change from here on: it is open until it is shut again.
     pub fn lock(folder: &Path, shared_budget: Option<PathBuf>) -> Result<Self, StoreFault> {
-        let path = folder.join("lock");
-        let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = open().or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => durable::make_private_dir(folder).and_then(|()| open()),
-            _ => Err(error),
-        });
-        let lock = lock.map_err(|error| fault("write", &path, error))?;
-        match fs2::FileExt::try_lock_exclusive(&lock) {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), lock: Some(lock), shared_budget }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreFault::Busy),
-            Err(error) => Err(fault("lock", &path, error)),
+        let lock = take_lock(folder)?;
+        let gate = folder.join(GATE);
+        match fs::remove_file(&gate) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("write", &gate, error)),
+            _ => Ok(Self { folder: folder.to_owned(), lock: Some(lock), shared_budget }),
         }
     }
 
@@ -186,7 +185,14 @@ impl Store {
         self.folder.join("work").join(id.file_stem())
     }
 
-    /// Reads the worker's record: all that a beat with nothing to do needs. `None` when it was damaged and set aside.
+    /// Shuts the gate. Not synced, and a failure is no fault: what is torn or missing is an open gate.
+    pub fn shut_gate(&self, gate: &Gate) {
+        if let Err(error) = durable::write_unsynced(&self.folder.join(GATE), gate.to_line().as_bytes()) {
+            log::debug!("the gate stays open: {error}");
+        }
+    }
+
+    /// Reads the worker's record. `None` when it was damaged and set aside.
     pub fn worker(&self) -> Result<Option<Worker>, StoreFault> {
         match read(&self.folder.join("worker.json"))? {
             Read::Fine(worker) => Ok(Some(worker)),
@@ -385,6 +391,30 @@ impl Store {
         let aside = path.with_file_name(name);
         log::warn!("{} is damaged: set aside as {}", path.display(), aside.display());
         durable::rename(path, &aside).map_err(|error| fault("write", &aside, error))
+    }
+}
+
+/// The gate of a folder, when there is one; the lock is not needed to look.
+#[must_use]
+#[inline]
+pub fn gate(folder: &Path) -> Option<Gate> {
+    Gate::parse(&fs::read_to_string(folder.join(GATE)).ok()?)
+}
+
+/// Takes the lock of a folder without waiting, for as long as the file is open. The folder is made when it is not there.
+#[inline]
+pub fn take_lock(folder: &Path) -> Result<File, StoreFault> {
+    let path = folder.join("lock");
+    let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let lock = open().or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => durable::make_private_dir(folder).and_then(|()| open()),
+        _ => Err(error),
+    });
+    let lock = lock.map_err(|error| fault("write", &path, error))?;
+    match fs2::FileExt::try_lock_exclusive(&lock) {
+        Ok(()) => Ok(lock),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreFault::Busy),
+        Err(error) => Err(fault("lock", &path, error)),
     }
 }
 

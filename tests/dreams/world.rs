@@ -15,7 +15,7 @@ use atelier_heartbeat::fault::{Fault, FaultKind};
 use atelier_heartbeat::order::{OrderId, Status};
 use atelier_heartbeat::policy::{Rules, Trade};
 use atelier_heartbeat::sandbox::{Answer, Damage, Dialect, Market, Placement, Reply, Request};
-use atelier_heartbeat::state::{Awaiting, Boot, Clock, Made, Record, State, Told, Worker};
+use atelier_heartbeat::state::{Awaiting, Boot, Clock, Gate, Made, Moment, Record, State, Told, Wake, Worker};
 use atelier_heartbeat::store::History;
 use atelier_heartbeat::time::Time;
 
@@ -24,6 +24,11 @@ const START: i64 = 1_795_000_000;
 
 /// The worker dies here.
 struct Died;
+
+/// What the gate is told by.
+fn moment(clock: &Clock) -> Moment {
+    Moment { wall: clock.wall, uptime: clock.boot.as_ref().map(|boot| boot.seconds) }
+}
 
 /// Deaths are part of the dream: they leave no trace on the terminal.
 pub fn hush() {
@@ -52,6 +57,7 @@ pub struct Dreamt {
 #[derive(Default)]
 struct Disk {
     worker: Option<String>,
+    gate: Option<String>,
     orders: BTreeMap<OrderId, String>,
     closed: BTreeMap<OrderId, String>,
     awaiting: String,
@@ -362,10 +368,15 @@ impl World {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
         }
         let clock = self.read_clock();
-        state.worker.rebase(&clock, rules.interval);
-        if beat::gate(&state.worker, rules, clock.wall).is_some() {
+        let gate = self.disk.gate.as_deref().and_then(Gate::parse);
+        if gate.is_some_and(|gate| gate.holds(0, moment(&clock)).is_some()) {
             return;
         }
+        // Who goes in takes the gate away; a power cut may bring it back.
+        if !self.chance(5) || !self.happens() {
+            self.disk.gate = None;
+        }
+        state.worker.rebase(&clock, rules.interval);
         for (id, text) in &self.disk.orders {
             state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
         }

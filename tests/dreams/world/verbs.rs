@@ -26,6 +26,12 @@ impl beat::World for World {
         Ok(())
     }
 
+    fn shut_gate(&mut self, wake: Wake) {
+        self.verb();
+        let gate = Gate { wake, written: moment(&self.read_clock()), seal: 0 };
+        self.disk.gate = Some(gate.to_line());
+    }
+
     fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
         assert!(record.cost_micros <= u64::from(record.costed), "a start's cost is counted twice: {record:?}");
         self.verb();
