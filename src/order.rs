@@ -4,9 +4,12 @@
 //! Nothing here fails on a member it does not need: only an order without a usable id and status is odd.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -176,8 +179,7 @@ impl From<Status> for String {
 }
 
 /// One order of the marketplace. Serialised, it is exactly the object the server sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Value", try_from = "Value")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// Its id.
     pub id: OrderId,
@@ -208,7 +210,17 @@ pub struct Order {
     /// How many generations a subscription grants.
     pub quota_total: u64,
     /// Everything the server sent.
-    pub raw: Map<String, Value>,
+    raw: Raw,
+}
+
+/// The object as the server wrote it, on one line: shared, not copied, by whoever holds the order.
+#[derive(Clone, Debug)]
+struct Raw(Arc<RawValue>);
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 /// Why an element of the marketplace's answer is no order.
@@ -222,38 +234,80 @@ impl fmt::Display for Odd {
 }
 
 impl Order {
-    /// Reads one order of either dialect.
-    pub fn parse(value: Value) -> Result<Self, Odd> {
-        let Value::Object(raw) = value else {
+    /// Reads one order of either dialect: the members that matter, once, and the rest as it stands.
+    pub fn read(raw: &RawValue) -> Result<Self, Odd> {
+        let text = raw.get();
+        if !text.starts_with('{') {
             return Err(Odd("an order that is not an object".into()));
-        };
-        let id = text(&raw, "id").ok_or_else(|| Odd("an order without an id".into()))?;
+        }
+        let odd = |error: serde_json::Error| Odd(format!("an order that cannot be read: {error}"));
+        // Line ends between the members would part what is kept on a line, and what is nested beyond all reason could not
+        // be handed on: both are settled by reading it whole, which hardly any order asks for.
+        if text.contains(['\n', '\r']) || text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > SHALLOW {
+            let whole: Value = serde_json::from_str(text).map_err(odd)?;
+            return Self::of(serde_json::value::to_raw_value(&whole).map_err(odd)?);
+        }
+        Self::of(raw.to_owned())
+    }
+
+    fn of(raw: Box<RawValue>) -> Result<Self, Odd> {
+        let odd = |error: serde_json::Error| Odd(format!("an order that cannot be read: {error}"));
+        let mut members: Members = serde_json::from_str(raw.get()).map_err(odd)?;
+        let mut take = |member: Member| members.0[member as usize].take();
+        let id = take(Member::Id).and_then(into_text).ok_or_else(|| Odd("an order without an id".into()))?;
         let id = OrderId::new(&id).ok_or_else(|| Odd("an order whose id cannot be used".into()))?;
-        let status = text(&raw, "status").ok_or_else(|| Odd(format!("order {id} has no status")))?;
+        let status =
+            take(Member::Status).and_then(into_text).ok_or_else(|| Odd(format!("order {id} has no status")))?;
+        let mut text = |member| take(member).and_then(into_text);
+        let (service_id, service_title) = (text(Member::ServiceId), text(Member::ServiceTitle));
+        let category = text(Member::Category).or_else(|| text(Member::ServiceCategory));
+        let brief = text(Member::Brief).unwrap_or_default();
+        let (price_usd, deliverable_url) = (text(Member::QuotedPriceUsd), text(Member::DeliverableUrl));
+        let mut time = |member| text(member).and_then(|text| Time::parse(&text));
+        let (created_at, workspace_expires_at) = (time(Member::CreatedAt), time(Member::WorkspaceExpiresAt));
+        let mut number = |member| take(member).as_ref().and_then(to_number);
+        let turnaround = number(Member::TurnaroundHours).map(|hours| Duration::from_secs(hours.saturating_mul(3600)));
+        let quota_total = number(Member::QuotaTotal).unwrap_or(0);
+        let mut list = |member| texts(take(member).as_ref());
         Ok(Self {
             id,
             status: Status::from(status),
-            service_id: text(&raw, "service_id"),
-            service_title: text(&raw, "service_title"),
-            category: text(&raw, "category").or_else(|| text(&raw, "service_category")),
-            brief: text(&raw, "brief").unwrap_or_default(),
-            reference_urls: texts(raw.get("reference_urls")),
-            reference_images: texts(raw.get("reference_images")),
-            price_usd: text(&raw, "quoted_price_usd"),
-            created_at: text(&raw, "created_at").and_then(|t| Time::parse(&t)),
-            turnaround: number(&raw, "turnaround_hours").map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
-            deliverable_url: text(&raw, "deliverable_url"),
-            workspace_expires_at: text(&raw, "workspace_expires_at").and_then(|t| Time::parse(&t)),
-            quota_total: number(&raw, "quota_total").unwrap_or(0),
-            raw,
+            service_id,
+            service_title,
+            category,
+            brief,
+            reference_urls: list(Member::ReferenceUrls),
+            reference_images: list(Member::ReferenceImages),
+            price_usd,
+            created_at,
+            turnaround,
+            deliverable_url,
+            workspace_expires_at,
+            quota_total,
+            raw: Raw(raw.into()),
         })
     }
 
+    /// As [`Order::read`], of a value that was parsed already.
+    pub fn parse(value: Value) -> Result<Self, Odd> {
+        let raw = serde_json::value::to_raw_value(&value).map_err(|error| Odd(error.to_string()))?;
+        Self::read(&raw)
+    }
+
+    /// Everything the server sent.
+    #[must_use]
+    pub fn members(&self) -> Map<String, Value> {
+        serde_json::from_str(self.raw.0.get()).unwrap_or_default()
+    }
+
     /// Takes over what a later answer tells. A shorter answer leaves what it does not mention as it was.
-    pub fn absorb(&mut self, later: Self) {
-        let mut raw = self.raw.clone();
-        raw.extend(later.raw.into_iter().filter(|(_, value)| !value.is_null()));
-        if let Ok(merged) = Self::parse(Value::Object(raw)) {
+    pub fn absorb(&mut self, later: &Self) {
+        if self.raw == later.raw {
+            return;
+        }
+        let mut members = self.members();
+        members.extend(later.members().into_iter().filter(|(_, value)| !value.is_null()));
+        if let Ok(merged) = Self::parse(Value::Object(members)) {
             *self = merged;
         }
     }
@@ -265,33 +319,92 @@ impl Order {
     }
 }
 
-impl TryFrom<Value> for Order {
-    type Error = Odd;
-    fn try_from(value: Value) -> Result<Self, Odd> {
-        Self::parse(value)
+impl Serialize for Order {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.0.serialize(serializer)
     }
 }
 
-impl From<Order> for Value {
-    fn from(order: Order) -> Self {
-        Self::Object(order.raw)
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(<&RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// With no more brackets than this an order cannot be nested too deep to be parsed whole.
+const SHALLOW: usize = 100;
+
+/// The members that are looked at. Everything else is handed on and not understood.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Member {
+    Id,
+    Status,
+    ServiceId,
+    ServiceTitle,
+    Category,
+    ServiceCategory,
+    Brief,
+    ReferenceUrls,
+    ReferenceImages,
+    QuotedPriceUsd,
+    CreatedAt,
+    TurnaroundHours,
+    DeliverableUrl,
+    WorkspaceExpiresAt,
+    QuotaTotal,
+    #[serde(other)]
+    Other,
+}
+
+/// Their values, by their places in the list above. Of two with one name the later counts.
+struct Members([Option<Value>; Member::Other as usize]);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Members(Default::default());
+        while let Some(member) = map.next_key::<Member>()? {
+            match member {
+                Member::Other => drop(map.next_value::<IgnoredAny>()?),
+                known => members.0[known as usize] = Some(map.next_value()?),
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// A text; a number is taken as its digits, null and empty as absent.
+fn into_text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
 /// A text member; a number is taken as its digits, null and empty as absent.
 #[must_use]
 pub fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
-    match object.get(name)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+    into_text(object.get(name)?.clone())
 }
 
-/// A whole number member; text holding one is taken as such.
-#[must_use]
-pub fn number(object: &Map<String, Value>, name: &str) -> Option<u64> {
-    match object.get(name)? {
+/// A whole number; text holding one is taken as such.
+fn to_number(value: &Value) -> Option<u64> {
+    match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
@@ -355,9 +468,35 @@ mod tests {
         assert_eq!(order.reference_urls, ["https://a.example/style"]);
         assert_eq!(order.price_usd.as_deref(), Some("7.5"));
         assert!(order.is_subscription());
-        assert_eq!(order.raw["bounty_id"], "b_1");
+        assert_eq!(order.members()["bounty_id"], "b_1");
         let again: Order = serde_json::from_str(&serde_json::to_string(&order).unwrap()).unwrap();
         assert_eq!(again, order);
+    }
+
+    #[test]
+    fn it_is_kept_as_it_was_sent_and_on_one_line() {
+        let read = |text: &str| Order::read(&RawValue::from_string(text.to_owned()).unwrap());
+        let text = r#"{ "z": 1.50, "id":"o", "brief": "\u00e9\n", "id": 7, "status":"paid" }"#;
+        let order = read(text).unwrap();
+        assert_eq!((order.id.as_str(), order.brief.as_str()), ("7", "é\n"), "of two with one name the later counts");
+        assert_eq!(serde_json::to_string(&order).unwrap(), text);
+        let pretty = read(&text.replace(", ", ",\r\n")).unwrap();
+        assert!(!serde_json::to_string(&pretty).unwrap().contains(['\r', '\n']));
+        assert_eq!((pretty.members(), pretty.id), (order.members(), order.id));
+        let nested = |depth: usize| {
+            format!("{{\"id\":\"o\",\"status\":\"paid\",\"x\":{}1{}}}", "[".repeat(depth), "]".repeat(depth))
+        };
+        assert!(read(&nested(100)).unwrap().members().contains_key("x"));
+        assert!(read(&nested(5000)).is_err(), "what could not be handed on is odd");
+    }
+
+    #[test]
+    fn what_a_later_answer_leaves_out_stays() {
+        let mut order = Order::parse(json!({"id": "o", "status": "paid", "brief": "a", "x": 1})).unwrap();
+        order.absorb(&Order::parse(json!({"id": "o", "status": "cancelled", "brief": null, "y": 2})).unwrap());
+        assert_eq!((order.brief.as_str(), &order.status), ("a", &Status::Cancelled));
+        assert_eq!(order.members()["x"], json!(1));
+        assert_eq!(order.members()["y"], json!(2));
     }
 
     #[test]

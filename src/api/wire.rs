@@ -2,7 +2,8 @@
 //!
 //! Pure: no socket and no clock of its own. Nothing here fails on a member it does not need.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::retry_after::{self, Hints};
@@ -67,17 +68,46 @@ pub struct Message {
     pub created_at: Option<Time>,
 }
 
-/// What an answer holds: the `data` of its envelope, or the fault it comes to.
+/// The envelope of every answer; what is in it stays text until somebody needs it.
+#[derive(Default, Deserialize)]
+struct Envelope<'a> {
+    #[serde(default, borrow)]
+    success: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    data: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    fn of(answer: &'a Answer) -> Option<Self> {
+        serde_json::from_slice(&answer.body).ok()
+    }
+
+    fn success(&self) -> Option<bool> {
+        self.success.and_then(|text| text.get().parse().ok())
+    }
+}
+
+/// What an answer holds: the `data` of its envelope, parsed, or the fault it comes to.
 pub fn judge(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, Fault> {
-    let envelope = serde_json::from_slice::<Value>(&answer.body).ok();
-    let success = envelope.as_ref().and_then(|value| value.get("success")).and_then(Value::as_bool);
-    let fault = |kind| Err(Fault::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)));
+    let garbled = |_| Fault::new(FaultKind::Garbled, "the answer is nested too deep to be the marketplace's");
+    serde_json::from_str(data(answer, base_url, secret, now)?.get()).map_err(garbled)
+}
+
+/// What an answer holds: the `data` of its envelope, as text, or the fault it comes to.
+pub fn data<'a>(answer: &'a Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<&'a RawValue, Fault> {
+    let fault = |kind| {
+        let envelope = serde_json::from_slice::<Value>(&answer.body).ok();
+        Err(Fault::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)))
+    };
     match answer.status {
-        200..=299 => match (envelope.as_ref(), success) {
-            (Some(envelope), Some(true)) => Ok(envelope.get("data").cloned().unwrap_or(Value::Null)),
-            (Some(_), Some(false)) => fault(FaultKind::Refused { status: answer.status }),
-            _ => fault(FaultKind::Garbled),
-        },
+        200..=299 => {
+            let envelope = Envelope::of(answer).unwrap_or_default();
+            match envelope.success() {
+                Some(true) => Ok(envelope.data.unwrap_or(RawValue::NULL)),
+                Some(false) => fault(FaultKind::Refused { status: answer.status }),
+                None => fault(FaultKind::Garbled),
+            }
+        }
         300..=399 => fault(FaultKind::Moved {
             to: plain(answer.location.as_deref().unwrap_or_default(), MESSAGE_CHARS),
             permanent: matches!(answer.status, 301 | 308),
@@ -93,7 +123,7 @@ pub fn judge(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time
 /// Whether an answer speaks in the marketplace's envelope, and not a proxy's or a router's page.
 #[must_use]
 pub fn is_envelope(answer: &Answer) -> bool {
-    serde_json::from_slice::<Value>(&answer.body).is_ok_and(|value| value.get("success").is_some_and(Value::is_boolean))
+    Envelope::of(answer).is_some_and(|envelope| envelope.success().is_some())
 }
 
 /// The server's words as one printable line without secrets; without words, what the answer was.
@@ -166,14 +196,14 @@ fn base_of(location: &str, base_url: &str) -> String {
 }
 
 /// Reads a list of orders, each on its own.
-pub fn listing(data: Value) -> Result<Listing, Fault> {
-    let Value::Array(items) = data else {
+pub fn listing(data: &RawValue) -> Result<Listing, Fault> {
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(data.get()) else {
         return Err(Fault::new(FaultKind::Garbled, "the answer holds no list of orders"));
     };
     let mut listing = Listing::default();
     let mut known = std::collections::BTreeSet::new();
     for item in items {
-        match Order::parse(item) {
+        match Order::read(item) {
             Ok(order) if known.insert(order.id.clone()) => listing.orders.push(order),
             Ok(_) => {}
             Err(odd) => listing.odd.push(odd),

@@ -132,7 +132,7 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
         (Some(mut record), Some(order)) => {
             record.round += u32::from(record.closed.is_some());
             record.open_again();
-            record.order.absorb(order);
+            record.order.absorb(&order);
             Ok(record)
         }
         (Some(record), None) => Ok(record),

@@ -1,6 +1,6 @@
 //! `orders`, `show`, `explain`: what the marketplace says of orders, and what we know of them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::desk::{Asked, Desk, Trouble};
 use super::table::{paragraph, table};
@@ -32,9 +32,8 @@ pub fn list(global: &Global, statuses: &[String]) -> u8 {
         let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
         let Listing { orders, odd } = desk.counted(Endpoint::Orders, Asked::Read, |client| client.orders(&statuses))?;
         if global.json {
-            let raw: Vec<Value> = orders.into_iter().map(Value::from).collect();
             speech::json(
-                &json!({"orders": raw, "passed_over": odd.iter().map(|odd| odd.0.clone()).collect::<Vec<_>>()}),
+                &json!({"orders": orders, "passed_over": odd.iter().map(|odd| odd.0.clone()).collect::<Vec<_>>()}),
             );
             return Ok(0);
         }
@@ -112,9 +111,7 @@ pub fn show(global: &Global, order: &str) -> u8 {
             return Err(Trouble::new(super::REFUSED, message));
         }
         if global.json {
-            speech::json(
-                &json!({"order": there.map(Value::from), "deliverables": urls, "local": local, "messages": thread}),
-            );
+            speech::json(&json!({"order": there, "deliverables": urls, "local": local, "messages": thread}));
         } else {
             speech::out(&text(&id, there.as_ref(), &urls, local.as_ref(), thread.as_deref()));
         }

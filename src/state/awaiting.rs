@@ -65,7 +65,7 @@ impl Awaiting {
         self.delivered_at = self.delivered_at.min(now);
         self.completed_at = self.completed_at.map(|at| at.min(now));
         let first = self.completed_at.is_none();
-        let paid = order.raw.get("payout_tx_hash").is_none_or(|hash| !hash.is_null());
+        let paid = order.members().get("payout_tx_hash").is_none_or(|hash| !hash.is_null());
         match order.status {
             Status::Completed => {
                 let since = *self.completed_at.get_or_insert(now);

@@ -73,7 +73,7 @@ impl Record {
                 }
                 let ours = self.deliverables.iter().filter_map(|d| d.hosted.as_ref()).any(|h| urls.contains(&h.url));
                 let status = order.status.clone();
-                self.order.absorb(*order);
+                self.order.absorb(&order);
                 self.missing = false;
                 if self.pricing {
                     return self.told_of_a_price(now, rules, &status);
