@@ -64,12 +64,14 @@ impl Cli {
 /// What schedulers say, thousands of times a week: no parser is built for it. `None`: anything else, and anything wrong.
 #[inline]
 fn scheduled(words: &[OsString]) -> Option<Cli> {
-    let (mut global, mut args, mut beats) = (Global::default(), BeatArgs::default(), 0);
+    let (mut global, mut args, mut beats) = (Global::default(), BeatArgs::default(), false);
     let mut words = words.iter().skip(1).map(|word| word.to_str());
     while let Some(word) = words.next() {
         let mut value = || words.next().flatten().filter(|value| !value.is_empty() && !value.starts_with('-'));
         let said_before = match word? {
-            "beat" => std::mem::replace(&mut beats, 1) == 1,
+            // Its own flags follow it.
+            "beat" if args.exit_zero || args.format.is_some() => return None,
+            "beat" => std::mem::replace(&mut beats, true),
             "--json" => std::mem::replace(&mut global.json, true),
             "-q" | "--quiet" => std::mem::replace(&mut global.quiet, true),
             "--exit-zero" => std::mem::replace(&mut args.exit_zero, true),

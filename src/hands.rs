@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use crate::api::{Client, Connection, Listing, Lookup};
 use crate::artifact;
-use crate::beat::{Broken, Unsent, World};
+use crate::beat::{Broken, Parcel, Sent, World};
 use crate::budget::Budget;
 use crate::config::{Api, Config, Generator, Service};
 use crate::credentials::Credentials;
-use crate::deliverable::{Deliverable, Hosted, Unfit};
-use crate::fault::{Fault, FaultKind};
+use crate::deliverable::{Deliverable, Unfit};
+use crate::dispatch::{Dispatch, Sending};
+use crate::fault::Fault;
 use crate::generator::{self, Job, OrderFacts, StartFault, Witness};
 use crate::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
 use crate::money;
@@ -35,6 +36,9 @@ use crate::time::{Time, span};
 /// How often a generator that is not our child is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long a beat that was told to stop listens for what is on its way.
+const HEARD_OUT: Duration = Duration::from_secs(1);
+
 /// The hands of one beat.
 #[derive(Debug)]
 pub struct Hands<'a> {
@@ -46,6 +50,7 @@ pub struct Hands<'a> {
     /// Attempts that are, or may be, at work: what the guard stops when this thread cannot.
     at_work: AtWork,
     children: Vec<Child>,
+    dispatch: Dispatch,
     progress: Progress,
 }
 
@@ -63,13 +68,23 @@ impl<'a> Hands<'a> {
         })?;
         let supervisor = std::env::current_exe()?;
         let client = Client::new(connection(config), Some(credentials.agent_id.clone()), Some(credentials.key.clone()));
-        Ok(Self { config, store, client, signals, supervisor, at_work, children: Vec::new(), progress })
+        Ok(Self {
+            config,
+            store,
+            client,
+            signals,
+            supervisor,
+            at_work,
+            children: Vec::new(),
+            dispatch: Dispatch::default(),
+            progress,
+        })
     }
 
     /// Requests made so far.
     #[must_use]
     pub fn requests(&self) -> u32 {
-        self.client.requests()
+        self.client.requests() + self.dispatch.requests()
     }
 
     /// The signal that stopped us.
@@ -122,7 +137,7 @@ impl<'a> Hands<'a> {
         });
         let folder = work.join("references");
         let paths = references.iter().filter_map(|one| Some(folder.join(one.file.as_ref()?)));
-        let mut order = record.order.raw.clone();
+        let mut order = record.order.members();
         order.insert("attempt".into(), record.attempt.into());
         order.insert("revision".into(), (record.round - 1).into());
         order.insert("references".into(), paths.map(|path| Value::from(path.display().to_string())).collect());
@@ -430,7 +445,12 @@ impl World for Hands<'_> {
         // Our own generators wake us when they end; one that an earlier beat started does not.
         let left = until.since(clock().wall).max(Duration::from_millis(1));
         let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.progress.say(|since| format!("making {at_work} order(s), {}", span(since)));
+        let on_its_way = self.dispatch.on_its_way();
+        self.progress.say(|since| match (at_work, on_its_way) {
+            (_, 0) => format!("making {at_work} order(s), {}", span(since)),
+            (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
+            _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
+        });
         let children = self.children.len();
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if children == self.children.len() {
@@ -445,23 +465,20 @@ impl World for Hands<'_> {
         generator::stop_all(&folders);
     }
 
-    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
-        let Some(deliverable) = record.deliverables.get(file) else {
-            return Err(Unsent::Spoiled("it is not there".into()));
-        };
-        let work = self.store.work(&record.order.id);
-        let (opened, bytes) = artifact::open_unchanged(&work, deliverable).map_err(|unfit| match unfit {
-            Unfit::Judged(why) => Unsent::Spoiled(why),
-            Unfit::Unread(why) => Unsent::Unread(why),
-        })?;
-        let body = self.progress.reading(opened, &deliverable.file, bytes);
-        if deliverable.large {
-            return self.client.upload_large(body, bytes, &deliverable.content_type).map_err(Unsent::Fault);
+    fn send(&mut self, record: &Record, parcel: Parcel) {
+        let sending = Sending::of(record, parcel, self.store.work(&record.order.id));
+        // One after the other goes over one connection, and needs no thread.
+        let several = self.config.beat.parallel > 1;
+        if !several || !self.dispatch.send(sending.clone(), self.client.sibling(), &self.signals) {
+            let sent = sending.send(&mut self.client, &mut self.progress);
+            self.dispatch.answered(sending, sent);
         }
-        self.client.upload(body, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
-            FaultKind::Refused { status: 413 } => Unsent::TooLarge,
-            _ => Unsent::Fault(fault),
-        })
+    }
+
+    fn sent(&mut self) -> Option<(OrderId, Sent)> {
+        // Told to stop, we hear for a moment what is about to be answered.
+        let at_most = if self.signals.stopping().is_some() { HEARD_OUT } else { Duration::ZERO };
+        self.dispatch.sent(at_most)
     }
 
     fn quote(&mut self, record: &Record) -> Result<(), Fault> {
@@ -475,11 +492,6 @@ impl World for Hands<'_> {
             self.config.delivery.message.replace("{order_id}", record.order.id.as_str()).replace("{url}", url);
         let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
         self.client.send_message(&record.order.id, &message)
-    }
-
-    fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
-        let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
-        self.client.deliver(&record.order.id, &hosted)
     }
 
     fn says_already_delivered(&self, fault: &Fault) -> bool {

@@ -4,7 +4,7 @@
 //! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
 //! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`names`], [`credentials`],
 //!   [`config`]
-//! * the loop: [`beat`], and [`hands`], which ties the hands together for it
+//! * the loop: [`beat`]; [`hands`], which ties the hands together for it; [`dispatch`], what they have on its way
 //! * the door: [`cli`], [`commands`], [`speech`], [`journal`], [`progress`]
 //! * the annex: [`sandbox`], [`poster`], [`report`]
 //!
@@ -20,6 +20,7 @@ pub mod config;
 pub mod crash;
 pub mod credentials;
 pub mod deliverable;
+pub mod dispatch;
 pub mod fault;
 pub mod generator;
 pub mod hands;

@@ -2,7 +2,7 @@
 //!
 //! This file refuses to stop anything itself but, at the very last, this process.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ const GONE_WITHIN: Duration = Duration::from_millis(1800);
 pub struct Signals {
     stop: Arc<AtomicUsize>,
     pipe: UnixStream,
+    writer: UnixStream,
 }
 
 /// Why a wait is over.
@@ -26,10 +27,21 @@ pub struct Signals {
 pub enum Woken {
     /// We were told to stop, by this signal.
     Stop(i32),
-    /// A child may have ended.
+    /// A child may have ended, or a waker was used.
     Child,
     /// The time is up.
     TimedOut,
+}
+
+/// Ends a wait.
+#[derive(Debug)]
+pub struct Waker(UnixStream);
+
+impl Waker {
+    /// Ends the wait that is on, or the next one. A full pipe has woken it already.
+    pub fn wake(&self) {
+        let _ = (&self.0).write(&[0]);
+    }
 }
 
 impl Signals {
@@ -48,7 +60,12 @@ impl Signals {
         }
         // A file that may not grow is an error to handle, not a reason to die.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-        Ok(Self { stop, pipe })
+        Ok(Self { stop, pipe, writer })
+    }
+
+    /// What ends a wait from another thread.
+    pub fn waker(&self) -> io::Result<Waker> {
+        self.writer.try_clone().map(Waker)
     }
 
     /// The signal that told us to stop, if one did.
@@ -57,7 +74,7 @@ impl Signals {
         i32::try_from(self.stop.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
     }
 
-    /// Waits until a child may have ended, we are told to stop, or the time is up.
+    /// Waits until a child may have ended, a waker is used, we are told to stop, or the time is up.
     pub fn wait(&self, at_most: Duration) -> Woken {
         if let Some(signal) = self.stopping() {
             return Woken::Stop(signal);

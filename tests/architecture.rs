@@ -28,7 +28,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("hands", &["store", "api", "generator", "artifact", "references", "signals", "names", "credentials", "config"]),
     ("loop", &["beat"]),
     ("annex", &["sandbox", "poster", "report"]),
-    ("door", &["hands", "journal", "speech", "progress", "cli", "commands", "main", "lib"]),
+    ("door", &["hands", "dispatch", "journal", "speech", "progress", "cli", "commands", "main", "lib"]),
 ];
 
 /// What a hand may borrow from another, and why it is none of its own.

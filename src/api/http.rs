@@ -59,6 +59,7 @@ pub(super) struct Request<'a> {
 }
 
 /// The way to one origin. Nothing is set up before the first request.
+#[derive(Clone)]
 pub(super) struct Transport {
     base_url: String,
     key: Option<Secret>,
@@ -68,6 +69,16 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(base_url: String, key: Option<Secret>) -> Self {
         Self { base_url, key, agent: None }
+    }
+
+    /// Another one to the same origin, over the same connections.
+    pub(super) fn sibling(&mut self) -> Self {
+        self.agent();
+        self.clone()
+    }
+
+    fn agent(&mut self) -> &Agent {
+        self.agent.get_or_insert_with(|| build(is_local(&self.base_url)))
     }
 
     pub(super) fn base_url(&self) -> &str {
@@ -81,21 +92,20 @@ impl Transport {
     /// Sends it and reads the whole answer.
     pub(super) fn send(&mut self, request: Request<'_>) -> Result<Answer, Fault> {
         let url = format!("{}{}", self.base_url, request.path);
-        let loopback = is_local(&self.base_url);
-        if !self.base_url.starts_with("https://") && !loopback {
+        if !self.base_url.starts_with("https://") && !is_local(&self.base_url) {
             let message = format!("{} is not https: the key is not sent in clear", self.base_url);
             return Err(Fault::new(FaultKind::Unreachable, message));
         }
-        let agent = self.agent.get_or_insert_with(|| build(loopback));
+        let agent = self.agent().clone();
         let mut builder = ureq::http::Request::builder().method(request.method).uri(url);
         if let Some(key) = &self.key {
             builder = builder.header("authorization", format!("Bearer {}", key.expose()));
         }
         crash::point("before a request");
         let sent = match request.payload {
-            Payload::None => run(agent, builder.body(()), request.within),
+            Payload::None => run(&agent, builder.body(()), request.within),
             Payload::Json(text) => {
-                run(agent, builder.header("content-type", "application/json").body(text), request.within)
+                run(&agent, builder.header("content-type", "application/json").body(text), request.within)
             }
             Payload::Bytes { file, bytes, content_type } => {
                 let mut body = file.take(bytes);
@@ -103,7 +113,7 @@ impl Transport {
                     .header("content-type", content_type)
                     .header("content-length", bytes)
                     .header("x-api-version", BLOB_API_VERSION);
-                run(agent, builder.body(SendBody::from_reader(&mut body)), request.within)
+                run(&agent, builder.body(SendBody::from_reader(&mut body)), request.within)
             }
             Payload::File { file, bytes, content_type } => {
                 let (head, tail) = envelope(&content_type);
@@ -112,7 +122,7 @@ impl Transport {
                 let builder = builder
                     .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
                     .header("content-length", length);
-                run(agent, builder.body(SendBody::from_reader(&mut body)), request.within)
+                run(&agent, builder.body(SendBody::from_reader(&mut body)), request.within)
             }
         };
         let redact = |text: String| self.key.as_ref().map_or(text.clone(), |key| key.redact(&text));

@@ -84,6 +84,13 @@ impl Client {
         Self { connection, agent_id, transport, requests: 0, clock_skew: None }
     }
 
+    /// Another one for the same agent, over the same connections, which counts its own requests.
+    #[must_use]
+    pub fn sibling(&mut self) -> Self {
+        let (connection, agent_id) = (self.connection.clone(), self.agent_id.clone());
+        Self { connection, agent_id, transport: self.transport.sibling(), requests: 0, clock_skew: None }
+    }
+
     /// Requests made so far.
     #[must_use]
     pub fn requests(&self) -> u32 {
@@ -103,7 +110,8 @@ impl Client {
         let within = self.connection.timeout;
         let request = Request { method: Method::GET, path, payload: Payload::None, within, most: MOST_ORDERS };
         let answer = self.send(request)?;
-        wire::listing(self.judge(&answer)?)
+        let (base_url, key) = (self.transport.base_url(), self.transport.key());
+        wire::listing(wire::data(&answer, base_url, key, Time::from(SystemTime::now()))?)
     }
 
     /// `GET /orders/:id`, which the document does not have.

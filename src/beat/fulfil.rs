@@ -1,8 +1,10 @@
 //! One order's way: ask, start, look, upload, deliver. Each effect stands between two records.
 
 use super::summary::{Failed, Failure};
-use super::{Beat, Unsent, World, state_broken};
-use crate::fault::FaultKind;
+use super::{Beat, Parcel, Sent, Unsent, World, state_broken};
+use crate::budget::Ticket;
+use crate::deliverable::Hosted;
+use crate::fault::{Fault, FaultKind};
 use crate::limits::Endpoint;
 use crate::order::OrderId;
 use crate::policy::Pricing;
@@ -183,43 +185,63 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
         let Some(ticket) = self.book(Endpoint::Upload, self.rules.patience.upload)? else { return Ok(()) };
         self.happened(id, Event::Uploading(file))?;
-        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        let answer = self.world.upload(record, file);
-        let fault = match &answer {
-            Err(Unsent::Fault(fault)) => Some(fault.clone()),
-            _ => None,
-        };
-        let event = match answer {
-            Ok(hosted) => Event::Uploaded(file, hosted),
-            Err(Unsent::Spoiled(why)) => Event::Spoiled(why),
-            Err(Unsent::Unread(why)) => Event::Unread(why),
-            Err(Unsent::TooLarge) => Event::TooLarge(file),
-            Err(Unsent::Fault(fault)) => {
-                Event::UploadFailed(self.sorted_or_recorded(id, Endpoint::Upload, fault, Event::UploadFailed)?)
-            }
-        };
-        self.happened(id, event)?;
-        self.answered(ticket, fault.as_ref())
+        self.send(id, Parcel::File(file), ticket);
+        Ok(())
     }
 
     pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(ticket) = self.book(Endpoint::Deliver, self.rules.patience.deliver)? else { return Ok(()) };
         self.happened(id, Event::Delivering)?;
-        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        let answer = self.world.deliver(record);
-        let fault = answer.as_ref().err().cloned();
+        self.send(id, Parcel::Delivery, ticket);
+        Ok(())
+    }
+
+    fn send(&mut self, id: &OrderId, parcel: Parcel, ticket: Ticket) {
+        if let Some(record) = self.state.orders.get(id) {
+            self.session.sending.insert(id.clone(), ticket);
+            self.world.send(record, parcel);
+        }
+    }
+
+    /// What came of everything that was on its way, as far as it is known by now.
+    pub(super) fn arrivals(&mut self) -> Result<(), Failure> {
+        while let Some((id, sent)) = self.world.sent() {
+            let Some(ticket) = self.session.sending.remove(&id) else { continue };
+            let (event, fault) = match sent {
+                Sent::File(file, answer) => self.file_sent(&id, file, answer)?,
+                Sent::Delivery(answer) => self.delivery_sent(&id, answer)?,
+            };
+            self.happened(&id, event)?;
+            self.answered(ticket, fault.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn file_sent(
+        &mut self,
+        id: &OrderId,
+        file: usize,
+        answer: Result<Hosted, Unsent>,
+    ) -> Result<(Event, Option<Fault>), Failure> {
+        Ok(match answer {
+            Ok(hosted) => (Event::Uploaded(file, hosted), None),
+            Err(Unsent::Spoiled(why)) => (Event::Spoiled(why), None),
+            Err(Unsent::Unread(why)) => (Event::Unread(why), None),
+            Err(Unsent::TooLarge) => (Event::TooLarge(file), None),
+            Err(Unsent::Fault(fault)) => {
+                let sorted = self.sorted_or_recorded(id, Endpoint::Upload, fault.clone(), Event::UploadFailed)?;
+                (Event::UploadFailed(sorted), Some(fault))
+            }
+        })
+    }
+
+    fn delivery_sent(&mut self, id: &OrderId, answer: Result<(), Fault>) -> Result<(Event, Option<Fault>), Failure> {
         // A delivery in doubt is asked about afresh, also when this order was looked up before.
         self.session.asked.remove(id);
-        let event = match answer {
-            Ok(()) => Event::Delivered,
-            Err(fault) => {
-                let already = self.world.says_already_delivered(&fault);
-                let failed = |fault| Event::DeliverFailed { fault, already };
-                failed(self.sorted_or_recorded(id, Endpoint::Deliver, fault, failed)?)
-            }
-        };
-        self.happened(id, event)?;
-        self.answered(ticket, fault.as_ref())
+        let Err(fault) = answer else { return Ok((Event::Delivered, None)) };
+        let already = self.world.says_already_delivered(&fault);
+        let failed = |fault| Event::DeliverFailed { fault, already };
+        Ok((failed(self.sorted_or_recorded(id, Endpoint::Deliver, fault.clone(), failed)?), Some(fault)))
     }
 
     /// A fault that ends the beat is recorded with the order first: its step must not be left in doubt.
@@ -227,9 +249,9 @@ impl<W: World> Beat<'_, W> {
         &mut self,
         id: &OrderId,
         endpoint: Endpoint,
-        fault: crate::fault::Fault,
-        event: impl Fn(crate::fault::Fault) -> Event,
-    ) -> Result<crate::fault::Fault, Failure> {
+        fault: Fault,
+        event: impl Fn(Fault) -> Event,
+    ) -> Result<Fault, Failure> {
         match self.sorted(endpoint, fault.clone()) {
             Ok(fault) => Ok(fault),
             Err(failure) => {

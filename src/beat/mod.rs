@@ -15,7 +15,7 @@ use crate::state::{Clock, State, Step};
 use crate::time::Time;
 
 pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, Summary, Would};
-pub use world::{Broken, Unsent, World};
+pub use world::{Broken, Parcel, Sent, Unsent, World};
 
 /// More decisions than this in one beat are a fault of ours, not work.
 const MOST_ACTIONS: usize = 100_000;
@@ -49,6 +49,7 @@ pub fn run(
         // A disk that refused once is not asked again.
         Err(failure) if failure.kind == FailureKind::State => Err(failure),
         Err(failure) => {
+            beat.hear_out();
             if !matches!(failure.kind, FailureKind::Network | FailureKind::Server) {
                 beat.state.worker.notice(failure.kind.word(), &failure.message, "atelier-heartbeat check");
                 beat.summary.noticed = true;
@@ -103,6 +104,7 @@ impl<'a, W: World> Beat<'a, W> {
         self.budget(&mut |_| {})?;
         self.close_what_is_over()?;
         for _ in 0..MOST_ACTIONS {
+            self.arrivals()?;
             if self.world.stopping() {
                 self.stop()?;
                 return Ok(());
@@ -140,6 +142,17 @@ impl<'a, W: World> Beat<'a, W> {
 
     fn now(&mut self) -> Time {
         self.world.clock().wall
+    }
+
+    /// A beat that ends early hears out what is on its way: it may have been delivered. The first failure is the one to tell.
+    fn hear_out(&mut self) {
+        while !self.session.sending.is_empty() && !self.world.stopping() {
+            let until = self.now() + policy::A_WHILE;
+            self.world.wait(until);
+            if self.arrivals().is_err_and(|failure| failure.kind == FailureKind::State) {
+                return;
+            }
+        }
     }
 
     /// Orders that a crash left between "over" and "out of the way".

@@ -81,7 +81,9 @@ impl<W: World> Beat<'_, W> {
             self.meet_one(order)?;
         }
         if complete {
-            let absent: Vec<_> = self.state.orders.keys().filter(|id| !present.contains(*id)).cloned().collect();
+            let (orders, sending) = (&self.state.orders, &self.session.sending);
+            let is_absent = |id: &&OrderId| !present.contains(*id) && !sending.contains_key(*id);
+            let absent: Vec<_> = orders.keys().filter(is_absent).cloned().collect();
             for id in absent {
                 // Where it cannot be asked for by itself, an answer that would have held it in any status is the last word.
                 let event = if wide { Event::Told(Told::Gone) } else { Event::Absent };
@@ -93,6 +95,10 @@ impl<W: World> Beat<'_, W> {
 
     fn meet_one(&mut self, order: Order) -> Result<(), Failure> {
         let id = order.id.clone();
+        // Of what is on its way the answer itself will tell; the list may be older.
+        if self.session.sending.contains_key(&id) {
+            return Ok(());
+        }
         let urls: Vec<String> = order.deliverable_url.iter().cloned().collect();
         let told = |order: Order| Event::Told(Told::Found { order: Box::new(order), urls: urls.clone() });
         if self.state.orders.contains_key(&id) {

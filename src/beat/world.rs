@@ -71,17 +71,18 @@ pub trait World {
     /// What the start that has ended cost, as its generator says: millionths of a US dollar.
     fn cost(&mut self, record: &Record) -> Option<u64>;
 
-    /// Waits until a generator may have ended, we are told to stop, or the time has come.
+    /// Waits until a generator may have ended, something sent may have arrived, we are told to stop, or the time has come.
     fn wait(&mut self, until: Time);
 
     /// Stops every generator, briefly and for good.
     fn stop_all(&mut self, records: &[&Record]);
 
-    /// Uploads one file of an order, after making sure that it is the one that was judged.
-    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent>;
+    /// Sends a file of an order, after making sure that it is the one that was judged, or delivers it with what is hosted.
+    /// Several may be on their way at once, of an order one at a time; what comes of each is told by [`World::sent`].
+    fn send(&mut self, record: &Record, parcel: Parcel);
 
-    /// Delivers an order with what is hosted.
-    fn deliver(&mut self, record: &Record) -> Result<(), Fault>;
+    /// What came of something that was sent; none while nothing new is known.
+    fn sent(&mut self) -> Option<(OrderId, Sent)>;
 
     /// Quotes the price that `record` holds.
     fn quote(&mut self, record: &Record) -> Result<(), Fault>;
@@ -91,6 +92,24 @@ pub trait World {
 
     /// Whether a refusal says that the order is delivered already.
     fn says_already_delivered(&self, fault: &Fault) -> bool;
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parcel {
+    /// The file of this index among the deliverables.
+    File(usize),
+    /// The delivery itself.
+    Delivery,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The file of this index is hosted, or why not.
+    File(usize, Result<Hosted, Unsent>),
+    /// The delivery was taken, or why not.
+    Delivery(Result<(), Fault>),
 }
 
 /// Why an upload did not succeed.

@@ -28,6 +28,8 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     // An agent that reads a terminal is no person who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
     let ended = match at_the_gate(&global, &wish) {
+        // Nobody asked and nobody watches.
+        Some(_) if !global.json && !is_heartbeat(args) && !speech::is_watched() => return 0,
         Some(summary) => (summary, None),
         None => match super::settings(&global) {
             Ok(config) => one(&global, &config, &wish, &mut stopped),

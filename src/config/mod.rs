@@ -215,13 +215,13 @@ fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(Path
         })?;
         return Ok(Some((path, text)));
     }
-    let own = environment.config_home().map(|home| home.join("atelier-heartbeat/heartbeat.toml"));
-    for path in [Some(PathBuf::from("heartbeat.toml")), own].into_iter().flatten() {
-        if let Some(text) = read(environment, &path)? {
-            return Ok(Some((path, text)));
-        }
+    let here = PathBuf::from("heartbeat.toml");
+    if let Some(text) = read(environment, &here)? {
+        return Ok(Some((here, text)));
     }
-    Ok(None)
+    let Some(home) = environment.config_home() else { return Ok(None) };
+    let own = home.join("atelier-heartbeat/heartbeat.toml");
+    Ok(read(environment, &own)?.map(|text| (own, text)))
 }
 
 /// The text of a file; none when there is no such file.

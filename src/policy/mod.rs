@@ -9,11 +9,13 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::budget::Ticket;
 use crate::limits::Endpoint;
 use crate::order::OrderId;
 use crate::state::{Reason, Record, State, Step, Wake};
 use crate::time::Time;
 
+use pace::Ahead;
 pub use rules::{Accept, Patience, Pricing, Rules, Trade, Work};
 
 /// What only this beat knows, and the next one need not.
@@ -31,6 +33,8 @@ pub struct Session {
     pub new: BTreeSet<OrderId>,
     /// Generators known to be at work.
     pub running: BTreeSet<OrderId>,
+    /// Orders of which a file or the delivery is on its way, and what was booked for it.
+    pub sending: BTreeMap<OrderId, Ticket>,
     /// Generators that said "not ready" in this beat.
     pub not_ready: BTreeSet<OrderId>,
     /// Orders looked up in this beat, whatever came of it.
@@ -52,6 +56,7 @@ impl Session {
             begun: 0,
             new: BTreeSet::new(),
             running: BTreeSet::new(),
+            sending: BTreeMap::new(),
             not_ready: BTreeSet::new(),
             asked: BTreeSet::new(),
             broken: BTreeMap::new(),
@@ -79,7 +84,7 @@ pub enum Action {
     Poll,
     /// Start the generator (again, for the same attempt, where it said it was not ready).
     Start(OrderId),
-    /// Wait for a generator to end, at most until then.
+    /// Wait for a generator to end or for what is on its way, at most until then.
     Wait(Time),
     /// Nothing more in this beat.
     Rest,
@@ -88,11 +93,15 @@ pub enum Action {
 /// What now? Work nearest to its delivery first, then the poll, then new work; the most urgent order first in each.
 #[must_use]
 pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Action {
-    let late = now >= session.started + rules.time_limit;
+    let ends = session.started + rules.time_limit;
+    let late = now >= ends;
+    let ahead = Ahead::of(state, rules, now);
+    let sight =
+        Sight { state, rules, session, now, late, affordable: pace::can_begin(state, rules, &ahead, now), ahead };
     let mut chosen: Option<(u8, Time, Action)> = None;
     let wanted = |record: &&crate::state::Record| session.only.as_ref().is_none_or(|only| *only == record.order.id);
     for record in state.orders.values().filter(wanted) {
-        if let Some((rank, action)) = step(state, rules, session, record, now, late) {
+        if let Some((rank, action)) = step(&sight, record) {
             let urgency = deadline(rules, record);
             if chosen.as_ref().is_none_or(|(r, u, _)| (rank, urgency) < (*r, *u)) {
                 chosen = Some((rank, urgency, action));
@@ -102,13 +111,62 @@ pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Actio
     let poll = !late
         && !session.polled
         && session.only.is_none()
-        && pace::poll_hold(state, rules, session.force, now).is_none();
+        && pace::poll_hold(state, rules, &sight.ahead, session.force, now).is_none();
     match chosen {
         Some((rank, _, action)) if rank < START || !poll => action,
         _ if poll => Action::Poll,
         Some((_, _, action)) => action,
-        None if !session.running.is_empty() && !late => Action::Wait(session.started + rules.time_limit),
+        None if !session.running.is_empty() && !late => Action::Wait(ends),
+        // What is on its way is waited for, however late it is: its own time is limited.
+        None if !session.sending.is_empty() => Action::Wait(ends.max(now + A_WHILE)),
         None => Action::Rest,
+    }
+}
+
+/// Between two looks at what is on its way when nothing else is waited for.
+pub const A_WHILE: Duration = Duration::from_secs(60);
+
+/// What is the same for every order at one moment, looked at once.
+struct Sight<'a> {
+    state: &'a State,
+    rules: &'a Rules,
+    session: &'a Session,
+    now: Time,
+    late: bool,
+    ahead: Ahead,
+    /// Another order can be begun and paid for.
+    affordable: bool,
+}
+
+impl Sight<'_> {
+    fn open(&self, endpoint: Endpoint) -> bool {
+        self.state.worker.budget.closed_until(endpoint, self.now).is_none()
+    }
+
+    fn free(&self, endpoint: Endpoint) -> usize {
+        pace::free(self.state, self.rules, endpoint, self.now)
+    }
+
+    /// Whether a generator of this order's may be started beside those at work.
+    fn may_start(&self, record: &Record) -> bool {
+        let workshop = || self.rules.workshop(&record.order);
+        self.session.running.len() < self.rules.parallel && {
+            let workshop = workshop();
+            !self.session.broken.contains_key(&workshop)
+                && !self.state.worker.is_paused(&workshop, self.rules.pause_after, self.now)
+        }
+    }
+
+    /// Whether one more file or delivery may be on its way.
+    fn may_send(&self) -> bool {
+        self.session.sending.len() < self.rules.parallel
+    }
+
+    /// Requests that finish what is on its way: what it takes is no other order's.
+    fn promised(&self) -> usize {
+        let sent = self.session.sending.keys().filter_map(|id| self.state.orders.get(id));
+        // The file on its way is paid for, its delivery is not.
+        sent.map(|record| if matches!(record.step, Step::Uploading { .. }) { record.uploads_left() } else { 0 }).sum()
     }
 }
 
@@ -116,68 +174,57 @@ pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Actio
 const START: u8 = 4;
 
 /// What one order asks for now, and how near to its delivery that is.
-fn step(
-    state: &State,
-    rules: &Rules,
-    session: &Session,
-    record: &Record,
-    now: Time,
-    late: bool,
-) -> Option<(u8, Action)> {
+fn step(sight: &Sight<'_>, record: &Record) -> Option<(u8, Action)> {
+    let &Sight { state, rules, session, now, late, .. } = sight;
     let id = &record.order.id;
-    let budget = &state.worker.budget;
-    if record.closed.is_some() {
+    if record.closed.is_some() || session.sending.contains_key(id) {
         return None;
     }
     let due = record.not_before.is_none_or(|at| at <= now);
     let can_ask = due && !state.worker.no_lookup && !session.asked.contains(id);
-    let open = |endpoint| budget.closed_until(endpoint, now).is_none();
-    let free = |endpoint| if open(endpoint) { budget.free(rules.allowance, endpoint, now) } else { 0 };
     if record.missing && can_ask {
         return Some((0, Action::Ask(id.clone())));
     }
     if record.hold.is_some() {
         return None;
     }
-    let may_start = || may_start(state, session, rules, record, now);
     match &record.step {
         Step::Delivering { .. } | Step::Quoting { .. } => can_ask.then(|| (0, Action::Ask(id.clone()))),
         Step::Generating { again: false } if due => {
             (!session.running.contains(id)).then(|| (1, Action::Look(id.clone())))
         }
-        Step::Uploaded if due && !late && free(Endpoint::Deliver) > 0 => {
+        Step::Uploaded if due && !late && sight.may_send() && sight.free(Endpoint::Deliver) > 0 => {
             // A client can call a paid order off while it is being made: look once more.
             let action = if can_ask { Action::Ask(id.clone()) } else { Action::Deliver(id.clone()) };
             Some((2, action))
         }
         // No file is uploaded that cannot be delivered after it.
-        Step::Generated | Step::Uploading { .. } if due && !late => {
+        Step::Generated | Step::Uploading { .. } if due && !late && sight.may_send() => {
             let room = if rules.allowance.shared {
-                free(Endpoint::Upload) > 1 && open(Endpoint::Deliver)
+                sight.free(Endpoint::Upload) > 1 + sight.promised() && sight.open(Endpoint::Deliver)
             } else {
-                free(Endpoint::Upload) > 0 && free(Endpoint::Deliver) > 0
+                sight.free(Endpoint::Upload) > 0 && sight.free(Endpoint::Deliver) > session.sending.len()
             };
             let file = record.deliverables.iter().position(|deliverable| deliverable.hosted.is_none());
             file.filter(|_| room).map(|file| (3, Action::Upload(id.clone(), file)))
         }
-        Step::Priced if due && !late => (free(Endpoint::Quote) > 0).then(|| (3, Action::Quote(id.clone()))),
+        Step::Priced if due && !late => (sight.free(Endpoint::Quote) > 0).then(|| (3, Action::Quote(id.clone()))),
         Step::Generating { again: true } if due && !late && !session.not_ready.contains(id) => {
-            may_start().then(|| (START, Action::Start(id.clone())))
+            sight.may_start(record).then(|| (START, Action::Start(id.clone())))
         }
         Step::Seen if due && !late && record.pricing => {
-            let spare = free(Endpoint::Quote) > pace::work_ahead(state, rules, now);
+            let spare = sight.free(Endpoint::Quote) > sight.ahead.work;
             match rules.pricing(&record.order)? {
                 Pricing::Settled(_) => spare.then(|| (START, Action::Quote(id.clone()))),
-                Pricing::Command => (spare && may_start()).then(|| (START + 1, Action::Start(id.clone()))),
+                Pricing::Command => (spare && sight.may_start(record)).then(|| (START + 1, Action::Start(id.clone()))),
             }
         }
         Step::Seen if due && !late && wants_work(record) && session.begun < rules.max_per_beat => {
-            let affordable = pace::can_begin(state, rules, now);
-            (affordable && may_start()).then(|| (START + 1, Action::Start(id.clone())))
+            (sight.affordable && sight.may_start(record)).then(|| (START + 1, Action::Start(id.clone())))
         }
         // A courtesy: it takes nothing that work needs.
         Step::Delivered if due && !late => {
-            let spare = free(Endpoint::Messages) > pace::work_ahead(state, rules, now);
+            let spare = sight.free(Endpoint::Messages) > sight.ahead.work;
             spare.then(|| (START + 2, Action::Say(id.clone())))
         }
         _ => None,
@@ -189,13 +236,6 @@ fn step(
 pub fn wants_work(record: &Record) -> bool {
     let status = &record.order.status;
     !record.missing && (status.is_work() || record.released && status.takes_delivery())
-}
-
-fn may_start(state: &State, session: &Session, rules: &Rules, record: &Record, now: Time) -> bool {
-    let workshop = rules.workshop(&record.order);
-    session.running.len() < rules.parallel
-        && !session.broken.contains_key(&workshop)
-        && !state.worker.is_paused(&workshop, rules.pause_after, now)
 }
 
 /// When the order is due: when it was placed plus what its service promises, where that is known.
@@ -231,19 +271,19 @@ pub fn own_work_ahead(state: &State, now: Time) -> usize {
 /// Why no poll would be made at `now`, if so.
 #[must_use]
 pub fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
-    pace::poll_hold(state, rules, force, now)
+    pace::poll_hold(state, rules, &Ahead::of(state, rules, now), force, now)
 }
 
 /// When the next beat has something to do, by asking [`next`] at every moment at which its answer can change.
 #[must_use]
 pub fn wake(state: &State, rules: &Rules, now: Time) -> Wake {
     let moments = pace::moments(state, rules, now);
-    let poll_at = moments.iter().copied().find(|at| pace::poll_hold(state, rules, false, *at).is_none());
+    let poll_at = moments.iter().copied().find(|at| poll_hold(state, rules, false, *at).is_none());
     // A moment always comes: closures and waits are bounded. An hour is the answer to the impossible.
     let poll_at = poll_at.unwrap_or(now + crate::limits::WINDOW);
     let due = |at: &Time| next(state, rules, &Session::new(*at, false), *at) != Action::Rest;
     let at = moments.into_iter().find(due).unwrap_or(poll_at).min(poll_at);
-    let reason = pace::poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
+    let reason = poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
     Wake { at, poll_at, reason }
 }
 

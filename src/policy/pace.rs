@@ -22,8 +22,42 @@ const LONGEST_GAP: Duration = Duration::from_secs(15 * 60);
 /// Work that is not due within this time does not hold requests back.
 const HORIZON: Duration = Duration::from_secs(15 * 60);
 
+/// What stands before this worker at one moment, counted in one pass over its orders.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ahead {
+    /// Requests needed to finish what is begun and due soon, here and by other agents behind this address.
+    pub(super) work: usize,
+    /// Orders that are begun and due soon, and their uploads.
+    begun: usize,
+    uploads: usize,
+    /// Orders that wait to be begun.
+    waiting: usize,
+}
+
+impl Ahead {
+    pub(super) fn of(state: &State, rules: &Rules, now: Time) -> Self {
+        let ahead = Self::own(state, now);
+        Self { work: ahead.work + state.worker.budget.claimed_by_others(&rules.agent, now), ..ahead }
+    }
+
+    /// As far as this worker alone is concerned.
+    fn own(state: &State, now: Time) -> Self {
+        let mut ahead = Self::default();
+        for record in active(state, now) {
+            if record.is_begun() {
+                ahead.begun += 1;
+                ahead.uploads += record.uploads_left();
+            } else if record.step == Step::Seen && super::wants_work(record) {
+                ahead.waiting += 1;
+            }
+        }
+        ahead.work = ahead.begun + ahead.uploads;
+        ahead
+    }
+}
+
 /// Why no poll may be made at `now`, if so.
-pub(super) fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
+pub(super) fn poll_hold(state: &State, rules: &Rules, ahead: &Ahead, force: bool, now: Time) -> Option<Reason> {
     let worker = &state.worker;
     if worker.budget.closed_until(Endpoint::Orders, now).is_some() {
         return Some(Reason::RetryAfter);
@@ -36,20 +70,19 @@ pub(super) fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) ->
     }
     let free = worker.budget.free(rules.allowance, Endpoint::Orders, now);
     // Where each endpoint has a count of its own, polls take nothing from work.
-    let needed = if rules.allowance.shared { work_ahead(state, rules, now) } else { 0 };
+    let needed = if rules.allowance.shared { ahead.work } else { 0 };
     if free <= needed {
         return Some(Reason::Budget);
     }
-    let hold = rules.allowance.shared && !force && is_paced(state, rules, free - needed, now);
+    let hold = rules.allowance.shared && !force && is_paced(state, rules, ahead, free - needed, now);
     hold.then_some(Reason::Budget)
 }
 
 /// Whether a poll would come sooner than the hour's remaining requests allow when spread evenly.
-fn is_paced(state: &State, rules: &Rules, spare: usize, now: Time) -> bool {
+fn is_paced(state: &State, rules: &Rules, ahead: &Ahead, spare: usize, now: Time) -> bool {
     let Some(last) = state.worker.last_poll else { return false };
     // Who has more to do than can be paid for gains nothing by looking for more.
-    let waiting = backlog(state, now);
-    let longest = if waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
+    let longest = if ahead.waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
     if now >= last + longest {
         return false;
     }
@@ -60,8 +93,8 @@ fn is_paced(state: &State, rules: &Rules, spare: usize, now: Time) -> bool {
         return true;
     }
     let worked = budget.spent(now).saturating_sub(polls.len());
-    let ahead = work_ahead(state, rules, now) + ORDER_COSTS * waiting;
-    let per_hour = rules.allowance.per_hour.saturating_sub(worked + ahead + RESERVE);
+    let needed = ahead.work + ORDER_COSTS * ahead.waiting;
+    let per_hour = rules.allowance.per_hour.saturating_sub(worked + needed + RESERVE);
     let gap = match u64::try_from(per_hour) {
         Ok(per_hour) if per_hour > 0 => Duration::from_secs(WINDOW.as_secs().div_ceil(per_hour)),
         _ => longest,
@@ -73,18 +106,9 @@ fn is_paced(state: &State, rules: &Rules, spare: usize, now: Time) -> bool {
     now < turn - tolerance
 }
 
-/// Requests needed to finish what is begun and due soon, here and by other agents behind this address.
-pub(super) fn work_ahead(state: &State, rules: &Rules, now: Time) -> usize {
-    own_work_ahead(state, now) + state.worker.budget.claimed_by_others(&rules.agent, now)
-}
-
 /// Requests that this worker needs to finish what it has begun and what is due soon.
 pub(super) fn own_work_ahead(state: &State, now: Time) -> usize {
-    active(state, now).filter(|record| record.is_begun()).map(|record| record.uploads_left() + 1).sum()
-}
-
-fn backlog(state: &State, now: Time) -> usize {
-    active(state, now).filter(|record| record.step == Step::Seen && super::wants_work(record)).count()
+    Ahead::own(state, now).work
 }
 
 fn active(state: &State, now: Time) -> impl Iterator<Item = &crate::state::Record> {
@@ -95,19 +119,22 @@ fn active(state: &State, now: Time) -> impl Iterator<Item = &crate::state::Recor
     state.orders.values().filter(is_active)
 }
 
-/// Whether another order can be begun: its upload and its delivery can be paid beside all that is begun.
-pub(super) fn can_begin(state: &State, rules: &Rules, now: Time) -> bool {
+/// How many requests to `endpoint` may be sent at `now`; none while the server said to wait.
+pub(super) fn free(state: &State, rules: &Rules, endpoint: Endpoint, now: Time) -> usize {
     let budget = &state.worker.budget;
-    let free = |endpoint| match budget.closed_until(endpoint, now) {
+    match budget.closed_until(endpoint, now) {
         None => budget.free(rules.allowance, endpoint, now),
         Some(_) => 0,
-    };
+    }
+}
+
+/// Whether another order can be begun: its upload and its delivery can be paid beside all that is begun.
+pub(super) fn can_begin(state: &State, rules: &Rules, ahead: &Ahead, now: Time) -> bool {
+    let free = |endpoint| free(state, rules, endpoint, now);
     if rules.allowance.shared {
-        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= work_ahead(state, rules, now) + ORDER_COSTS
+        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= ahead.work + ORDER_COSTS
     } else {
-        let begun = || active(state, now).filter(|record| record.is_begun());
-        let uploads: usize = begun().map(crate::state::Record::uploads_left).sum();
-        free(Endpoint::Upload) > uploads && free(Endpoint::Deliver) > begun().count()
+        free(Endpoint::Upload) > ahead.uploads && free(Endpoint::Deliver) > ahead.begun
     }
 }
 

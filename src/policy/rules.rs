@@ -170,6 +170,9 @@ impl Rules {
         {
             return Some("its price is below accept.min_price_usd".to_owned());
         }
+        if refuse_words.is_empty() {
+            return None;
+        }
         let brief = order.brief.to_lowercase();
         let holds = |word: &&String| brief.contains(&word.to_lowercase());
         refuse_words.iter().find(holds).map(|word| format!("its brief holds {word:?}, one of accept.refuse_words"))

@@ -37,7 +37,8 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         return;
     }
     let worlds = number("WORLDS").unwrap_or(2000);
-    let (mut deaths, mut deliveries, mut orders, mut faults, mut quotes, mut again) = (0, 0, 0, 0, 0, 0);
+    let (mut deaths, mut deliveries, mut orders, mut faults, mut quotes) = (0, 0, 0, 0, 0);
+    let (mut again, mut beside) = (0, 0);
     for seed in FOUND.into_iter().filter(|seed| *seed >= worlds).chain(0..worlds) {
         let told = World::dream(seed);
         if !told.broken.is_empty() {
@@ -54,13 +55,19 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         faults += told.faults;
         quotes += told.quotes;
         again += told.again;
+        beside += told.beside;
     }
     println!(
-        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {faults} faults, {deaths} deaths"
+        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {beside} sent beside another, {faults} faults, {deaths} deaths"
     );
     // A harness whose faults do not fire proves nothing.
     assert!(
-        deaths > worlds && faults > worlds && deliveries > worlds && quotes > worlds / 2 && again > worlds / 10,
-        "{deaths} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again"
+        deaths > worlds
+            && faults > worlds
+            && deliveries > worlds
+            && quotes > worlds / 2
+            && again > worlds / 10
+            && beside > worlds / 10,
+        "{deaths} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again, {beside} beside"
     );
 }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::time::Duration;
 
 use atelier_heartbeat::api::{Hints, Listing, Lookup, wire};
-use atelier_heartbeat::beat::{self, Broken, Unsent, Wish};
+use atelier_heartbeat::beat::{self, Broken, Parcel, Sent, Unsent, Wish};
 use atelier_heartbeat::budget::{Allowance, Budget};
 use atelier_heartbeat::deliverable::{Deliverable, Hosted};
 use atelier_heartbeat::fault::{Fault, FaultKind};
@@ -50,6 +50,8 @@ pub struct Dreamt {
     pub faults: u64,
     pub quotes: u64,
     pub again: u64,
+    /// Files and deliveries that went on their way beside another.
+    pub beside: u64,
     /// Everything that went wrong in it, counted.
     pub mishaps: u64,
 }
@@ -70,6 +72,8 @@ pub struct Generator {
 
 pub struct World {
     dice: u64,
+    /// What came later into these worlds has dice of its own: those that found something stay as they were.
+    also_dice: u64,
     pub now: i64,
     turned: i64,
     /// By how much the clock was turned when the worker last wrote down what it shows.
@@ -89,6 +93,9 @@ pub struct World {
     pub agent_id: String,
     key: String,
     late: Vec<(i64, Request)>,
+    /// Generators and deliveries at once, and what is on its way until when.
+    parallel: usize,
+    on_its_way: Vec<(i64, OrderId, Sent)>,
     disk: Disk,
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
     /// Where prices are asked for.
@@ -130,6 +137,7 @@ impl World {
             }],
             ..Rules::default()
         };
+        world.parallel = rules.parallel;
         world.quote_service = Some(world.market.offer(Time::from_unix(START), &world.agent_id.clone(), "quote", 0));
         for _ in 0..world.below(90) + 10 {
             world.something_happens();
@@ -159,6 +167,7 @@ impl World {
         let (agent_id, key, _) = wire::credentials(&reply.body).unwrap();
         Self {
             dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d,
+            also_dice: seed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ 0x94d0_49bb_1331_11eb,
             now: START,
             turned: 0,
             witnessed: 0,
@@ -173,6 +182,8 @@ impl World {
             agent_id,
             key: key.expose().to_owned(),
             late: Vec::new(),
+            parallel: 1,
+            on_its_way: Vec::new(),
             disk: Disk::default(),
             generators: BTreeMap::new(),
             quote_service: None,
@@ -190,16 +201,18 @@ impl World {
                 faults: 0,
                 quotes: 0,
                 again: 0,
+                beside: 0,
                 mishaps: 0,
             },
         }
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        (self.dice >> 11) % end
+        thrown(&mut self.dice) % end
+    }
+
+    fn also_below(&mut self, end: u64) -> u64 {
+        thrown(&mut self.also_dice) % end
     }
 
     fn chance(&mut self, percent: u64) -> bool {
@@ -363,6 +376,8 @@ impl World {
         if self.calm {
             (self.dies_in, self.stops_in) = (None, None);
         }
+        // Whose answer a beat did not live to hear, nobody hears.
+        self.on_its_way.clear();
         let mut state = State::default();
         if let Some(text) = &self.disk.worker {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
@@ -373,7 +388,7 @@ impl World {
             return;
         }
         // Who goes in takes the gate away; a power cut may bring it back.
-        if !self.chance(5) || !self.happens() {
+        if self.also_below(100) >= 5 || !self.happens() {
             self.disk.gate = None;
         }
         state.worker.rebase(&clock, rules.interval);
@@ -577,6 +592,16 @@ impl World {
         }
     }
 
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
+        self.verb();
+        if !self.calm && self.chance(2) && self.happens() {
+            return Err(Unsent::Unread("dreamt".into()));
+        }
+        let hosted = self.upload_bytes(&record.deliverables[file].content_type);
+        self.verb();
+        hosted.map_err(Unsent::Fault)
+    }
+
     /// Uploads a file of this type.
     pub fn upload_bytes(&mut self, content_type: &str) -> Result<Hosted, Fault> {
         let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: ";
@@ -597,6 +622,13 @@ impl World {
         self.verb();
         wire::judge(&answer?, BASE, None, Time::from_unix(self.now + self.turned))
     }
+}
+
+fn thrown(dice: &mut u64) -> u64 {
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 7;
+    *dice ^= *dice << 17;
+    *dice >> 11
 }
 
 /// An id as one segment of a path.

@@ -88,7 +88,8 @@ impl beat::World for World {
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
         let list: Vec<&str> = statuses.iter().map(Status::as_str).collect();
         let path = format!("/agents/{}/orders?status={}", self.agent_id, list.join(","));
-        wire::listing(self.call("GET", &path, Vec::new())?)
+        let data = self.call("GET", &path, Vec::new())?;
+        wire::listing(&serde_json::value::to_raw_value(&data).unwrap())
     }
 
     fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
@@ -183,7 +184,8 @@ impl beat::World for World {
 
     fn wait(&mut self, until: Time) {
         self.verb();
-        let ends = self.generators.values().map(|generator| generator.ends_at).filter(|at| *at > self.now).min();
+        let made = self.generators.values().map(|generator| generator.ends_at);
+        let ends = made.chain(self.on_its_way.iter().map(|(at, ..)| *at)).filter(|at| *at > self.now).min();
         let left = until.unix() - (self.now + self.turned);
         let seconds = ends.map_or(1, |at| at - self.now).min(left).max(1);
         self.pass(seconds);
@@ -198,19 +200,26 @@ impl beat::World for World {
         }
     }
 
-    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
-        self.verb();
-        if !self.calm && self.chance(2) && self.happens() {
-            return Err(Unsent::Unread("dreamt".into()));
-        }
-        let hosted = self.upload_bytes(&record.deliverables[file].content_type);
-        self.verb();
-        hosted.map_err(Unsent::Fault)
+    fn send(&mut self, record: &Record, parcel: Parcel) {
+        let id = record.order.id.clone();
+        assert!(self.on_its_way.iter().all(|(_, known, _)| *known != id), "two things of {id} are on their way");
+        let sent = match parcel {
+            Parcel::File(file) => Sent::File(file, self.upload(record, file)),
+            Parcel::Delivery => {
+                let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
+                Sent::Delivery(self.deliver_hosted(&id, &hosted))
+            }
+        };
+        // The server has acted; its answer is still on its way where several are.
+        let takes = if self.parallel > 1 { self.also_below(60) as i64 } else { 0 };
+        self.told.beside += u64::from(!self.on_its_way.is_empty());
+        self.on_its_way.push((self.now + takes, id, sent));
     }
 
-    fn deliver(&mut self, record: &Record) -> Result<(), Fault> {
-        let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
-        self.deliver_hosted(&record.order.id, &hosted)
+    fn sent(&mut self) -> Option<(OrderId, Sent)> {
+        let at = self.on_its_way.iter().position(|(at, ..)| *at <= self.now)?;
+        let (_, id, sent) = self.on_its_way.swap_remove(at);
+        Some((id, sent))
     }
 
     fn quote(&mut self, record: &Record) -> Result<(), Fault> {
