@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use crate::api::{Client, Connection, Listing, Lookup};
 use crate::artifact;
 use crate::beat::{Broken, Parcel, Sent, World};
 use crate::budget::Budget;
+use crate::clocks::{clock, moment};
 use crate::config::{Api, Config, Generator, Service};
 use crate::credentials::Credentials;
 use crate::deliverable::{Deliverable, Unfit};
@@ -28,7 +29,7 @@ use crate::order::{OrderId, Status};
 use crate::progress::Progress;
 use crate::references::{self, Reference};
 use crate::signals::Signals;
-use crate::state::{Awaiting, Boot, Clock, Gate, Made, Moment, Record, Told, Wake, Worker};
+use crate::state::{Awaiting, Clock, Gate, Made, Record, Told, Wake, Worker};
 use crate::store::{History, Store, StoreFault, durable};
 use crate::text::plain;
 use crate::time::{Time, span};
@@ -227,44 +228,6 @@ fn blob_url(config: &Config) -> String {
     }
 }
 
-/// The wall clock, and where the system tells it the clock of this boot.
-#[must_use]
-pub fn clock() -> Clock {
-    Clock { wall: Time::from(SystemTime::now()), boot: boot() }
-}
-
-/// The wall clock and the uptime, by two plain looks: what the gate is told by.
-#[must_use]
-#[inline]
-pub fn moment() -> Moment {
-    Moment { wall: Time::from(SystemTime::now()), uptime: uptime() }
-}
-
-#[cfg(target_os = "linux")]
-#[inline]
-fn uptime() -> Option<i64> {
-    // Suspended time included, by one plain system call: no vDSO is looked through for it.
-    Some(rustix::system::sysinfo().uptime)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn uptime() -> Option<i64> {
-    None
-}
-
-#[cfg(target_os = "linux")]
-fn boot() -> Option<Boot> {
-    // No process outlives its boot: the id is read once.
-    static ID: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned());
-    Some(Boot { id: ID.get_or_init(read).clone()?, seconds: uptime()? })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn boot() -> Option<Boot> {
-    None
-}
-
 fn made_unfit(unfit: Unfit) -> Made {
     match unfit {
         Unfit::Judged(why) => Made::Failed(why),
@@ -307,6 +270,10 @@ impl World for Hands<'_> {
 
     fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
         self.store.save_order(record).map_err(|fault| broken(&fault))
+    }
+
+    fn met(&mut self, records: &[Record]) -> Result<(), Broken> {
+        self.store.met(records).map_err(|fault| broken(&fault))
     }
 
     fn close_order(&mut self, record: &Record) -> Result<(), Broken> {

@@ -69,7 +69,7 @@ fn built(level: LevelFilter, target: Target, listen: bool) -> Logger {
     }
     builder.target(target).write_style(env_logger::WriteStyle::Never);
     builder.format(|out, record| {
-        let now = crate::hands::clock().wall;
+        let now = crate::clocks::clock().wall;
         writeln!(out, "{now} {:5} {}", record.level(), crate::text::plain(&record.args().to_string(), 4000))
     });
     builder.build()

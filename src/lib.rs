@@ -2,7 +2,7 @@
 //!
 //! * ground: [`time`], [`limits`], [`money`], [`fault`], [`order`], [`deliverable`], [`secret`], [`text`], [`terms`], [`suggest`], [`web`], [`crash`]
 //! * head, pure: [`budget`], [`state`], [`policy`], [`setup`]
-//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`names`], [`credentials`],
+//! * hands: [`store`], [`api`], [`generator`], [`artifact`], [`references`], [`signals`], [`names`], [`clocks`], [`credentials`],
 //!   [`config`]
 //! * the loop: [`beat`]; [`hands`], which ties the hands together for it; [`dispatch`], what they have on its way
 //! * the door: [`cli`], [`commands`], [`speech`], [`journal`], [`progress`]
@@ -15,6 +15,7 @@ pub mod artifact;
 pub mod beat;
 pub mod budget;
 pub mod cli;
+pub mod clocks;
 pub mod commands;
 pub mod config;
 pub mod crash;

@@ -25,7 +25,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("head", &["budget", "state", "policy", "setup"]),
-    ("hands", &["store", "api", "generator", "artifact", "references", "signals", "names", "credentials", "config"]),
+    (
+        "hands",
+        &["store", "api", "generator", "artifact", "references", "signals", "names", "clocks", "credentials", "config"],
+    ),
     ("loop", &["beat"]),
     ("annex", &["sandbox", "poster", "report"]),
     ("door", &["hands", "dispatch", "journal", "speech", "progress", "cli", "commands", "main", "lib"]),

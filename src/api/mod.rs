@@ -290,7 +290,8 @@ impl Client {
     fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, Fault> {
         self.requests += 1;
         let (method, path) = (request.method.clone(), request.path.clone());
-        let answer = self.transport.send(request);
+        let answer =
+            self.transport.send(request).map(|answer| wire::Answer { body: wire::whole(answer.body), ..answer });
         match &answer {
             Ok(answer) => {
                 log::debug!("{method} {path}: {}", answer.status);

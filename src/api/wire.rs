@@ -68,6 +68,32 @@ pub struct Message {
     pub created_at: Option<Time>,
 }
 
+/// A body whose texts can be read. JavaScript cuts a text anywhere, also in the middle of a character, and writes the half
+/// that is left as an escape that no reader takes (`\\ud83d` alone): one such brief would hide every order beside it.
+#[must_use]
+pub fn whole(body: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&body) else { return body };
+    let half = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok().filter(|unit| (0xD800..=0xDFFF).contains(unit))
+    };
+    let (mut halves, mut at) = (Vec::new(), 0);
+    while let Some(next) = text[at..].find('\\').map(|found| at + found) {
+        at = match half(next) {
+            Some(0xD800..=0xDBFF) if half(next + 6).is_some_and(|unit| unit >= 0xDC00) => next + 12,
+            Some(_) => {
+                halves.push(next);
+                next + 6
+            }
+            // Whatever is escaped is a character of its own, of one byte or more.
+            None => text[next..].char_indices().nth(2).map_or(text.len(), |(width, _)| next + width),
+        };
+    }
+    let mut whole = body;
+    halves.into_iter().for_each(|at| whole[at..at + 6].copy_from_slice(b"\\ufffd"));
+    whole
+}
+
 /// The envelope of every answer; what is in it stays text until somebody needs it.
 #[derive(Default, Deserialize)]
 struct Envelope<'a> {
@@ -197,7 +223,9 @@ fn base_of(location: &str, base_url: &str) -> String {
 
 /// Reads a list of orders, each on its own.
 pub fn listing(data: &RawValue) -> Result<Listing, Fault> {
-    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(data.get()) else {
+    let items = serde_json::from_str::<Vec<&RawValue>>(data.get()).ok();
+    // A list of lists is one of something else.
+    let Some(items) = items.filter(|items| !items.iter().any(|item| item.get().starts_with('['))) else {
         return Err(Fault::new(FaultKind::Garbled, "the answer holds no list of orders"));
     };
     let mut listing = Listing::default();
@@ -347,4 +375,25 @@ pub fn messages(data: &Value) -> Vec<Message> {
         })
     };
     data.as_array().into_iter().flatten().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_character_becomes_the_sign_for_one_and_nothing_else_changes() {
+        for (sent, read) in [
+            (r#""\ud83d\ude00 \ud83d""#, r#""\ud83d\ude00 \ufffd""#),
+            (r#""\uDC00\uD83D\uD83D\uDE00""#, r#""\ufffd\ufffd\uD83D\uDE00""#),
+            (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#),
+            (r#""\ud83d\n""#, r#""\ufffd\n""#),
+            (r#""\ud83""#, r#""\ud83""#),
+            (r#""\u00e9 \é\"#, r#""\u00e9 \é\"#),
+            (r#""\ud83d"#, r#""\ufffd"#),
+        ] {
+            assert_eq!(String::from_utf8(whole(sent.as_bytes().to_vec())).unwrap(), read, "{sent}");
+        }
+        assert_eq!(whole(b"\xff\\ud83d".to_vec()), b"\xff\\ud83d", "what is no text stays as it is");
+    }
 }

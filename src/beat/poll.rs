@@ -13,6 +13,9 @@ use crate::store::History;
 /// How long a status that the server seems not to know is left out.
 const NARROW_FOR: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
+/// New orders named in one line of the log.
+const MOST_NAMED: usize = 20;
+
 /// The statuses asked for where single orders cannot be looked up and one is in doubt.
 fn wide_statuses(usual: &[Status]) -> Vec<Status> {
     let mut wide = usual.to_vec();
@@ -77,8 +80,17 @@ impl<W: World> Beat<'_, W> {
         let complete = listing.odd.is_empty();
         let present: std::collections::BTreeSet<OrderId> =
             listing.orders.iter().map(|order| order.id.clone()).collect();
+        let mut met = Vec::new();
         for order in listing.orders {
-            self.meet_one(order)?;
+            met.extend(self.meet_one(order)?);
+        }
+        self.world.met(&met).map_err(state_broken)?;
+        if !met.is_empty() {
+            let first: Vec<_> = met.iter().take(MOST_NAMED).map(|record| record.order.id.file_stem()).collect();
+            log::info!("{} new order(s): {}", met.len(), first.join(" "));
+        }
+        for record in met {
+            self.enter(record);
         }
         if complete {
             let (orders, sending) = (&self.state.orders, &self.session.sending);
@@ -93,25 +105,30 @@ impl<W: World> Beat<'_, W> {
         Ok(())
     }
 
-    fn meet_one(&mut self, order: Order) -> Result<(), Failure> {
+    /// One order of the answer. Given back when nothing was known of it: those are written down together.
+    fn meet_one(&mut self, order: Order) -> Result<Option<Record>, Failure> {
         let id = order.id.clone();
         // Of what is on its way the answer itself will tell; the list may be older.
         if self.session.sending.contains_key(&id) {
-            return Ok(());
+            return Ok(None);
         }
         let urls: Vec<String> = order.deliverable_url.iter().cloned().collect();
         let told = |order: Order| Event::Told(Told::Found { order: Box::new(order), urls: urls.clone() });
         if self.state.orders.contains_key(&id) {
-            return self.happened(&id, told(order));
+            return self.happened(&id, told(order)).map(|()| None);
         }
         let asks_a_price = order.status == Status::PendingQuote && self.rules.pricing(&order).is_some();
         if !order.status.takes_delivery() && !asks_a_price {
-            return Ok(());
+            return Ok(None);
         }
         let clock = self.world.clock();
         let now = clock.wall;
+        let mut is_new = false;
         let mut record = match self.world.history(&id).map_err(state_broken)? {
-            History::None => Record::new(order.clone(), now),
+            History::None => {
+                is_new = true;
+                Record::new(order.clone(), now)
+            }
             History::Damaged => {
                 let mut record = Record::new(order.clone(), now);
                 let why = "its record was damaged and is set aside: something may have been made or delivered already";
@@ -122,18 +139,27 @@ impl<W: World> Beat<'_, W> {
                 record.rebase(&clock);
                 match record.reopened(&order, now) {
                     Some(record) => record,
-                    None => return Ok(()),
+                    None => return Ok(None),
                 }
             }
         };
         record.rebase(&clock);
         record.apply(now, self.rules, told(order));
+        if is_new {
+            return Ok(Some(record));
+        }
         self.world.save_order(&record).map_err(state_broken)?;
         self.world.reopened(&id).map_err(state_broken)?;
-        log::info!("order {}: seen, {}", record.order.id.file_stem(), record.step.word());
+        log::info!("order {}: told of again, {}", id.file_stem(), record.step.word());
+        self.enter(record);
+        Ok(None)
+    }
+
+    /// An order is in flight from here on.
+    fn enter(&mut self, record: Record) {
+        let id = record.order.id.clone();
         self.session.new.insert(id.clone());
         self.state.orders.insert(id, record);
-        Ok(())
     }
 
     fn poll_failed(&mut self, fault: Fault) -> Result<(), Failure> {

@@ -27,6 +27,9 @@ pub trait World {
     /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
     fn shut_gate(&mut self, wake: Wake);
 
+    /// Durably writes down orders that were met just now, of which nothing was known.
+    fn met(&mut self, records: &[Record]) -> Result<(), Broken>;
+
     /// Durably writes an order's record.
     fn save_order(&mut self, record: &Record) -> Result<(), Broken>;
 

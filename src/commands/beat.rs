@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::beat::{self, Failure, FailureKind, Outcome, Summary, Wish};
 use crate::budget::Budget;
 use crate::cli::{BeatArgs, Format, Global, Report};
+use crate::clocks;
 use crate::config::{self, Config, Environment};
 use crate::credentials;
-use crate::hands::{self, Hands};
+use crate::hands::Hands;
 use crate::journal;
 use crate::policy::Rules;
 use crate::speech;
@@ -50,7 +51,7 @@ fn at_the_gate(global: &Global, wish: &Wish) -> Option<Summary> {
         return None;
     }
     let glance = config::glance(&super::overrides(global), &Environment::of_process())?;
-    let wake = store::gate(&glance.state_dir)?.holds(glance.seal, hands::moment())?;
+    let wake = store::gate(&glance.state_dir)?.holds(glance.seal, clocks::moment())?;
     match store::take_lock(&glance.state_dir) {
         Ok(_lock) => Some(Summary::skipped(wake.reason, wake.poll_at)),
         Err(StoreFault::Busy) => Some(Summary::busy()),
@@ -66,7 +67,7 @@ pub fn one(global: &Global, config: &Config, wish: &Wish, stopped: &mut Option<i
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
     };
     let rules = super::rules(config, "");
-    let clock = hands::clock();
+    let clock = clocks::clock();
     let now = clock.wall;
     let mut state = State::default();
     match store.worker() {
@@ -121,7 +122,7 @@ fn work(
     };
     let (mut summary, failure) = beat::run(&mut hands, &mut state, &rules, &super::statuses(config), wish);
     summary.requests = hands.requests();
-    super::notify::tell(config, &credentials.agent_id, &summary, failure, hands::clock().wall);
+    super::notify::tell(config, &credentials.agent_id, &summary, failure, clocks::clock().wall);
     *stopped = hands.stopped_by();
     let day = |time: Time| time.unix() / 86_400;
     if state.worker.last_poll.map(day) != last_poll.map(day) {
@@ -162,7 +163,7 @@ fn misconfigured(global: &Global, message: &str) -> Ended {
 fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &str) -> Ended {
     let (mut summary, kind) = failed(kind, message.to_owned());
     worker.notice(kind.unwrap_or(FailureKind::Internal).word(), message, "atelier-heartbeat check");
-    summary.told = worker.tell(hands::clock().wall);
+    summary.told = worker.tell(clocks::clock().wall);
     summary.noticed = true;
     if let Err(fault) = store.save_worker(worker) {
         log::error!("{fault}");
@@ -268,7 +269,7 @@ fn watched(summary: &Summary) {
         text.push_str(&format!("\nwould {} {}", would.step, text::order_name(would.order.as_str())));
     }
     if let Some(next) = summary.next_poll_at {
-        let seconds = next.since(hands::clock().wall).as_secs();
+        let seconds = next.since(clocks::clock().wall).as_secs();
         text.push_str(&format!("\nnext poll at {next} (in {})", crate::time::span(Duration::from_secs(seconds))));
     }
     speech::out(&text);

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::desk::Trouble;
 use crate::cli::Global;
+use crate::clocks;
 use crate::config::Environment;
 use crate::credentials;
-use crate::hands;
 use crate::speech;
 use crate::state::{Record, State};
 use crate::store::{Store, durable};
@@ -36,7 +36,7 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, Trouble> {
     let bundle = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "at": hands::clock().wall,
+        "at": clocks::clock().wall,
         "settings": {
             "path": config.path,
             "base_url": config.api.base_url,

@@ -15,9 +15,10 @@ use crate::api::Lookup;
 use crate::artifact;
 use crate::beat::{self, Wish};
 use crate::cli::Global;
+use crate::clocks;
 use crate::deliverable::{Deliverable, Hosted, Unfit};
 use crate::generator;
-use crate::hands::{self, Hands};
+use crate::hands::Hands;
 use crate::order::{Order, OrderId};
 use crate::speech;
 use crate::state::{Record, State, Step};
@@ -43,7 +44,7 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     };
     store.room()?;
     let mut record = record_of(&store, &id, there, &name)?;
-    let clock = hands::clock();
+    let clock = clocks::clock();
     record.rebase(&clock);
     if let Step::Generating { .. } = record.step {
         // What it makes is not wanted any more, and may cost money.
@@ -110,7 +111,7 @@ fn look_up(desk: &mut Desk, id: &OrderId) -> Result<Option<Order>, Trouble> {
 
 /// The record to go on with, when a delivery of it is possible at all.
 fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<Record, Trouble> {
-    let now = hands::clock().wall;
+    let now = clocks::clock().wall;
     let known = known(store, id)?;
     if let Some(Record { step: Step::Delivering { .. }, .. }) = known.as_ref().filter(|record| record.closed.is_none())
     {

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::fail;
 use crate::beat::Wish;
 use crate::cli::Global;
+use crate::clocks;
 use crate::config::Config;
-use crate::hands;
 use crate::sandbox::{Dialect, Options, Placement, Server};
 use crate::speech;
 use crate::store::{History, Store, durable};
@@ -91,7 +91,7 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
     let services = Store::look(&config.state_dir).setup()?.services;
     let placement =
         Placement { service_id: services.into_values().next(), brief: BRIEF.to_owned(), ..Placement::default() };
-    let order_id = server.market().place(hands::clock().wall, placement);
+    let order_id = server.market().place(clocks::clock().wall, placement);
 
     let (summary, failure) = super::beat::one(&global, &config, &Wish::default(), &mut None);
     if let Some(kind) = failure {
@@ -114,7 +114,7 @@ fn picture(config: &Config, order_id: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn temporary() -> io::Result<PathBuf> {
-    let stamp = hands::clock().wall.unix();
+    let stamp = clocks::clock().wall.unix();
     let folder = std::env::temp_dir().join(format!("atelier-heartbeat-demo-{stamp}-{}", std::process::id()));
     durable::make_private_dir(&folder)?;
     Ok(folder)

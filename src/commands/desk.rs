@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::Client;
 use crate::cli::Global;
+use crate::clocks;
 use crate::config::{Config, Environment};
 use crate::credentials::{self, Credentials};
 use crate::fault::{Fault, FaultKind};
@@ -118,7 +119,7 @@ impl Desk {
                     other => break other?,
                 }
             };
-            let clock = hands::clock();
+            let clock = clocks::clock();
             let mut worker = match store.worker()? {
                 Some(worker) => worker,
                 None => super::beat::recovered(&self.rules, clock.wall),
@@ -163,7 +164,7 @@ impl Desk {
         endpoint: Endpoint,
         call: impl FnOnce(&mut Client) -> Result<T, Fault>,
     ) -> Result<Result<T, Fault>, Trouble> {
-        let (rules, now) = (self.rules.clone(), hands::clock().wall);
+        let (rules, now) = (self.rules.clone(), clocks::clock().wall);
         let patience = match endpoint {
             Endpoint::Upload => rules.patience.upload,
             Endpoint::Deliver => rules.patience.deliver,
@@ -192,7 +193,7 @@ impl Desk {
         let answer = call(&mut self.client);
         let (store, worker) = self.lock()?;
         store.with_budget(worker, &mut |budget| {
-            let now = hands::clock().wall;
+            let now = clocks::clock().wall;
             match answer.as_ref().map_err(|fault| &fault.kind) {
                 // It may still arrive: it stays booked for its last chance to.
                 Err(FaultKind::Unanswered) => return,

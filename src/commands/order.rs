@@ -6,7 +6,7 @@ use super::desk::{Desk, Trouble};
 use super::show::id_of;
 use super::{ended, talk};
 use crate::cli::Global;
-use crate::hands;
+use crate::clocks;
 use crate::speech;
 use crate::state::{Hold, HoldKind, Record, State};
 use crate::terms::MESSAGE;
@@ -16,7 +16,7 @@ use crate::text::order_name;
 #[must_use]
 pub fn retry(global: &Global, order: &str) -> u8 {
     let said = "due now: the next beat takes it up";
-    ended(global, change(global, order, said, None, |record| record.retry(hands::clock().wall)))
+    ended(global, change(global, order, said, None, |record| record.retry(clocks::clock().wall)))
 }
 
 /// Stops work on an order, and tells the client when asked to.
@@ -25,7 +25,7 @@ pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
     let said =
         "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
     let stop = |record: &mut Record| {
-        record.note(hands::clock().wall, "declined by a person");
+        record.note(clocks::clock().wall, "declined by a person");
         record.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
     };
     ended(global, change(global, order, said, message, stop))
@@ -59,7 +59,7 @@ fn change(
     worker.settled(order);
     if let Some(hold) = &record.hold {
         worker.notice(order, &hold.why, "");
-        let _ = worker.tell(hands::clock().wall);
+        let _ = worker.tell(clocks::clock().wall);
     }
     store.save_worker(worker)?;
     if let Some(message) = message {

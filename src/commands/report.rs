@@ -8,10 +8,10 @@ use serde_json::json;
 use super::desk::Trouble;
 use super::{ended, settings, table};
 use crate::cli::Global;
+use crate::clocks;
 use crate::config::Environment;
 use crate::credentials;
 use crate::deliverable::Deliverable;
-use crate::hands;
 use crate::money::{usd, usd_of_micros};
 use crate::report::gallery::{Piece, thumbnail};
 use crate::report::page::{Facts, Stuck};
@@ -39,7 +39,7 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
     store.orders(&mut state)?;
     state.worker = store.worker()?.unwrap_or_default();
     let stuck = stuck(&state);
-    let now = hands::clock().wall;
+    let now = clocks::clock().wall;
     if let Some(path) = html {
         let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
         let agent = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);

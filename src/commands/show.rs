@@ -7,8 +7,8 @@ use super::table::{paragraph, table};
 use super::{ended, settings};
 use crate::api::{Listing, Lookup, Message};
 use crate::cli::Global;
+use crate::clocks;
 use crate::fault::{Fault, FaultKind};
-use crate::hands;
 use crate::limits::Endpoint;
 use crate::order::{Order, OrderId};
 use crate::speech;
@@ -37,7 +37,7 @@ pub fn list(global: &Global, statuses: &[String]) -> u8 {
             );
             return Ok(0);
         }
-        let now = hands::clock().wall;
+        let now = clocks::clock().wall;
         let row = |order: &Order| {
             vec![
                 order_name(order.id.as_str()),
@@ -166,7 +166,7 @@ pub(super) fn said(message: &Message) -> String {
 
 /// Where an order stands with us, in one line.
 fn standing(record: &Record) -> String {
-    let now = hands::clock().wall;
+    let now = clocks::clock().wall;
     if let Some(closed) = record.closed {
         return format!("over: {} at {}", closed.ending.word(), closed.at);
     }

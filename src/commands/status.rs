@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::fail;
 use crate::cli::Global;
+use crate::clocks;
 use crate::credentials;
-use crate::hands;
 use crate::limits::Endpoint;
 use crate::money::usd;
 use crate::policy;
@@ -114,7 +114,7 @@ fn once(global: &Global, before: &str) -> u8 {
     let agent = credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir).ok();
     let ledger = config.state_dir.join("ledger.jsonl");
     // Of this month alone: what a look costs does not grow with the years.
-    let month = Time::parse(&format!("{}T00:00:00Z", first_of_month(hands::clock().wall))).unwrap_or(Time::EPOCH);
+    let month = Time::parse(&format!("{}T00:00:00Z", first_of_month(clocks::clock().wall))).unwrap_or(Time::EPOCH);
     let report = match lines_since(&ledger, month) {
         Ok(lines) => Report::of(lines),
         Err(error) => return fail(global, super::STATE, &format!("could not read {}: {error}", ledger.display())),
@@ -123,14 +123,14 @@ fn once(global: &Global, before: &str) -> u8 {
     if global.json {
         speech::json(&status);
     } else {
-        speech::out(&format!("{before}{}", text(&status, hands::clock().wall)));
+        speech::out(&format!("{before}{}", text(&status, clocks::clock().wall)));
     }
     0
 }
 
 fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut State, report: &Report) -> Status {
     let rules = super::rules(config, agent_id.as_deref().unwrap_or_default());
-    let clock = hands::clock();
+    let clock = clocks::clock();
     let now = clock.wall;
     state.worker.rebase(&clock, rules.interval);
     let wake = policy::wake(state, &rules, now);

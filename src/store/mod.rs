@@ -9,6 +9,7 @@
 //! STATE/gate                 until when nothing is due: all that a beat with nothing to do reads
 //! STATE/worker.json          the worker's own record: last poll, budget, what a person was told
 //! STATE/orders/<id>.json     one file an order in flight
+//! STATE/backlog.jsonl        a line for each order that was met and nothing more
 //! STATE/closed/<id>.json     orders that are over
 //! STATE/awaiting.json        deliveries that are not paid out yet
 //! STATE/ledger.jsonl         a line for each order that is over
@@ -17,6 +18,7 @@
 //! STATE/log/                 what every beat did
 //! ```
 
+mod backlog;
 pub mod durable;
 mod ledger;
 
@@ -206,6 +208,23 @@ impl Store {
 
     /// Reads every order in flight. A damaged one is set aside: `history` says so when the marketplace tells of it again.
     pub fn orders(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreFault> {
+        let damaged = self.own_files(state)?;
+        let path = self.folder.join(backlog::NAME);
+        let (met, any_over) = backlog::read(&path, |record| {
+            let id = &record.order.id;
+            let is_damaged =
+                || damaged.iter().any(|path| path.file_stem().is_some_and(|stem| *stem == *id.file_stem()));
+            Ok(state.orders.contains_key(id) || is_damaged() || !matches!(self.history(id)?, History::None))
+        })?;
+        if any_over && self.lock.is_some() {
+            backlog::replace(&path, &met)?;
+        }
+        state.orders.extend(met.into_iter().map(|record| (record.order.id.clone(), record)));
+        Ok(damaged)
+    }
+
+    /// Reads the orders that have files of their own.
+    fn own_files(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreFault> {
         let folder = self.folder.join("orders");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -248,6 +267,11 @@ impl Store {
     /// Writes what `setup` learned.
     pub fn save_setup(&self, memory: &Memory) -> Result<(), StoreFault> {
         write(&self.folder.join("setup.json"), memory)
+    }
+
+    /// Writes down orders that were met just now, all at once.
+    pub fn met(&self, records: &[Record]) -> Result<(), StoreFault> {
+        backlog::append(&self.folder.join(backlog::NAME), records)
     }
 
     /// Writes one order's record.
@@ -424,24 +448,33 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, StoreFault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Absent),
         Err(error) => return Err(fault("read", path, error)),
     };
-    let whole = serde_json::from_slice::<Versioned<'_>>(&bytes).ok().filter(|file| file.schema == SCHEMA);
+    parsed(path, &bytes)
+}
+
+/// What is written in `bytes`, with the mark of its version and its checksum.
+fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Read<T>, StoreFault> {
+    let whole = serde_json::from_slice::<Versioned<'_>>(bytes).ok().filter(|file| file.schema == SCHEMA);
     let sound =
         whole.filter(|file| file.check.is_none_or(|check| check == crc32fast::hash(file.data.get().as_bytes())));
     match sound.and_then(|file| serde_json::from_str(file.data.get()).ok()) {
         Some(data) => Ok(Read::Fine(data)),
-        None => match serde_json::from_slice::<Version>(&bytes) {
+        None => match serde_json::from_slice::<Version>(bytes) {
             Ok(Version { schema }) if schema > SCHEMA => Err(StoreFault::Newer { path: path.to_owned(), schema }),
             _ => Ok(Read::Damaged),
         },
     }
 }
 
-fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), StoreFault> {
+/// `data` on one line, with the mark of its version and its checksum.
+fn versioned<T: Serialize>(path: &Path, data: &T) -> Result<String, StoreFault> {
     let odd = |error| fault("write", path, io::Error::other(error));
     let data = serde_json::value::to_raw_value(data).map_err(odd)?;
     let check = Some(crc32fast::hash(data.get().as_bytes()));
-    let bytes = serde_json::to_vec(&Versioned { schema: SCHEMA, check, data: &data }).map_err(odd)?;
-    durable::replace(path, &bytes).map_err(|error| fault("write", path, error))
+    serde_json::to_string(&Versioned { schema: SCHEMA, check, data: &data }).map_err(odd)
+}
+
+fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), StoreFault> {
+    durable::replace(path, versioned(path, data)?.as_bytes()).map_err(|error| fault("write", path, error))
 }
 
 fn make_parent(path: &Path) -> Result<(), StoreFault> {

@@ -205,3 +205,68 @@ fn a_ledgers_end_is_read_without_its_beginning() {
     fs::write(&path, bytes).unwrap();
     assert_eq!(lines(&path).unwrap().count(), 3999);
 }
+
+#[test]
+fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let path = folder.path().join(backlog::NAME);
+    let lines = || fs::read_to_string(&path).unwrap().lines().count();
+    let known = || {
+        let mut state = State::default();
+        store.orders(&mut state).unwrap();
+        state.orders.into_values().map(|record| (record.order.id.as_str().to_owned(), record)).collect::<Vec<_>>()
+    };
+    let names = || known().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let all: Vec<Record> = ["a", "b", "c", "d", "e"].map(record).to_vec();
+    store.met(&all[..3]).unwrap();
+    store.met(&all[3..]).unwrap();
+    store.met(&[]).unwrap();
+    assert_eq!((names(), lines()), (["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), 5));
+
+    // One has begun: its own file counts, whatever the line says.
+    let mut begun = all[0].clone();
+    begun.attempt = 1;
+    store.save_order(&begun).unwrap();
+    // One is over, and was never seen to be begun by a beat that lived to tell.
+    let mut over = all[1].clone();
+    over.closed = Some(Closed { at: over.first_seen, ending: Ending::Delivered });
+    store.close_order(&over).unwrap();
+    // Of one its work folder is all that is left.
+    durable::make_private_dir(&store.work(&all[2].order.id)).unwrap();
+    // Of one the own file is damaged.
+    store.save_order(&all[3]).unwrap();
+    fs::write(folder.path().join("orders/d.json"), "{").unwrap();
+    let left = known();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!((left[0].1.attempt, left[1].0.as_str()), (1, "e"));
+    assert_eq!((lines(), names().len()), (1, 2), "what is over is gone from the file, once");
+
+    // Who only looks changes nothing; a line torn by a crash spoils no other; one that was met twice is there once.
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{whole}{}", &whole[..40])).unwrap();
+    let mut state = State::default();
+    Store::look(folder.path()).orders(&mut state).unwrap();
+    assert_eq!((state.orders.len(), lines()), (2, 2));
+    store.met(&all[4..]).unwrap();
+    assert_eq!((names().len(), lines()), (2, 1));
+
+    // A newer version's line is left alone, and said.
+    fs::write(&path, whole.replace("\"schema\":1", "\"schema\":2")).unwrap();
+    assert!(matches!(store.orders(&mut State::default()), Err(StoreFault::Newer { schema: 2, .. })));
+}
+
+#[test]
+fn who_works_here_opens_the_gate_and_who_looks_leaves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Time::from_unix(1_795_000_000);
+    let wake = crate::state::Wake { at, poll_at: at, reason: crate::state::Reason::Window };
+    let shut = Gate { wake, written: crate::state::Moment { wall: at, uptime: None }, seal: 1 };
+    assert_eq!(gate(folder.path()), None);
+    open(folder.path()).shut_gate(&shut);
+    let _ = Store::look(folder.path()).worker();
+    drop(take_lock(folder.path()).unwrap());
+    assert_eq!(gate(folder.path()), Some(shut));
+    drop(open(folder.path()));
+    assert_eq!(gate(folder.path()), None);
+}

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use super::desk::{Asked, Desk, Trouble};
 use crate::api::Registration;
 use crate::cli::{Global, SetupArgs};
+use crate::clocks;
 use crate::config::{Config, Environment, Service};
 use crate::credentials::{self, CredentialsFault};
-use crate::hands;
 use crate::limits::Endpoint;
 use crate::order::text;
 use crate::setup::{Kept, Match, Memory, Wanted};
@@ -302,7 +302,7 @@ fn remember(desk: &mut Desk, memory: &mut Memory, title: &str, id: &str) -> Resu
 
 /// Creates one service. A creation without an answer is looked for, and not repeated while it may still arrive.
 fn create(desk: &mut Desk, memory: &mut Memory, service: &Map<String, Value>, title: &str) -> Result<String, Trouble> {
-    let now = hands::clock().wall;
+    let now = clocks::clock().wall;
     let unknown = |at: crate::time::Time| {
         let left = (at + MAY_ARRIVE_WITHIN).since(now).as_secs() + 1;
         Trouble::new(

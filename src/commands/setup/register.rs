@@ -12,11 +12,11 @@ use super::super::{AWAY, CONFIG, INTERNAL, REFUSED, STATE};
 use super::Told;
 use crate::api::{Registration, wire};
 use crate::cli::SetupArgs;
+use crate::clocks;
 use crate::config::{Config, Environment};
 use crate::credentials;
 use crate::credentials::registration::{self, Begun, Left, Place};
 use crate::fault::{Fault, FaultKind};
-use crate::hands;
 use crate::limits::Endpoint;
 use crate::secret::Secret;
 use crate::speech;
@@ -74,7 +74,7 @@ pub(super) fn register(
         }
     }
     let begun =
-        Begun { at: hands::clock().wall, name: registration.name.clone(), base_url: desk.config.api.base_url.clone() };
+        Begun { at: clocks::clock().wall, name: registration.name.clone(), base_url: desk.config.api.base_url.clone() };
     let config_dir = desk.config.dir.clone();
     // Everything between the request and the key on disk happens in here: not even the budget is written in between.
     let sent = desk.counted_raw(Endpoint::Register, |client| {

@@ -32,6 +32,15 @@ impl beat::World for World {
         self.disk.gate = Some(gate.to_line());
     }
 
+    fn met(&mut self, records: &[Record]) -> Result<(), Broken> {
+        self.verb();
+        for record in records {
+            self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
+        }
+        self.verb();
+        Ok(())
+    }
+
     fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
         assert!(record.cost_micros <= u64::from(record.costed), "a start's cost is counted twice: {record:?}");
         self.verb();

@@ -3,17 +3,19 @@
 //! This file refuses to know what we have done about an order; that is `state`.
 //! Nothing here fails on a member it does not need: only an order without a usable id and status is odd.
 
+mod raw;
+
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::time::Time;
+use raw::{Member, Raw};
 
 /// An order's id: a stranger's text until it has been through [`OrderId::new`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -213,16 +215,6 @@ pub struct Order {
     raw: Raw,
 }
 
-/// The object as the server wrote it, on one line: shared, not copied, by whoever holds the order.
-#[derive(Clone, Debug)]
-struct Raw(Arc<RawValue>);
-
-impl PartialEq for Raw {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
-}
-
 /// Why an element of the marketplace's answer is no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Odd(pub String);
@@ -236,24 +228,13 @@ impl fmt::Display for Odd {
 impl Order {
     /// Reads one order of either dialect: the members that matter, once, and the rest as it stands.
     pub fn read(raw: &RawValue) -> Result<Self, Odd> {
-        let text = raw.get();
-        if !text.starts_with('{') {
+        if !raw.get().starts_with('{') {
             return Err(Odd("an order that is not an object".into()));
         }
         let odd = |error: serde_json::Error| Odd(format!("an order that cannot be read: {error}"));
-        // Line ends between the members would part what is kept on a line, and what is nested beyond all reason could not
-        // be handed on: both are settled by reading it whole, which hardly any order asks for.
-        if text.contains(['\n', '\r']) || text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > SHALLOW {
-            let whole: Value = serde_json::from_str(text).map_err(odd)?;
-            return Self::of(serde_json::value::to_raw_value(&whole).map_err(odd)?);
-        }
-        Self::of(raw.to_owned())
-    }
-
-    fn of(raw: Box<RawValue>) -> Result<Self, Odd> {
-        let odd = |error: serde_json::Error| Odd(format!("an order that cannot be read: {error}"));
-        let mut members: Members = serde_json::from_str(raw.get()).map_err(odd)?;
-        let mut take = |member: Member| members.0[member as usize].take();
+        let raw = Raw::of(raw).map_err(odd)?;
+        let mut members = raw.members().map_err(odd)?;
+        let mut take = |member: Member| members.take(member);
         let id = take(Member::Id).and_then(into_text).ok_or_else(|| Odd("an order without an id".into()))?;
         let id = OrderId::new(&id).ok_or_else(|| Odd("an order whose id cannot be used".into()))?;
         let status =
@@ -284,7 +265,7 @@ impl Order {
             deliverable_url,
             workspace_expires_at,
             quota_total,
-            raw: Raw(raw.into()),
+            raw,
         })
     }
 
@@ -297,7 +278,7 @@ impl Order {
     /// Everything the server sent.
     #[must_use]
     pub fn members(&self) -> Map<String, Value> {
-        serde_json::from_str(self.raw.0.get()).unwrap_or_default()
+        self.raw.whole()
     }
 
     /// Takes over what a later answer tells. A shorter answer leaves what it does not mention as it was.
@@ -321,69 +302,13 @@ impl Order {
 
 impl Serialize for Order {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.raw.0.serialize(serializer)
+        self.raw.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Order {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::read(<&RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
-/// With no more brackets than this an order cannot be nested too deep to be parsed whole.
-const SHALLOW: usize = 100;
-
-/// The members that are looked at. Everything else is handed on and not understood.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(field_identifier, rename_all = "snake_case")]
-enum Member {
-    Id,
-    Status,
-    ServiceId,
-    ServiceTitle,
-    Category,
-    ServiceCategory,
-    Brief,
-    ReferenceUrls,
-    ReferenceImages,
-    QuotedPriceUsd,
-    CreatedAt,
-    TurnaroundHours,
-    DeliverableUrl,
-    WorkspaceExpiresAt,
-    QuotaTotal,
-    #[serde(other)]
-    Other,
-}
-
-/// Their values, by their places in the list above. Of two with one name the later counts.
-struct Members([Option<Value>; Member::Other as usize]);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Members(Default::default());
-        while let Some(member) = map.next_key::<Member>()? {
-            match member {
-                Member::Other => drop(map.next_value::<IgnoredAny>()?),
-                known => members.0[known as usize] = Some(map.next_value()?),
-            }
-        }
-        Ok(members)
     }
 }
 
