@@ -52,6 +52,15 @@ struct Claim {
     until: Time,
 }
 
+/// When a change must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// Before anything else is done.
+    Now,
+    /// With the next record: lost in a crash, it leaves the worker more careful than it need be.
+    Later,
+}
+
 /// A booked request, to be handed back when its answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an answered request counts from its answer, an unanswered one from its last chance to arrive"]

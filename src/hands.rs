@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::api::{Client, Connection, Listing, Lookup};
 use crate::artifact;
 use crate::beat::{Broken, Parcel, Sent, World};
-use crate::budget::Budget;
+use crate::budget::{Budget, Durable};
 use crate::clocks::{clock, moment};
 use crate::config::{Api, Config, Generator, Service};
 use crate::credentials::Credentials;
@@ -288,8 +288,13 @@ impl World for Hands<'_> {
         self.store.history(id).map_err(|fault| broken(&fault))
     }
 
-    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken> {
-        self.store.with_budget(worker, change).map_err(|fault| broken(&fault))
+    fn with_budget(
+        &mut self,
+        worker: &mut Worker,
+        durable: Durable,
+        change: &mut dyn FnMut(&mut Budget),
+    ) -> Result<(), Broken> {
+        self.store.with_budget(worker, durable, change).map_err(|fault| broken(&fault))
     }
 
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {

@@ -27,6 +27,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// connection that is being closed would be one without an answer.
 const IDLE_AT_MOST: Duration = Duration::from_secs(4);
 
+/// As many connections wait for their next request: one for each order that is sent beside another.
+const MOST_IDLE: usize = 10;
+
+/// Read and written at once, in bytes. The library's own are four times as large, and touched whole before the first byte.
+const BUFFER: usize = 32 * 1024;
+
 /// The version of the blob store's API that its upload tokens are for.
 const BLOB_API_VERSION: &str = "12";
 
@@ -142,6 +148,9 @@ fn build(loopback: bool) -> Agent {
         .max_redirects(0)
         .timeout_connect(Some(CONNECT_WITHIN))
         .max_idle_age(IDLE_AT_MOST)
+        .max_idle_connections_per_host(MOST_IDLE)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
         .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")));
     // A proxy of the environment is how some users reach the world; nobody reaches loopback through one.
     let config = if loopback { config.proxy(None) } else { config };

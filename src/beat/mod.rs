@@ -10,6 +10,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
+use crate::budget::{Budget, Durable};
 use crate::policy::{self, Action, Rules, Session};
 use crate::state::{Clock, State, Step};
 use crate::time::Time;
@@ -101,7 +102,7 @@ impl<'a, W: World> Beat<'a, W> {
 
     fn go(&mut self) -> Result<(), Failure> {
         // A budget shared with others may have changed since we last looked.
-        self.budget(&mut |_| {})?;
+        self.budget(Durable::Later, &mut |_| {})?;
         self.close_what_is_over()?;
         for _ in 0..MOST_ACTIONS {
             self.arrivals()?;
@@ -209,7 +210,7 @@ impl<'a, W: World> Beat<'a, W> {
         state.worker.clock = Some(clock);
         let need = policy::own_work_ahead(state, now);
         let agent = self.rules.agent.clone();
-        self.budget(&mut |budget| budget.claim(&agent, need, now))?;
+        self.budget(Durable::Now, &mut |budget| budget.claim(&agent, need, now))?;
         self.world.shut_gate(wake);
         match self.session.broken.pop_first() {
             Some((_, why)) => {
@@ -220,9 +221,9 @@ impl<'a, W: World> Beat<'a, W> {
         }
     }
 
-    /// Durably changes the budget.
-    fn budget(&mut self, change: &mut dyn FnMut(&mut crate::budget::Budget)) -> Result<(), Failure> {
-        self.world.with_budget(&mut self.state.worker, change).map_err(state_broken)
+    /// Changes the budget.
+    fn budget(&mut self, durable: Durable, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
+        self.world.with_budget(&mut self.state.worker, durable, change).map_err(state_broken)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::summary::{Failure, FailureKind, Outcome};
 use super::{AWAY_QUIETLY, Beat, World, state_broken};
 use crate::api::Listing;
-use crate::budget::Ticket;
+use crate::budget::{Durable, Ticket};
 use crate::fault::{Fault, FaultKind};
 use crate::limits::Endpoint;
 use crate::order::{Order, OrderId, Status};
@@ -207,7 +207,7 @@ impl<W: World> Beat<'_, W> {
         let need = crate::policy::own_work_ahead(self.state, now);
         let agent = self.rules.agent.clone();
         let mut ticket = None;
-        self.budget(&mut |budget| {
+        self.budget(Durable::Now, &mut |budget| {
             budget.forget(now);
             if budget.closed_until(endpoint, now).is_none() && budget.free(allowance, endpoint, now) > 0 {
                 ticket = Some(budget.book(endpoint, now, patience));
@@ -223,7 +223,7 @@ impl<W: World> Beat<'_, W> {
             return Ok(());
         }
         let now = self.now();
-        self.budget(&mut |budget| budget.answered(ticket, now))
+        self.budget(Durable::Later, &mut |budget| budget.answered(ticket, now))
     }
 
     /// What a fault means for the beat as a whole: a closed door, a refused key, a moved address. Else it is the order's.
@@ -231,7 +231,7 @@ impl<W: World> Beat<'_, W> {
         match &fault.kind {
             FaultKind::Limited { wait } => {
                 let (allowance, until) = (self.rules.allowance, self.now() + *wait);
-                self.budget(&mut |budget| budget.close(allowance, endpoint, until))?;
+                self.budget(Durable::Now, &mut |budget| budget.close(allowance, endpoint, until))?;
                 Ok(fault)
             }
             FaultKind::Unauthorized | FaultKind::Refused { status: 403 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::api::Listing;
-use crate::budget::Budget;
+use crate::budget::{Budget, Durable};
 use crate::deliverable::Hosted;
 use crate::fault::Fault;
 use crate::order::{OrderId, Status};
@@ -42,8 +42,13 @@ pub trait World {
     /// What is known of an order that is not in flight.
     fn history(&mut self, id: &OrderId) -> Result<History, Broken>;
 
-    /// Durably changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
-    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken>;
+    /// Changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
+    fn with_budget(
+        &mut self,
+        worker: &mut Worker,
+        durable: Durable,
+        change: &mut dyn FnMut(&mut Budget),
+    ) -> Result<(), Broken>;
 
     /// The deliveries that are not paid out yet.
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken>;

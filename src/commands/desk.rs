@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::api::Client;
+use crate::budget::Durable;
 use crate::cli::Global;
 use crate::clocks;
 use crate::config::{Config, Environment};
@@ -172,7 +173,7 @@ impl Desk {
         };
         let (store, worker) = self.lock()?;
         let (mut ticket, mut opens) = (None, None);
-        store.with_budget(worker, &mut |budget| {
+        store.with_budget(worker, Durable::Now, &mut |budget| {
             budget.forget(now);
             let closed = budget.closed_until(endpoint, now);
             if closed.is_none() && budget.free(rules.allowance, endpoint, now) > 0 {
@@ -192,7 +193,7 @@ impl Desk {
         };
         let answer = call(&mut self.client);
         let (store, worker) = self.lock()?;
-        store.with_budget(worker, &mut |budget| {
+        store.with_budget(worker, Durable::Now, &mut |budget| {
             let now = clocks::clock().wall;
             match answer.as_ref().map_err(|fault| &fault.kind) {
                 // It may still arrive: it stays booked for its last chance to.

@@ -32,7 +32,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Durable};
 use crate::order::OrderId;
 use crate::setup::Memory;
 use crate::state::{Awaiting, Closed, Ending, Gate, Record, State, Worker};
@@ -351,10 +351,15 @@ impl Store {
     }
 
     /// Changes the budget: in the worker's record, or in the file that several agents share, under that file's own lock.
-    pub fn with_budget(&self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), StoreFault> {
+    pub fn with_budget(
+        &self,
+        worker: &mut Worker,
+        durable: Durable,
+        change: &mut dyn FnMut(&mut Budget),
+    ) -> Result<(), StoreFault> {
         let Some(path) = &self.shared_budget else {
             change(&mut worker.budget);
-            return self.save_worker(worker);
+            return if durable == Durable::Now { self.save_worker(worker) } else { Ok(()) };
         };
         let mut lock_name = path.clone().into_os_string();
         lock_name.push(".lock");
@@ -364,17 +369,21 @@ impl Store {
         let lock = lock.map_err(|error| fault("write", &lock_path, error))?;
         // Held for one read and one write: waiting for it is waiting for a disk.
         fs2::FileExt::lock_exclusive(&lock).map_err(|error| fault("lock", &lock_path, error))?;
-        worker.budget = match read(path)? {
-            Read::Fine(budget) => budget,
-            Read::Absent => Budget::default(),
+        let there = match read(path)? {
+            Read::Fine(budget) => Some(budget),
+            Read::Absent => Some(Budget::default()),
             Read::Damaged => {
                 self.set_aside(path)?;
-                std::mem::take(&mut worker.budget)
+                None
             }
         };
+        // Of one that was damaged, what this agent knows is left.
+        worker.budget = there.clone().unwrap_or_else(|| std::mem::take(&mut worker.budget));
         change(&mut worker.budget);
-        write(path, &worker.budget)?;
-        self.save_worker(worker)
+        if there.as_ref() != Some(&worker.budget) {
+            write(path, &worker.budget)?;
+        }
+        if durable == Durable::Now { self.save_worker(worker) } else { Ok(()) }
     }
 
     /// Makes sure that there is room, before money is spent on what could then not be recorded.

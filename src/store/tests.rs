@@ -124,7 +124,7 @@ fn two_agents_share_one_budget_file() {
             budget.answered(ticket, now);
             spent = budget.spent(now);
         };
-        store.with_budget(&mut worker, &mut book).unwrap();
+        store.with_budget(&mut worker, Durable::Now, &mut book).unwrap();
         spent
     };
     assert_eq!([spent("a"), spent("b"), spent("a")], [1, 2, 3]);

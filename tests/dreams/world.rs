@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use atelier_heartbeat::api::{Hints, Listing, Lookup, wire};
 use atelier_heartbeat::beat::{self, Broken, Parcel, Sent, Unsent, Wish};
-use atelier_heartbeat::budget::{Allowance, Budget};
+use atelier_heartbeat::budget::{Allowance, Budget, Durable};
 use atelier_heartbeat::deliverable::{Deliverable, Hosted};
 use atelier_heartbeat::fault::{Fault, FaultKind};
 use atelier_heartbeat::order::{OrderId, Status};

@@ -53,6 +53,11 @@ impl Shop {
     pub fn open_with(dialect: Dialect, price_type: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
+        Self::open_in(folder, options, price_type)
+    }
+
+    /// As [`Shop::open_with`], in this folder and at a marketplace of this kind.
+    pub fn open_in(folder: tempfile::TempDir, options: Options, price_type: &str) -> Self {
         let server = Server::start(options).unwrap();
         let (agent_id, key, service) = {
             let mut market = server.market();

@@ -70,9 +70,14 @@ impl beat::World for World {
         })
     }
 
-    fn with_budget(&mut self, worker: &mut Worker, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Broken> {
+    fn with_budget(
+        &mut self,
+        worker: &mut Worker,
+        durable: Durable,
+        change: &mut dyn FnMut(&mut Budget),
+    ) -> Result<(), Broken> {
         change(&mut worker.budget);
-        self.save_worker(worker)
+        if durable == Durable::Now { self.save_worker(worker) } else { Ok(()) }
     }
 
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {

@@ -1,0 +1,67 @@
+//! How long a beat with several orders takes when as many generators may be at work.
+
+use std::path::Path;
+use std::time::Duration;
+
+use atelier_heartbeat::sandbox::{Call, Fault, Options};
+
+use crate::cost::{plain, timed};
+use crate::machine;
+use crate::shop::BIN;
+use crate::stand::Stand;
+use crate::table::{Side, head, in_turn, median, ratio};
+
+const SAMPLES: usize = 3;
+const ORDERS: [usize; 4] = [1, 2, 4, 8];
+
+/// How wide the first column is.
+const WIDTH: usize = 34;
+
+/// How long a request takes on a slow network.
+const SLOW: Duration = Duration::from_millis(500);
+
+pub fn print() {
+    head(
+        "parallel",
+        &format!(
+            "One beat with N new orders and `parallel = N`; each generator sleeps for a second, then copies a picture of its own.\n\
+             On a slow network every upload and every delivery is answered {} ms late. In turn, medians of {SAMPLES}; the ratios are\n\
+             to N = 1.",
+            SLOW.as_millis()
+        ),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..ORDERS[ORDERS.len() - 1] {
+        let mut poster = plain(BIN);
+        poster.args(["poster", "--brief", &format!("Lighthouse {number}"), "--size", "270x338", "--output"]);
+        timed(poster.arg(folder.path().join(format!("{number}.png"))));
+    }
+    println!("{:<WIDTH$} {}", "", ORDERS.map(|orders| format!("{:>16}", format!("N = {orders}"))).concat());
+    let (memory, disk) = (machine::memory(), machine::disk());
+    for (network, place, is_slow) in
+        [("loopback", &memory, false), ("loopback", &disk, false), ("a slow network", &memory, true)]
+    {
+        let pictures = folder.path();
+        let sides = ORDERS.map(|orders| Side::new("", move || beat(orders, pictures, place, is_slow)));
+        let walls: Vec<Duration> = in_turn(SAMPLES, &sides).iter().map(|walls| median(walls)).collect();
+        let cell = |wall: &Duration| format!("{:>7.2} s {:>5} x", wall.as_secs_f64(), ratio(*wall, Some(walls[0])));
+        let cells: String = walls.iter().map(cell).collect();
+        println!("{:<WIDTH$} {cells}", format!("{network}, {}", machine::name_of(place)));
+    }
+}
+
+/// How long it takes to deliver so many new orders, in a shop of its own.
+fn beat(orders: usize, pictures: &Path, place: &Path, is_slow: bool) -> Duration {
+    let stand = Stand::open(place, Options { slowness: SLOW, ..Options::default() });
+    let copies = format!("sleep 1; exec cp '{}'/\"${{1%% *}}\".png \"$ATELIER_OUTPUT\"", pictures.display());
+    stand.shop.generator(&copies, &format!("[beat]\nparallel = {orders}\n"));
+    stand.orders(orders);
+    if is_slow {
+        for call in [Call::Upload, Call::Deliver] {
+            stand.shop.server.market().arm(Fault::Slow, Some(call), None);
+        }
+    }
+    let wall = timed(&mut stand.line(&[]));
+    assert_eq!(stand.delivered(), orders as u64, "{}", stand.shop.log());
+    wall
+}

@@ -1,0 +1,167 @@
+//! What a poll costs, and an order worth several requests, beside others that ask the same of the same marketplace.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use atelier_heartbeat::sandbox::{Call, Options};
+
+use crate::cost::{measured, plain, timed};
+use crate::machine;
+use crate::shop::BIN;
+use crate::stand::Stand;
+use crate::table::{Side, WIDTH, head, in_turn, mebibytes, median, millis, not_measured, ratio};
+
+const SAMPLES: usize = 50;
+const SAMPLES_OF_MEMORY: usize = 5;
+
+/// The document's loop, for one round.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/beat/document.py");
+
+/// What the marketplace was asked during one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    requests: u64,
+    connections: u64,
+}
+
+/// So many orders wait, and who takes them up.
+struct Scene {
+    orders: u64,
+    /// One shop in each place that a state folder can be in. The others ask the first one's marketplace.
+    ours: [(&'static str, Stand); 2],
+    /// Its interpreter, and what it is.
+    python: Option<(PathBuf, String)>,
+}
+
+pub fn print() {
+    head(
+        "poll",
+        &format!(
+            "A beat that is due against curl with the same request and against one round of the loop in the marketplace's\n\
+             document (benches/beat/document.py), in turn, on loopback: medians of {SAMPLES}, of memory of {SAMPLES_OF_MEMORY}. Ours takes a\n\
+             lock and keeps what it learns through a crash; the others keep nothing. With an order, each has the same\n\
+             generator copy the same picture, uploads it and delivers it; ours asks once more, before, whether it is still wanted."
+        ),
+    );
+    println!(
+        "{:<WIDTH$} {:>9} {:>7} {:>8} {:>9} {:>9} {:>12}",
+        "", "ms", "x curl", "x Python", "peak MiB", "requests", "connections"
+    );
+    let python = python();
+    for (orders, title) in [(0, "nothing to do:"), (1, "one order to make and deliver:")] {
+        println!("{title}");
+        Scene::open(orders, python.clone()).print();
+    }
+}
+
+impl Scene {
+    fn open(orders: u64, python: Option<(PathBuf, String)>) -> Self {
+        let ours = [machine::memory(), machine::disk()].map(|place| {
+            let mut stand = Stand::open(&place, Options::default());
+            let picture = stand.shop.path("picture.png");
+            timed(
+                plain(BIN).args(["poster", "--brief", "A lighthouse", "--size", "270x338", "--output"]).arg(&picture),
+            );
+            stand.shop.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT\"", picture.display()), "");
+            // The first beat of all makes the folders.
+            stand.shop.beat();
+            stand.orders(orders as usize);
+            stand.keep_due();
+            (machine::name_of(&place), stand)
+        });
+        Self { orders, ours, python }
+    }
+
+    fn print(&self) {
+        in_turn(2, &self.sides(timed));
+        let walls = in_turn(SAMPLES, &self.sides(timed));
+        let peaks = in_turn(SAMPLES_OF_MEMORY, &self.sides(|command| measured(command).peak));
+        let wall = |at: usize| (!walls[at].is_empty()).then(|| median(&walls[at]).0);
+        let (curl, document) = (if self.orders > 0 { None } else { wall(2) }, wall(walls.len() - 1));
+        for (at, side) in self.sides(|_| ()).iter().enumerate() {
+            if let Err(tool) = side.sample {
+                not_measured(&side.name, tool);
+                continue;
+            }
+            let (wall, asked) = median(&walls[at]);
+            row(&side.name, wall, [curl, document], median(&peaks[at]).0, asked);
+        }
+    }
+
+    fn sides<'a, T>(&'a self, take: impl Fn(&mut Command) -> T + Copy + 'a) -> Vec<Side<'a, (T, Asked)>> {
+        let first = &self.ours[0].1;
+        let ours = self.ours.iter().map(|(place, stand)| {
+            Side::new(format!("  a beat that is due, {place}"), self.sample(stand, || stand.line(&[]), take))
+        });
+        let curl = match machine::tool("curl") {
+            // It makes nothing.
+            _ if self.orders > 0 => None,
+            Some(curl) => Some(Side::new("  curl", self.sample(first, move || self.curl(&curl), take))),
+            None => Some(Side::lacking("  curl", "curl")),
+        };
+        let document = match &self.python {
+            Some((python, name)) => Side::new(format!("  {name}"), self.sample(first, || self.document(python), take)),
+            None => Side::lacking("  the document's loop", "a Python that has requests"),
+        };
+        ours.chain(curl).chain([document]).collect()
+    }
+
+    /// One run of it, in an hour of its own; what is not the work that was to be done is no sample.
+    fn sample<'a, T>(
+        &'a self,
+        stand: &'a Stand,
+        command: impl Fn() -> Command + 'a,
+        take: impl Fn(&mut Command) -> T + 'a,
+    ) -> impl Fn() -> (T, Asked) + 'a {
+        move || {
+            stand.again();
+            let before = stand.shop.server.connections();
+            let taken = take(&mut command());
+            let connections = stand.shop.server.connections() - before;
+            assert_eq!((stand.calls(Call::Orders), stand.delivered()), (1, self.orders), "a poll, and what came of it");
+            (taken, Asked { requests: stand.requests(), connections })
+        }
+    }
+
+    fn curl(&self, curl: &Path) -> Command {
+        let (shop, agent) = (&self.ours[0].1.shop, self.ours[0].1.agent());
+        let mut curl = plain(curl);
+        curl.args(["--silent", "--show-error", "--fail", "--header"]);
+        curl.arg(format!("Authorization: Bearer {}", shop.key));
+        curl.arg(format!("{}/agents/{agent}/orders?status=paid,in_progress", shop.server.base_url()));
+        curl
+    }
+
+    fn document(&self, python: &Path) -> Command {
+        let (shop, agent) = (&self.ours[0].1.shop, self.ours[0].1.agent());
+        let mut command = plain(python);
+        command.arg(DOCUMENT).env("HOME", shop.folder.path());
+        command.env("BASE", shop.server.base_url()).env("AGENT", agent).env("KEY", &shop.key);
+        command.env("MAKE", shop.path("make.sh")).env("ATELIER_OUTPUT", shop.path("made.png"));
+        command
+    }
+}
+
+fn row(name: &str, wall: Duration, others: [Option<Duration>; 2], peak: u64, asked: Asked) {
+    println!(
+        "{name:<WIDTH$} {:>9} {:>7} {:>8} {:>9} {:>9} {:>12}",
+        millis(wall),
+        ratio(wall, others[0]),
+        ratio(wall, others[1]),
+        mebibytes(peak),
+        asked.requests,
+        asked.connections
+    );
+}
+
+/// A Python that has what the document's loop imports.
+fn python() -> Option<(PathBuf, String)> {
+    let asks = "import platform, requests, sys; print(sys.executable, platform.python_version(), requests.__version__)";
+    ["python3", "/usr/bin/python3", "python"].into_iter().find_map(|name| {
+        let asked = Command::new(name).args(["-c", asks]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        let said = String::from_utf8(asked.stdout).ok()?;
+        let [path, version, requests] = said.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+        Some((path.into(), format!("the document's loop (Python {version}, requests {requests})")))
+    })
+}

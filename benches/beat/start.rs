@@ -1,0 +1,104 @@
+//! What it costs to be started and to find that nothing is due: what cron does 720 times a day.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use atelier_heartbeat::sandbox::Options;
+
+use crate::cost::{measured, plain, timed};
+use crate::machine;
+use crate::stand::Stand;
+use crate::table::{Side, WIDTH, head, in_turn, mebibytes, median, millis, not_measured, ratio};
+
+const SAMPLES: usize = 500;
+const SAMPLES_OF_MEMORY: usize = 15;
+
+/// The least there is in this language.
+const NOTHING: &str = "fn main() {}\n";
+
+/// Who is started.
+struct Scene {
+    stand: Stand,
+    folder: tempfile::TempDir,
+    /// Where it could be built.
+    nothing: Option<PathBuf>,
+}
+
+pub fn print() {
+    let place = machine::disk();
+    let where_it_is = machine::name_of(&place);
+    head(
+        "start",
+        &format!(
+            "A beat that is not due (atelier-heartbeat --config FILE, {where_it_is}) against true and an empty Rust program\n\
+             (rustc -O), from start to end, in turn: medians of {SAMPLES}, of memory of {SAMPLES_OF_MEMORY}."
+        ),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene { stand: Stand::open(&place, Options::default()), nothing: built(folder.path()), folder };
+    scene.stand.idle();
+    in_turn(SAMPLES / 10, &scene.sides(timed));
+    let walls = in_turn(SAMPLES, &scene.sides(timed));
+    let peaks = in_turn(SAMPLES_OF_MEMORY, &scene.sides(|command| measured(command).peak));
+    let calls = in_turn(1, &scene.sides(|command| scene.calls(command)));
+    scene.stand.assert_skipped();
+    let [truth, nothing] = [&walls[0], &walls[1]].map(|walls| (!walls.is_empty()).then(|| median(walls)));
+    println!("{:<WIDTH$} {:>9} {:>7} {:>7} {:>9} {:>13}", "", "ms", "x true", "x empty", "peak MiB", "system calls");
+    for (at, side) in scene.sides(|_| ()).iter().enumerate() {
+        if let Err(tool) = side.sample {
+            not_measured(&side.name, tool);
+            continue;
+        }
+        let wall = median(&walls[at]);
+        println!(
+            "{:<WIDTH$} {:>9} {:>7} {:>7} {:>9} {:>13}",
+            side.name,
+            millis(wall),
+            ratio(wall, truth),
+            ratio(wall, nothing),
+            mebibytes(median(&peaks[at])),
+            calls[at][0].map_or("needs strace".to_owned(), |calls| calls.to_string()),
+        );
+    }
+    if let (Some(Some(ours)), Some(Some(theirs))) = (calls[2].first(), calls[1].first()) {
+        println!("\nours less the empty Rust program's: {} system calls", ours.saturating_sub(*theirs));
+    }
+}
+
+impl Scene {
+    fn sides<'a, T>(&'a self, take: impl Fn(&mut Command) -> T + Copy + 'a) -> Vec<Side<'a, T>> {
+        let empty = "an empty Rust program";
+        vec![
+            match machine::tool("true") {
+                Some(truth) => Side::new(truth.display().to_string(), move || take(&mut plain(&truth))),
+                None => Side::lacking("true", "true"),
+            },
+            match &self.nothing {
+                Some(nothing) => Side::new(empty, move || take(&mut plain(nothing))),
+                None => Side::lacking(empty, "rustc"),
+            },
+            Side::new("a beat that is not due", move || take(&mut self.stand.line(&[]))),
+        ]
+    }
+
+    /// How many system calls it makes, where that can be told.
+    fn calls(&self, command: &Command) -> Option<usize> {
+        let told = self.folder.path().join("calls");
+        let mut traced = plain(machine::tool("strace")?);
+        traced.args(["-f", "-qq", "-o"]).arg(&told).arg(command.get_program()).args(command.get_args());
+        traced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        timed(&mut traced);
+        let text = fs::read_to_string(&told).unwrap();
+        Some(text.lines().filter(|line| line.contains('(') && !line.contains(" resumed>")).count())
+    }
+}
+
+/// The empty program, as this machine's compiler builds it.
+fn built(folder: &Path) -> Option<PathBuf> {
+    let (source, program) = (folder.join("nothing.rs"), folder.join("nothing"));
+    fs::write(&source, NOTHING).unwrap();
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let built = Command::new(compiler).arg("-O").arg("-o").arg(&program).arg(&source).status();
+    built.is_ok_and(|status| status.success()).then_some(program)
+}
