@@ -52,6 +52,8 @@ pub struct Hands<'a> {
     at_work: AtWork,
     children: Vec<Child>,
     dispatch: Dispatch,
+    /// The worker's record was written durably in this beat.
+    recorded: bool,
     progress: Progress,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Hands<'a> {
             at_work,
             children: Vec::new(),
             dispatch: Dispatch::default(),
+            recorded: false,
             progress,
         })
     }
@@ -260,8 +263,10 @@ impl World for Hands<'_> {
         self.signals.stopping().is_some()
     }
 
-    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
-        self.store.save_worker(worker).map_err(|fault| broken(&fault))
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+        // One of an earlier beat may tell times by a clock that was turned since.
+        let left = if self.recorded { self.store.leave_worker(worker) } else { self.store.save_worker(worker) };
+        left.map_err(|fault| broken(&fault))
     }
 
     fn shut_gate(&mut self, wake: Wake) {
@@ -294,7 +299,9 @@ impl World for Hands<'_> {
         durable: Durable,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), Broken> {
-        self.store.with_budget(worker, durable, change).map_err(|fault| broken(&fault))
+        self.store.with_budget(worker, durable, change).map_err(|fault| broken(&fault))?;
+        self.recorded |= durable == Durable::Now;
+        Ok(())
     }
 
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {

@@ -210,7 +210,8 @@ impl<'a, W: World> Beat<'a, W> {
         state.worker.clock = Some(clock);
         let need = policy::own_work_ahead(state, now);
         let agent = self.rules.agent.clone();
-        self.budget(Durable::Now, &mut |budget| budget.claim(&agent, need, now))?;
+        self.budget(Durable::Later, &mut |budget| budget.claim(&agent, need, now))?;
+        self.world.leave_worker(&self.state.worker).map_err(state_broken)?;
         self.world.shut_gate(wake);
         match self.session.broken.pop_first() {
             Some((_, why)) => {

@@ -21,8 +21,9 @@ pub trait World {
     /// Whether we were told to stop.
     fn stopping(&mut self) -> bool;
 
-    /// Durably writes the worker's record.
-    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken>;
+    /// Leaves the worker's record at the end of a beat. Where one was written durably in this very beat, a cut of power may
+    /// bring that one back, whole: it is more careful than it need be.
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken>;
 
     /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
     fn shut_gate(&mut self, wake: Wake);

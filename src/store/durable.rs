@@ -14,6 +14,14 @@ use crate::crash;
 /// The lock is held, so the new file's name can be fixed, and what a crash leaves behind is overwritten next time.
 /// A failed sync is never tried again on the same file: what the kernel then says about it cannot be trusted.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_soon(path, bytes)?;
+    sync_parent(path)?;
+    crash::point("replaced");
+    Ok(())
+}
+
+/// As [`replace`], with the folder not synced: a cut of power leaves the old content or the new one, whole.
+pub fn replace_soon(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
@@ -29,8 +37,6 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(error);
     }
     crash::point("renamed");
-    sync_parent(path)?;
-    crash::point("replaced");
     Ok(())
 }
 

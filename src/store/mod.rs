@@ -256,6 +256,12 @@ impl Store {
         write(&self.folder.join("worker.json"), worker)
     }
 
+    /// Writes the worker's record; a cut of power may bring back the one before it, whole.
+    pub fn leave_worker(&self, worker: &Worker) -> Result<(), StoreFault> {
+        let path = self.folder.join("worker.json");
+        durable::replace_soon(&path, versioned(&path, worker)?.as_bytes()).map_err(|error| fault("write", &path, error))
+    }
+
     /// Reads what earlier runs of `setup` learned; what is damaged is learned again.
     pub fn setup(&self) -> Result<Memory, StoreFault> {
         match read(&self.folder.join("setup.json"))? {

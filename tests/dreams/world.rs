@@ -59,6 +59,8 @@ pub struct Dreamt {
 #[derive(Default)]
 struct Disk {
     worker: Option<String>,
+    /// What a cut of power may bring back in its place.
+    worker_before: Option<String>,
     gate: Option<String>,
     orders: BTreeMap<OrderId, String>,
     closed: BTreeMap<OrderId, String>,
@@ -95,6 +97,8 @@ pub struct World {
     late: Vec<(i64, Request)>,
     /// Generators and deliveries at once, and what is on its way until when.
     parallel: usize,
+    /// The worker's record was written durably in this beat.
+    recorded: bool,
     on_its_way: Vec<(i64, OrderId, Sent)>,
     disk: Disk,
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
@@ -183,6 +187,7 @@ impl World {
             key: key.expose().to_owned(),
             late: Vec::new(),
             parallel: 1,
+            recorded: false,
             on_its_way: Vec::new(),
             disk: Disk::default(),
             generators: BTreeMap::new(),
@@ -281,6 +286,9 @@ impl World {
         if self.chance(2) && self.happens() {
             self.boot = (self.boot.0 + 1, self.now);
             self.say("power cut");
+            if let Some(before) = self.disk.worker_before.take().filter(|_| self.also_below(2) == 0) {
+                self.disk.worker = Some(before);
+            }
             for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
                 (generator.ends_at, generator.made) = (self.now, Made::Vanished);
             }
@@ -378,6 +386,7 @@ impl World {
         }
         // Whose answer a beat did not live to hear, nobody hears.
         self.on_its_way.clear();
+        self.recorded = false;
         let mut state = State::default();
         if let Some(text) = &self.disk.worker {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
@@ -428,6 +437,13 @@ impl World {
     /// The record of an order as it is on disk.
     pub fn written(&self, id: &OrderId) -> Option<String> {
         self.disk.orders.get(id).or_else(|| self.disk.closed.get(id)).cloned()
+    }
+
+    fn write_worker(&mut self, worker: &Worker, before: Option<String>) {
+        self.verb();
+        (self.disk.worker, self.disk.worker_before) = (Some(serde_json::to_string(worker).unwrap()), before);
+        (self.witnessed, self.witnessed_boot) = (self.turned, self.boot.0);
+        self.verb();
     }
 
     fn read_clock(&self) -> Clock {

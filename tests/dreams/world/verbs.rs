@@ -18,11 +18,9 @@ impl beat::World for World {
         }
     }
 
-    fn save_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
-        self.verb();
-        self.disk.worker = Some(serde_json::to_string(worker).unwrap());
-        (self.witnessed, self.witnessed_boot) = (self.turned, self.boot.0);
-        self.verb();
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+        let durable = self.disk.worker.clone().filter(|_| self.recorded);
+        self.write_worker(worker, durable);
         Ok(())
     }
 
@@ -77,7 +75,11 @@ impl beat::World for World {
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), Broken> {
         change(&mut worker.budget);
-        if durable == Durable::Now { self.save_worker(worker) } else { Ok(()) }
+        if durable == Durable::Now {
+            self.write_worker(worker, None);
+            self.recorded = true;
+        }
+        Ok(())
     }
 
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {
