@@ -17,7 +17,7 @@ use crate::hands;
 use crate::order;
 use crate::setup::Match;
 use crate::speech;
-use crate::store::{Store, StoreFault};
+use crate::store::{self, Store, StoreFault};
 use crate::text;
 
 /// A clock further off than this many seconds is told.
@@ -123,15 +123,16 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
 
 fn state_folder(config: &Config, report: &mut Report) {
     let folder = &config.state_dir;
-    match Store::lock(folder, None) {
+    // What is tried here changes nothing that the gate was reckoned from: it stays shut.
+    match store::take_lock(folder) {
         Err(StoreFault::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
         Err(fault) => {
             return report.wrong(super::STATE, "state", fault.to_string(), "choose another folder with --state-dir");
         }
-        Ok(store) => {
+        Ok(_lock) => {
             let probe = folder.join("probe");
-            let tried = crate::store::durable::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
-            let room = store.room();
+            let tried = store::durable::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
+            let room = Store::look(folder).room();
             match (tried, room) {
                 (Err(error), _) => {
                     let says = format!("could not write in {}: {error}", folder.display());

@@ -113,7 +113,9 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 
 /// Writes what may be lost: whole or torn, now or never.
 pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    create(path)?.write_all(bytes)
+    let written = create(path)?.write_all(bytes);
+    crash::point("written, not to be synced");
+    written
 }
 
 fn create(path: &Path) -> io::Result<File> {

@@ -67,6 +67,7 @@ fn a_beat_killed_at_any_step_delivers_once_and_makes_once() {
     for (name, dialect, settings) in [
         ("beat, live", Dialect::Live, ""),
         ("beat, live, with a message", Dialect::Live, "[delivery]\nmessage = \"Here: {url}\"\n"),
+        ("beat, live, sent in threads", Dialect::Live, "[beat]\nparallel = 2\n"),
     ] {
         let campaign = beats(dialect, settings);
         println!(
@@ -75,7 +76,7 @@ fn a_beat_killed_at_any_step_delivers_once_and_makes_once() {
         );
         points += campaign.points * stride();
     }
-    assert!(points >= 150, "only {points} points: are they built in?");
+    assert!(points >= 190, "only {points} points: are they built in?");
 }
 
 #[test]
@@ -114,5 +115,5 @@ fn a_delivery_and_a_quote_by_hand_killed_at_any_step_are_done_once() {
         shop.server.market().pay_quote(now(), &order).unwrap();
     }
     println!("quote                          {quotes:>4} kills survived");
-    assert!(points * stride() >= 50 && quotes >= 8, "{points} and {quotes} points");
+    assert!(points * stride() >= 45 && quotes >= 8, "{points} and {quotes} points");
 }

@@ -4,6 +4,7 @@
 mod bad_input;
 mod damage;
 mod disk;
+mod gate;
 mod generators;
 mod glance;
 mod handovers;
