@@ -1,4 +1,5 @@
-//! What the ledger comes to: deliveries, earnings, endings, time to deliver. Read in one pass, memory as large as the days.
+//! What the ledger comes to: deliveries, earnings, endings, time to deliver. Read in one pass, of which a few bytes an order
+//! are kept.
 //!
 //! The annex of the house. This file refuses to print; `page` draws it (with
 //! `chart` and `gallery`), `commands::report` says it.
@@ -7,7 +8,8 @@ pub mod chart;
 pub mod gallery;
 pub mod page;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
@@ -105,15 +107,28 @@ pub fn first_of_month(at: Time) -> String {
     format!("{}01", day(at).get(..8).unwrap_or_default())
 }
 
+fn hashed(id: &OrderId) -> u64 {
+    let mut hash = DefaultHasher::new();
+    id.as_str().hash(&mut hash);
+    hash.finish()
+}
+
 impl Report {
     /// Adds a ledger's lines up.
     pub fn of(lines: impl Iterator<Item = Line>) -> Self {
         let mut report = Self::default();
-        let mut pending: BTreeMap<OrderId, (String, String, u64)> = BTreeMap::new();
-        let mut completed: BTreeSet<OrderId> = BTreeSet::new();
+        // Orders by the hash of their ids, and services by their place in a list: history is long, and words are many bytes.
+        let mut pending: HashMap<u64, (Time, usize, u64)> = HashMap::new();
+        let mut completed: HashSet<u64> = HashSet::new();
+        let mut services: Vec<String> = Vec::new();
         let mut waits: Vec<u64> = Vec::new();
         for line in lines {
-            let (day, service) = (day(line.at), line.service.clone().unwrap_or_else(|| "without a service".to_owned()));
+            let (at, order) = (line.at, hashed(&line.order));
+            let service = line.service.as_deref().unwrap_or("without a service");
+            let service = services.iter().position(|known| known == service).unwrap_or_else(|| {
+                services.push(service.to_owned());
+                services.len() - 1
+            });
             let price = line.price_usd.as_deref().and_then(round_down).unwrap_or(0);
             let earned = price - (price * FEE_PERCENT).div_ceil(100);
             let mut sum = Sum { cost_micros: line.cost_micros, ..Sum::default() };
@@ -125,26 +140,26 @@ impl Report {
                         (sum.orders, sum.price_cents) = (1, price);
                         waits.extend(line.placed.map(|placed| line.at.since(placed).as_secs()));
                     }
-                    if !completed.contains(&line.order) {
-                        pending.insert(line.order.clone(), (day.clone(), service.clone(), earned));
+                    if !completed.contains(&order) {
+                        pending.insert(order, (at, service, earned));
                     }
                     report.latest.push_front(line);
                     report.latest.truncate(LATEST);
                 }
-                Ending::Completed if completed.insert(line.order.clone()) => {
+                Ending::Completed if completed.insert(order) => {
                     (sum.completed, sum.earned_cents) = (1, earned);
-                    pending.remove(&line.order);
+                    pending.remove(&order);
                 }
                 Ending::DeliveredElsewhere | Ending::Cancelled | Ending::Vanished => {
                     (sum.lost, sum.failed_attempts) = (1, line.attempts.into());
-                    pending.remove(&line.order);
+                    pending.remove(&order);
                 }
                 Ending::Completed | Ending::Quoted => continue,
             }
-            report.add(day, service, &sum);
+            report.add(at, &services[service], &sum);
         }
-        for (day, service, cents) in pending.into_values() {
-            report.add(day, service, &Sum { pending_cents: cents, ..Sum::default() });
+        for (at, service, cents) in pending.into_values() {
+            report.add(at, &services[service], &Sum { pending_cents: cents, ..Sum::default() });
         }
         for wait in &waits {
             let span = SPANS.iter().position(|(within, _)| wait <= within).unwrap_or(SPANS.len());
@@ -156,10 +171,13 @@ impl Report {
         report
     }
 
-    fn add(&mut self, day: String, service: String, sum: &Sum) {
+    fn add(&mut self, at: Time, service: &str, sum: &Sum) {
         self.total.add(sum);
-        self.days.entry(day).or_default().add(sum);
-        self.services.entry(service).or_default().add(sum);
+        self.days.entry(day(at)).or_default().add(sum);
+        match self.services.get_mut(service) {
+            Some(known) => known.add(sum),
+            None => drop(self.services.insert(service.to_owned(), sum.clone())),
+        }
     }
 
     /// What the days from `first` on came to.
