@@ -111,7 +111,7 @@ pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Actio
     let poll = !late
         && !session.polled
         && session.only.is_none()
-        && pace::poll_hold(state, rules, &sight.ahead, session.force, now).is_none();
+        && pace::poll_hold(state, rules, || sight.ahead, session.force, now).is_none();
     match chosen {
         Some((rank, _, action)) if rank < START || !poll => action,
         _ if poll => Action::Poll,
@@ -271,7 +271,7 @@ pub fn own_work_ahead(state: &State, now: Time) -> usize {
 /// Why no poll would be made at `now`, if so.
 #[must_use]
 pub fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
-    pace::poll_hold(state, rules, &Ahead::of(state, rules, now), force, now)
+    pace::poll_hold(state, rules, || Ahead::of(state, rules, now), force, now)
 }
 
 /// When the next beat has something to do, by asking [`next`] at every moment at which its answer can change.

@@ -56,8 +56,14 @@ impl Ahead {
     }
 }
 
-/// Why no poll may be made at `now`, if so.
-pub(super) fn poll_hold(state: &State, rules: &Rules, ahead: &Ahead, force: bool, now: Time) -> Option<Reason> {
+/// Why no poll may be made at `now`, if so. Who is too early anyhow has no orders counted.
+pub(super) fn poll_hold(
+    state: &State,
+    rules: &Rules,
+    ahead: impl FnOnce() -> Ahead,
+    force: bool,
+    now: Time,
+) -> Option<Reason> {
     let worker = &state.worker;
     if worker.budget.closed_until(Endpoint::Orders, now).is_some() {
         return Some(Reason::RetryAfter);
@@ -68,13 +74,14 @@ pub(super) fn poll_hold(state: &State, rules: &Rules, ahead: &Ahead, force: bool
             return Some(Reason::Window);
         }
     }
+    let ahead = ahead();
     let free = worker.budget.free(rules.allowance, Endpoint::Orders, now);
     // Where each endpoint has a count of its own, polls take nothing from work.
     let needed = if rules.allowance.shared { ahead.work } else { 0 };
     if free <= needed {
         return Some(Reason::Budget);
     }
-    let hold = rules.allowance.shared && !force && is_paced(state, rules, ahead, free - needed, now);
+    let hold = rules.allowance.shared && !force && is_paced(state, rules, &ahead, free - needed, now);
     hold.then_some(Reason::Budget)
 }
 

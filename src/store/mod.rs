@@ -135,11 +135,11 @@ pub enum History {
 }
 
 /// Every file of ours: what wrote it, a checksum of what it holds, and what it holds.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Versioned<'a> {
     schema: u32,
     /// CRC-32 of the data's text: one bit turned by a disk may still be JSON, and mean another order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     check: Option<u32>,
     #[serde(borrow)]
     data: &'a RawValue,
@@ -480,12 +480,12 @@ fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Read<T>, Sto
     }
 }
 
-/// `data` on one line, with the mark of its version and its checksum.
+/// `data` on one line, with the mark of its version and its checksum: what [`Versioned`] reads.
 fn versioned<T: Serialize>(path: &Path, data: &T) -> Result<String, StoreFault> {
     let odd = |error| fault("write", path, io::Error::other(error));
-    let data = serde_json::value::to_raw_value(data).map_err(odd)?;
-    let check = Some(crc32fast::hash(data.get().as_bytes()));
-    serde_json::to_string(&Versioned { schema: SCHEMA, check, data: &data }).map_err(odd)
+    let data = serde_json::to_string(data).map_err(odd)?;
+    let check = crc32fast::hash(data.as_bytes());
+    Ok(format!("{{\"schema\":{SCHEMA},\"check\":{check},\"data\":{data}}}"))
 }
 
 fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), StoreFault> {
