@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::{Read, StoreFault, durable, fault, parsed, versioned};
+use super::versioned::{Read, parsed, versioned};
+use super::{StoreFault, durable, fault};
 use crate::state::Record;
 
 /// The name of the file.

@@ -21,16 +21,13 @@
 mod backlog;
 pub mod durable;
 mod ledger;
+mod versioned;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::budget::{Budget, Durable};
 use crate::order::OrderId;
@@ -39,9 +36,8 @@ use crate::state::{Awaiting, Closed, Ending, Gate, Record, State, Worker};
 use crate::time::Time;
 
 pub use ledger::{Line, lines, lines_since};
-
-/// The version of every file in the state folder.
-pub const SCHEMA: u32 = 1;
+pub use versioned::SCHEMA;
+use versioned::{Read, read, versioned, write};
 
 /// Below this much free space nothing is begun: a record that cannot be written may cost money.
 const ROOM: u64 = 8 * 1024 * 1024;
@@ -131,29 +127,6 @@ pub enum History {
     /// It is over.
     Closed(Box<Record>),
     /// There was a record and it cannot be read, or work was begun without one.
-    Damaged,
-}
-
-/// Every file of ours: what wrote it, a checksum of what it holds, and what it holds.
-#[derive(Deserialize)]
-struct Versioned<'a> {
-    schema: u32,
-    /// CRC-32 of the data's text: one bit turned by a disk may still be JSON, and mean another order.
-    #[serde(default)]
-    check: Option<u32>,
-    #[serde(borrow)]
-    data: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    schema: u32,
-}
-
-/// A file that was read, or why not.
-enum Read<T> {
-    Fine(T),
-    Absent,
     Damaged,
 }
 
@@ -455,41 +428,6 @@ pub fn take_lock(folder: &Path) -> Result<File, StoreFault> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreFault::Busy),
         Err(error) => Err(fault("lock", &path, error)),
     }
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Read<T>, StoreFault> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Absent),
-        Err(error) => return Err(fault("read", path, error)),
-    };
-    parsed(path, &bytes)
-}
-
-/// What is written in `bytes`, with the mark of its version and its checksum.
-fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Read<T>, StoreFault> {
-    let whole = serde_json::from_slice::<Versioned<'_>>(bytes).ok().filter(|file| file.schema == SCHEMA);
-    let sound =
-        whole.filter(|file| file.check.is_none_or(|check| check == crc32fast::hash(file.data.get().as_bytes())));
-    match sound.and_then(|file| serde_json::from_str(file.data.get()).ok()) {
-        Some(data) => Ok(Read::Fine(data)),
-        None => match serde_json::from_slice::<Version>(bytes) {
-            Ok(Version { schema }) if schema > SCHEMA => Err(StoreFault::Newer { path: path.to_owned(), schema }),
-            _ => Ok(Read::Damaged),
-        },
-    }
-}
-
-/// `data` on one line, with the mark of its version and its checksum: what [`Versioned`] reads.
-fn versioned<T: Serialize>(path: &Path, data: &T) -> Result<String, StoreFault> {
-    let odd = |error| fault("write", path, io::Error::other(error));
-    let data = serde_json::to_string(data).map_err(odd)?;
-    let check = crc32fast::hash(data.as_bytes());
-    Ok(format!("{{\"schema\":{SCHEMA},\"check\":{check},\"data\":{data}}}"))
-}
-
-fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), StoreFault> {
-    durable::replace(path, versioned(path, data)?.as_bytes()).map_err(|error| fault("write", path, error))
 }
 
 fn make_parent(path: &Path) -> Result<(), StoreFault> {
