@@ -3,6 +3,7 @@
 
 use atelier_heartbeat::order::OrderId;
 use atelier_heartbeat::secret::Secret;
+use atelier_heartbeat::state::Gate;
 use atelier_heartbeat::text::{html, is_invisible, order_name, plain, quotable};
 use atelier_heartbeat::web::Address;
 use atelier_heartbeat::{config::duration, money, order, terms, web};
@@ -28,5 +29,8 @@ fuzz_target!(|text: &str| {
     }
     let _ = (money::cents(text), money::round_down(text), money::micros(text));
     let _ = (terms::address(text), terms::read_all(terms::SERVICE, &[text.to_owned()]));
+    if let Some(gate) = Gate::parse(text) {
+        assert_eq!(Gate::parse(&gate.to_line()), Some(gate));
+    }
     let _ = (duration::parse(text), order::texts(Some(&text.into())));
 });
