@@ -123,12 +123,10 @@ impl<W: World> Beat<'_, W> {
         }
         let clock = self.world.clock();
         let now = clock.wall;
-        let mut is_new = false;
-        let mut record = match self.world.history(&id).map_err(state_broken)? {
-            History::None => {
-                is_new = true;
-                Record::new(order.clone(), now)
-            }
+        let history = self.world.history(&id).map_err(state_broken)?;
+        let is_new = matches!(history, History::None);
+        let mut record = match history {
+            History::None => Record::new(order.clone(), now),
             History::Damaged => {
                 let mut record = Record::new(order.clone(), now);
                 let why = "its record was damaged and is set aside: something may have been made or delivered already";

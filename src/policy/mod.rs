@@ -149,12 +149,13 @@ impl Sight<'_> {
 
     /// Whether a generator of this order's may be started beside those at work.
     fn may_start(&self, record: &Record) -> bool {
-        let workshop = || self.rules.workshop(&record.order);
-        self.session.running.len() < self.rules.parallel && {
-            let workshop = workshop();
-            !self.session.broken.contains_key(&workshop)
-                && !self.state.worker.is_paused(&workshop, self.rules.pause_after, self.now)
+        // Before any name is looked up: most orders are asked this while every place is taken.
+        if self.session.running.len() >= self.rules.parallel {
+            return false;
         }
+        let workshop = self.rules.workshop(&record.order);
+        !self.session.broken.contains_key(&workshop)
+            && !self.state.worker.is_paused(&workshop, self.rules.pause_after, self.now)
     }
 
     /// Whether one more file or delivery may be on its way.
