@@ -2,9 +2,9 @@
 //! side by side, on the same market with the same clients. Not a second of it is slept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs, dead_code)]
 
-#[path = "../tests/dreams/day.rs"]
+#[path = "../tests/simulation/day.rs"]
 mod day;
-#[path = "../tests/dreams/world.rs"]
+#[path = "../tests/simulation/world.rs"]
 mod world;
 
 fn main() {

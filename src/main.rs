@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use atelier_heartbeat::cli::{Cli, Command, ProfileCommand, TokenCommand};
-use atelier_heartbeat::commands::schedule::Deed;
-use atelier_heartbeat::{commands, generator, speech};
+use atelier_heartbeat::cli::args::{Cli, Command, ProfileCommand, TokenCommand};
+use atelier_heartbeat::cli::commands;
+use atelier_heartbeat::cli::commands::schedule::Deed;
+use atelier_heartbeat::cli::exit_code;
+use atelier_heartbeat::cli::output;
+use atelier_heartbeat::io::generator;
 use clap::CommandFactory;
 
 fn main() -> ExitCode {
@@ -16,7 +19,7 @@ fn run() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { commands::USAGE } else { 0 };
+            return if error.use_stderr() { exit_code::USAGE } else { 0 };
         }
     };
     match command {
@@ -57,10 +60,10 @@ fn run() -> u8 {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "atelier-heartbeat", &mut script);
-            speech::out(String::from_utf8_lossy(&script).trim_end());
+            output::out(String::from_utf8_lossy(&script).trim_end());
             0
         }
         Command::Man { dir } => commands::man::run(&global, &dir),
-        Command::Supervise { attempt } => u8::try_from(generator::supervise(&attempt)).unwrap_or(commands::INTERNAL),
+        Command::Supervise { attempt } => u8::try_from(generator::supervise(&attempt)).unwrap_or(exit_code::INTERNAL),
     }
 }

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 #[allow(dead_code)]
-#[path = "worker/shop.rs"]
+#[path = "black_box/shop.rs"]
 mod shop;
 
 use std::fs;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::api::{Client, Connection, Lookup};
-use atelier_heartbeat::fault::FaultKind;
-use atelier_heartbeat::order::OrderId;
-use atelier_heartbeat::secret::Secret;
+use atelier_heartbeat::domain::api_error::FaultKind;
+use atelier_heartbeat::domain::order::OrderId;
+use atelier_heartbeat::domain::secret::Secret;
+use atelier_heartbeat::io::marketplace::{Client, Connection, Lookup};
 
 const KEY: &str = "atelier_0123456789abcdef";
 

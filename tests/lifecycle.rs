@@ -8,12 +8,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use atelier_heartbeat::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::fault::{Fault, FaultKind};
-use atelier_heartbeat::order::{Order, Status};
-use atelier_heartbeat::policy::{self, Action, Rules, Session, Trade};
-use atelier_heartbeat::state::{Event, Made, Record, State, Step, Told};
-use atelier_heartbeat::time::Time;
+use atelier_heartbeat::domain::api_error::{Fault, FaultKind};
+use atelier_heartbeat::domain::deliverable::{Deliverable, Hosted};
+use atelier_heartbeat::domain::lifecycle::{Event, Made, Record, Step, Told};
+use atelier_heartbeat::domain::order::{Order, Status};
+use atelier_heartbeat::domain::rules::{Rules, Trade};
+use atelier_heartbeat::domain::scheduler::{self, Action, Session};
+use atelier_heartbeat::domain::state::State;
+use atelier_heartbeat::domain::time::Time;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -134,7 +136,7 @@ fn next(record: &Record, at: Time) -> Action {
     state.worker.last_poll = Some(at);
     let session = Session { polled: true, ..Session::new(at, false) };
     state.orders.insert(record.order.id.clone(), record.clone());
-    policy::next(&state, &rules(), &session, at)
+    scheduler::next(&state, &rules(), &session, at)
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use atelier_heartbeat::domain::time::Time;
 use atelier_heartbeat::sandbox::{Dialect, Options, Placement, Server};
-use atelier_heartbeat::time::Time;
 
 const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
 

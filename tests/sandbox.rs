@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use atelier_heartbeat::limits::Endpoint;
+use atelier_heartbeat::domain::limits::Endpoint;
+use atelier_heartbeat::domain::time::Time;
 use atelier_heartbeat::sandbox::{Call, Dialect, Fault, Options, Placement, Server};
-use atelier_heartbeat::time::Time;
 use serde_json::{Value, json};
 
 const START: i64 = 1_795_447_278;

@@ -12,7 +12,7 @@ mod machine;
 mod parallel;
 mod poll;
 mod scale;
-#[path = "../../tests/worker/shop.rs"]
+#[path = "../../tests/black_box/shop.rs"]
 mod shop;
 mod stand;
 mod start;

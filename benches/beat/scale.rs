@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
-use atelier_heartbeat::order::OrderId;
+use atelier_heartbeat::domain::lifecycle::Ending;
+use atelier_heartbeat::domain::order::OrderId;
+use atelier_heartbeat::io::store::Line;
 use atelier_heartbeat::sandbox::{Call, Options};
-use atelier_heartbeat::state::Ending;
-use atelier_heartbeat::store::Line;
 
 use crate::cost::{Cost, measured, timed};
 use crate::machine;

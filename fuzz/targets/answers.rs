@@ -1,9 +1,9 @@
 //! Whatever a server answers: it is read or refused, never believed beyond its words.
 #![no_main]
 
-use atelier_heartbeat::api::{Hints, wire};
-use atelier_heartbeat::secret::Secret;
-use atelier_heartbeat::time::Time;
+use atelier_heartbeat::io::marketplace::{Hints, wire};
+use atelier_heartbeat::domain::secret::Secret;
+use atelier_heartbeat::domain::time::Time;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u16, &[u8])| {

@@ -4,7 +4,7 @@
 use std::fs;
 
 use atelier_heartbeat::config::Environment;
-use atelier_heartbeat::credentials;
+use atelier_heartbeat::io::credentials;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, &[u8])| {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use atelier_heartbeat::api::{Hints, wire};
-use atelier_heartbeat::fault::FaultKind;
-use atelier_heartbeat::time::Time;
+use atelier_heartbeat::io::marketplace::{Hints, wire};
+use atelier_heartbeat::domain::api_error::FaultKind;
+use atelier_heartbeat::domain::time::Time;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -4,7 +4,8 @@
 use std::fs;
 
 use atelier_heartbeat::report::gallery;
-use atelier_heartbeat::{artifact, generator};
+use atelier_heartbeat::io::media;
+use atelier_heartbeat::io::generator;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&[u8], &[u8])| {
@@ -25,9 +26,9 @@ fuzz_target!(|input: (&[u8], &[u8])| {
         }
         let _ = generator::last_line(&attempt);
         assert!(generator::cost(&attempt).is_none_or(|micros| micros < 1_000_000_000_000));
-        if let Ok(judged) = artifact::judge(&work, &work.join("a.png")) {
+        if let Ok(judged) = media::judge(&work, &work.join("a.png")) {
             assert!(judged.content_type.contains('/') && judged.bytes == made.len() as u64);
-            artifact::open_unchanged(&work, &judged).expect("unchanged");
+            media::open_unchanged(&work, &judged).expect("unchanged");
             let _ = gallery::thumbnail(&work, &judged);
         }
     });

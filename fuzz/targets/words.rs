@@ -1,12 +1,16 @@
 //! Whatever a stranger writes: it can neither move a cursor, nor open a tag, nor become a path, nor carry the key along.
 #![no_main]
 
-use atelier_heartbeat::order::OrderId;
-use atelier_heartbeat::secret::Secret;
-use atelier_heartbeat::state::Gate;
-use atelier_heartbeat::text::{html, is_invisible, order_name, plain, quotable};
-use atelier_heartbeat::web::Address;
-use atelier_heartbeat::{config::duration, money, order, terms, web};
+use atelier_heartbeat::domain::order::OrderId;
+use atelier_heartbeat::domain::secret::Secret;
+use atelier_heartbeat::domain::wake_hint::Gate;
+use atelier_heartbeat::domain::sanitize::{html, is_invisible, order_name, plain, quotable};
+use atelier_heartbeat::domain::url::Address;
+use atelier_heartbeat::config::duration;
+use atelier_heartbeat::domain::money;
+use atelier_heartbeat::domain::order;
+use atelier_heartbeat::domain::field_rules;
+use atelier_heartbeat::domain::url;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -25,10 +29,10 @@ fuzz_target!(|text: &str| {
     let holds = format!("{}{}{}", &text[..middle], key.expose(), &text[middle..]);
     assert!(!key.redact(&holds).contains(key.expose()));
     if let Some(address) = Address::parse(text) {
-        assert_eq!(address.is_local(), web::is_local(text));
+        assert_eq!(address.is_local(), url::is_local(text));
     }
     let _ = (money::cents(text), money::round_down(text), money::micros(text));
-    let _ = (terms::address(text), terms::read_all(terms::SERVICE, &[text.to_owned()]));
+    let _ = (field_rules::address(text), field_rules::read_all(field_rules::SERVICE, &[text.to_owned()]));
     if let Some(gate) = Gate::parse(text) {
         assert_eq!(Gate::parse(&gate.to_line()), Some(gate));
     }

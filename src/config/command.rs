@@ -2,7 +2,7 @@
 //!
 //! This file refuses to look for the program; that is the doctor's work.
 
-use crate::suggest::suggest;
+use crate::domain::suggest::suggest;
 
 /// What a generator's arguments may hold in braces.
 pub(super) const PLACEHOLDERS: [&str; 9] = [

@@ -5,7 +5,7 @@
 use serde::de::DeserializeOwned;
 
 use super::source::{self, Step, Way};
-use crate::suggest::{list, nearest, quoted, suggest};
+use crate::domain::suggest::{list, nearest, quoted, suggest};
 
 /// Reads `text` as a `T`; the error is a line of it and a sentence.
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, (Option<usize>, String)> {

@@ -3,14 +3,15 @@
 //! This file refuses to know credentials; those are never settings.
 
 mod command;
+mod connection;
 pub mod duration;
 mod environment;
 mod error;
 mod explain;
-mod glance;
 mod rules;
 mod source;
 mod tables;
+mod to_rules;
 mod warnings;
 
 use std::fs::{self, File, OpenOptions};
@@ -19,13 +20,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use connection::connection;
 pub use environment::{Environment, Overrides};
 pub use error::ConfigError;
-pub use glance::{Glance, glance};
 pub use tables::{
     Accept, Agent, Api, Beat, Budget, Delivery, Generator, Notify, Poll, PriceType, Quotes, Revisions, Service,
     ServiceGenerator, Subscriptions,
 };
+pub use to_rules::{rules as to_rules, statuses};
 
 /// The commented file that `init` writes. It says what an empty file would mean, and sells one service.
 pub const DEFAULT_FILE: &str = include_str!("../../heartbeat.toml");
@@ -149,7 +151,7 @@ impl Config {
             path,
             dir,
             state_dir,
-            seal: glance::seal(&text, environment),
+            seal: crate::fast_path::fingerprint::seal(&text, environment),
             api: settings.api,
             agent: settings.agent,
             poll: settings.poll,
@@ -202,7 +204,7 @@ pub fn usual_state_dir(overrides: &Overrides, environment: &Environment) -> Path
 
 /// The file to read, by the name the user knows it by, and its text.
 #[inline]
-fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
+pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {
         (Some(path), _) => Some((path.clone(), "--config")),
         (None, Some(path)) => Some((path, "ATELIER_HEARTBEAT_CONFIG")),

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::source::Way;
 use super::{Accept, Agent, Api, Service, ServiceGenerator, Settings, command, duration};
-use crate::limits;
-use crate::order::Status;
-use crate::suggest::{quoted, suggest};
-use crate::terms::{self, Field, Must, PROFILE, QUOTE, SERVICE};
-use crate::web::Address;
+use crate::domain::field_rules::{self, Field, Must, PROFILE, QUOTE, SERVICE};
+use crate::domain::limits;
+use crate::domain::order::Status;
+use crate::domain::suggest::{quoted, suggest};
+use crate::domain::url::Address;
 
 /// A rule that a value breaks.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
         silent(command::check(notify), at("notify.command"))?;
     }
     if let Some(url) = &settings.notify.ping_url {
-        told(terms::address(url), at("notify.ping_url"))?;
+        told(field_rules::address(url), at("notify.ping_url"))?;
         silent(no_query(url), at("notify.ping_url"))?;
     }
     for (index, one) in settings.service.iter().enumerate() {
@@ -117,7 +117,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
 fn api(api: &Api) -> Checked {
     for (url, key) in [(&api.base_url, "api.base_url"), (&api.blob_url, "api.blob_url")] {
         let at = || Way::to(key);
-        told(terms::address(url), at)?;
+        told(field_rules::address(url), at)?;
         silent(no_query(url), at)?;
         let address = Address::parse(url);
         let safe = address.as_ref().is_some_and(|address| address.secure || address.is_local());
@@ -133,8 +133,9 @@ fn api(api: &Api) -> Checked {
 
 /// What the marketplace takes in a field of its own.
 fn takes(fields: &'static [Field], name: &str, text: &str, way: impl FnOnce() -> Way) -> Checked {
-    let judged =
-        terms::named(fields, name).map_err(|what| Must { what, telling: false }).and_then(|field| field.takes(text));
+    let judged = field_rules::named(fields, name)
+        .map_err(|what| Must { what, telling: false })
+        .and_then(|field| field.takes(text));
     told(judged, way)
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::duration;
-use crate::limits;
-use crate::order::Status;
+use crate::domain::limits;
+use crate::domain::order::Status;
 
 /// `[api]`: where the marketplace is and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -47,7 +47,7 @@ impl Api {
     /// Whether the marketplace is on this machine, where its limits are nobody else's business.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        crate::web::is_local(&self.base_url)
+        crate::domain::url::is_local(&self.base_url)
     }
 }
 

@@ -3,7 +3,7 @@
 //! This file refuses to stop anything: a sentence for the doctor is all it gives.
 
 use super::{Api, Config, Generator, PriceType};
-use crate::web::Address;
+use crate::domain::url::Address;
 
 /// The document's address, which now answers with a permanent redirect.
 const MOVED: &str = "https://atelierai.xyz/api";

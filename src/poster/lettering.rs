@@ -65,7 +65,8 @@ fn width(text: &str, scale: f32) -> f32 {
 
 /// One line of text: spaces for every kind of white space, nothing that draws nothing.
 pub(super) fn tidy(brief: &str) -> String {
-    let words: Vec<String> = crate::text::plain(brief, MOST_CHARACTERS).split_whitespace().map(str::to_owned).collect();
+    let words: Vec<String> =
+        crate::domain::sanitize::plain(brief, MOST_CHARACTERS).split_whitespace().map(str::to_owned).collect();
     words.join(" ")
 }
 

@@ -11,8 +11,8 @@ use base64::prelude::BASE64_STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageReader, Limits};
 
-use crate::artifact;
-use crate::deliverable::Deliverable;
+use crate::domain::deliverable::Deliverable;
+use crate::io::media;
 
 /// The longest side of a thumbnail, in pixels: twice what a phone shows, for its finer screen.
 const SIDE: u32 = 320;
@@ -41,7 +41,7 @@ pub fn thumbnail(work: &Path, deliverable: &Deliverable) -> Option<String> {
     if !deliverable.content_type.starts_with("image/") || deliverable.file.is_empty() {
         return None;
     }
-    let (file, _) = artifact::open_unchanged(work, deliverable).ok()?;
+    let (file, _) = media::open_unchanged(work, deliverable).ok()?;
     let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().ok()?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(MEMORY);
@@ -73,7 +73,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             picture(900, 600).save_with_format(&path, format).unwrap();
-            let made = artifact::judge(folder.path(), &path).unwrap();
+            let made = media::judge(folder.path(), &path).unwrap();
             let drawn = thumbnail(folder.path(), &made).unwrap();
             let bytes = BASE64_STANDARD.decode(drawn.strip_prefix("data:image/jpeg;base64,").unwrap()).unwrap();
             let small = image::load_from_memory(&bytes).unwrap();
@@ -87,14 +87,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         picture(40, 40).save(&path).unwrap();
-        let made = artifact::judge(folder.path(), &path).unwrap();
+        let made = media::judge(folder.path(), &path).unwrap();
         picture(40, 41).save(&path).unwrap();
         assert_eq!(thumbnail(folder.path(), &made), None, "another picture lies there");
         fs::remove_file(&path).unwrap();
         assert_eq!(thumbnail(folder.path(), &made), None, "it was cleared away");
         let text = folder.path().join("a.txt");
         fs::write(&text, "words").unwrap();
-        assert_eq!(thumbnail(folder.path(), &artifact::judge(folder.path(), &text).unwrap()), None);
+        assert_eq!(thumbnail(folder.path(), &media::judge(folder.path(), &text).unwrap()), None);
         assert_eq!(thumbnail(folder.path(), &Deliverable { file: String::new(), ..made }), None, "hosted elsewhere");
     }
 }

@@ -13,11 +13,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
-use crate::money::round_down;
-use crate::order::OrderId;
-use crate::state::Ending;
-use crate::store::Line;
-use crate::time::Time;
+use crate::domain::lifecycle::Ending;
+use crate::domain::money::round_down;
+use crate::domain::order::OrderId;
+use crate::domain::time::Time;
+use crate::io::store::Line;
 
 /// What the marketplace keeps of a price, in percent.
 const FEE_PERCENT: u64 = 10;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::chart::{Series, bars};
 use super::gallery::Piece;
 use super::{Report, SPANS, Sum, day};
-use crate::money::{usd, usd_of_micros};
-use crate::text::html as html_of;
-use crate::time::{Time, span};
+use crate::domain::money::{usd, usd_of_micros};
+use crate::domain::sanitize::html as html_of;
+use crate::domain::time::{Time, span};
 
 /// Days drawn.
 const DAYS: u64 = 30;

@@ -4,12 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::books::{Registration, Stored};
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Agent, Market};
+use super::recorder::{Registration, Stored};
 use super::routes::Call;
 use super::rules::{self, Members};
-use crate::time::Time;
+use crate::domain::time::Time;
 
 /// A registration repeated within this time is taken for the same one.
 const DUPLICATE_WITHIN: std::time::Duration = std::time::Duration::from_secs(86_400);

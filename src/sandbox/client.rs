@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::books::{Registration, Stored};
 use super::market::{Agent, Market, Message, Sale, Service};
-use crate::limits::MAX_MESSAGE_CHARS;
-use crate::order::Status;
-use crate::time::Time;
+use super::recorder::{Registration, Stored};
+use crate::domain::limits::MAX_MESSAGE_CHARS;
+use crate::domain::order::Status;
+use crate::domain::time::Time;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -9,7 +9,7 @@ use super::client::{Placement, Refused};
 use super::exchange::{Reply, Request, unescape};
 use super::faults::Fault;
 use super::market::Market;
-use crate::time::Time;
+use crate::domain::time::Time;
 
 /// What a client may say with a verb.
 #[derive(Default, Deserialize)]

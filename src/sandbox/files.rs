@@ -7,8 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::dialect::Dialect;
 use super::market::Market;
+use super::server_version::Dialect;
 
 /// Where it is kept.
 pub(super) enum Files {

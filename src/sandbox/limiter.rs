@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::Dialect;
-use crate::limits::{Endpoint, WINDOW};
-use crate::time::Time;
+use super::server_version::Dialect;
+use crate::domain::limits::{Endpoint, WINDOW};
+use crate::domain::time::Time;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Window {

@@ -4,12 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::books::Stored;
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Market, Service};
+use super::recorder::Stored;
 use super::routes::Call;
 use super::rules::{self, Members};
-use crate::time::Time;
+use crate::domain::time::Time;
 
 /// The members of a service that a request names, checked.
 struct Wanted {

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::books::{Books, Counted, Payout};
-use super::dialect::Dialect;
 use super::exchange::{Refusal, Reply, Request};
+use super::fault_injection::Armed;
 use super::limiter::Limiter;
-use super::misbehaviour::Armed;
+use super::recorder::{Books, Counted, Payout};
 use super::routes::{Call, Routed, route};
 use super::rules;
-use crate::limits::MAX_UPLOAD_BYTES;
-use crate::order::Status;
-use crate::time::Time;
+use super::server_version::Dialect;
+use crate::domain::limits::MAX_UPLOAD_BYTES;
+use crate::domain::order::Status;
+use crate::domain::time::Time;
 
 /// A delivery that nobody looks at completes by itself after this long.
 pub(super) const REVIEW: Duration = Duration::from_secs(48 * 3600);

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use atelier_heartbeat::sandbox::{Dialect, Market, Placement, Request};
-//! use atelier_heartbeat::time::Time;
+//! use atelier_heartbeat::domain::time::Time;
 //!
 //! let now = Time::from_unix(1_795_447_278);
 //! let mut market = Market::new(Dialect::Live, 7);
@@ -18,38 +18,38 @@
 //! ```
 
 mod agents;
-mod books;
 mod client;
 mod control;
-mod dialect;
 mod exchange;
+mod fault_injection;
 mod faults;
 mod files;
-mod incoming;
 mod limiter;
 mod listings;
 mod market;
-mod misbehaviour;
 mod multipart;
 mod orders;
-mod outgoing;
 mod page;
+mod recorder;
+mod request_reader;
+mod response_writer;
 mod routes;
 mod rules;
 mod server;
+mod server_version;
 mod shapes;
 mod thread;
 mod uploads;
 
-pub use books::{Books, Counted, Delivery, Fired, Payout, Quote, Registration, Stored};
 pub use client::{Enrolled, Placement, Refused};
-pub use dialect::Dialect;
 pub use exchange::{Reply, Request};
+pub use fault_injection::{Answer, Armed, Damage};
 pub use faults::Fault;
 pub use market::Market;
-pub use misbehaviour::{Answer, Armed, Damage};
+pub use recorder::{Books, Counted, Delivery, Fired, Payout, Quote, Registration, Stored};
 pub use routes::Call;
 pub use server::{Options, Server};
+pub use server_version::Dialect;
 
 #[cfg(test)]
 mod tests;

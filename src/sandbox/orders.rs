@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::books::{Delivery, Quote};
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Market, REVIEW};
+use super::recorder::{Delivery, Quote};
 use super::routes::Call;
 use super::rules::{self, Members};
-use crate::order::Status;
-use crate::time::Time;
+use crate::domain::order::Status;
+use crate::domain::time::Time;
 
 /// Begun work that nobody delivers is offered again after this long, once somebody looks.
 const STUCK_AFTER: Duration = Duration::from_secs(600);

@@ -9,9 +9,9 @@ use super::exchange::{Reply, Request, unescape};
 use super::faults::Fault;
 use super::market::{Market, Sale};
 use super::routes::Call;
-use crate::order::Status;
-use crate::text::html as html_of;
-use crate::time::Time;
+use crate::domain::order::Status;
+use crate::domain::sanitize::html as html_of;
+use crate::domain::time::Time;
 
 /// Orders shown.
 const MOST: usize = 50;

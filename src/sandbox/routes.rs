@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::Dialect;
 use super::exchange::{Request, unescape};
-use crate::limits::Endpoint;
+use super::server_version::Dialect;
+use crate::domain::limits::Endpoint;
 
 /// One call of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

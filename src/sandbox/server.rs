@@ -11,14 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use super::dialect::Dialect;
 use super::exchange::{Reply, Request};
+use super::fault_injection::Answer;
 use super::files::Files;
-use super::incoming::{Incoming, Next};
 use super::market::Market;
-use super::misbehaviour::Answer;
-use super::outgoing::{self, Manner};
-use crate::time::Time;
+use super::request_reader::{Incoming, Next};
+use super::response_writer::{self, Manner};
+use super::server_version::Dialect;
+use crate::domain::time::Time;
 
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(75);
@@ -236,7 +236,7 @@ impl Shared {
             };
             let wait = |time| self.wait(time);
             let manner = Manner { now: (self.clock)(), keep_alive, slowness: self.slowness, wait: &wait };
-            if !outgoing::send(&mut out, &request, &answer, &manner)? {
+            if !response_writer::send(&mut out, &request, &answer, &manner)? {
                 return Ok(());
             }
         }

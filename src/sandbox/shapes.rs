@@ -5,9 +5,9 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::dialect::Dialect;
 use super::market::{Market, REVIEW, Sale};
-use crate::order::Status;
+use super::server_version::Dialect;
+use crate::domain::order::Status;
 
 /// Members of the live server that are null for every order of the sandbox.
 const LIVE_NULLS: [&str; 16] = [

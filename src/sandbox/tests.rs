@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::limits::Endpoint;
-use crate::order::{Order, Status};
-use crate::time::Time;
+use crate::domain::limits::Endpoint;
+use crate::domain::order::{Order, Status};
+use crate::domain::time::Time;
 
 const NOW: Time = Time::from_unix(1_795_447_278);
 

@@ -8,9 +8,9 @@ use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Market, Message, Sale};
 use super::routes::Call;
 use super::rules;
-use crate::limits::MAX_MESSAGE_CHARS;
-use crate::order::Status;
-use crate::time::Time;
+use crate::domain::limits::MAX_MESSAGE_CHARS;
+use crate::domain::order::Status;
+use crate::domain::time::Time;
 
 /// The live server shows this many messages, the oldest.
 const SHOWN: usize = 50;

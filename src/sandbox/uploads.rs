@@ -5,15 +5,15 @@
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::books::Stored;
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Grant, Market, Taken, Upload};
 use super::multipart::{self, Flaw};
+use super::recorder::Stored;
 use super::routes::Call;
 use super::rules;
-use crate::limits::MAX_UPLOAD_BYTES;
-use crate::order::hex;
-use crate::time::Time;
+use crate::domain::limits::MAX_UPLOAD_BYTES;
+use crate::domain::order::hex;
+use crate::domain::time::Time;
 
 impl Market {
     pub(super) fn upload(&mut self, now: Time, request: &Request, taken: &mut Option<Taken>) -> Outcome {
@@ -85,7 +85,7 @@ impl Market {
         format!(
             "/files/atelier/uploads/{}/{name}.{}",
             self.agents[agent].id,
-            crate::deliverable::extension(content_type)
+            crate::domain::deliverable::extension(content_type)
         )
     }
 

@@ -1,0 +1,284 @@
+//! `check`, the doctor: one line each, what is fine, what is wrong, and what mends it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::cli::args::Global;
+use crate::cli::exit_code;
+use crate::cli::output;
+use crate::config::{self, Config, Environment};
+use crate::domain::api_error::FaultKind;
+use crate::domain::order;
+use crate::domain::reconcile::Match;
+use crate::domain::sanitize;
+use crate::io::atomic_file;
+use crate::io::credentials::{self, Credentials, CredentialsFault};
+use crate::io::generator;
+use crate::io::marketplace::Client;
+use crate::io::store::{self, Store, StoreFault};
+
+/// A clock further off than this many seconds is told.
+const CLOCK_MAY_BE_OFF: i64 = 120;
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Fine,
+    Warning,
+    Wrong,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    about: &'static str,
+    verdict: Verdict,
+    says: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+    code: u8,
+}
+
+impl Report {
+    fn fine(&mut self, about: &'static str, says: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Fine, says: says.into(), mend: None });
+    }
+
+    fn warn(&mut self, about: &'static str, says: impl Into<String>, mend: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Warning, says: says.into(), mend: Some(mend.into()) });
+    }
+
+    /// The first thing that is wrong names the exit code.
+    fn wrong(&mut self, code: u8, about: &'static str, says: impl Into<String>, mend: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Wrong, says: says.into(), mend: Some(mend.into()) });
+        if self.code == 0 {
+            self.code = code;
+        }
+    }
+}
+
+/// Looks everything over.
+#[must_use]
+pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> u8 {
+    let mut report = Report::default();
+    if let Some(path) = bundle {
+        return super::ended(global, super::bundle::write(global, path));
+    }
+    match super::settings(global) {
+        Err(error) => report.wrong(exit_code::CONFIG, "config", error.to_string(), "correct that line"),
+        Ok(config) => look_over(&config, offline, &mut report),
+    }
+    if global.json {
+        output::json(&serde_json::json!({"ok": report.code == 0, "findings": report.findings}));
+    } else {
+        for finding in &report.findings {
+            if global.quiet && finding.verdict == Verdict::Fine {
+                continue;
+            }
+            let mark = match finding.verdict {
+                Verdict::Fine => "ok   ",
+                Verdict::Warning => "warn ",
+                Verdict::Wrong => "WRONG",
+            };
+            let mend = finding.mend.as_ref().map(|mend| format!("\n      -> {mend}")).unwrap_or_default();
+            output::out(&format!("{mark} {}: {}{mend}", finding.about, sanitize::plain(&finding.says, 500)));
+        }
+    }
+    report.code
+}
+
+fn look_over(config: &Config, offline: bool, report: &mut Report) {
+    match &config.path {
+        Some(path) => report.fine("config", path.display().to_string()),
+        None => report.warn("config", "no heartbeat.toml was found: the defaults are used", "atelier-heartbeat init"),
+    }
+    for warning in config.warnings() {
+        report.warn("config", warning, "correct it in heartbeat.toml");
+    }
+    state_folder(config, report);
+    runnable(config, report);
+    let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
+    match found {
+        Err(fault @ (CredentialsFault::Missing { .. } | CredentialsFault::Unfinished { .. })) => {
+            report.wrong(exit_code::CONFIG, "credentials", fault.to_string(), "atelier-heartbeat setup");
+        }
+        Err(fault) => report.wrong(exit_code::CONFIG, "credentials", fault.to_string(), "restore your copy of them"),
+        Ok(credentials) => {
+            report.fine("credentials", format!("agent {} from {}", credentials.agent_id, credentials.source));
+            if offline {
+                report.fine("marketplace", "not asked (--offline)");
+            } else {
+                marketplace(config, &credentials, report);
+            }
+        }
+    }
+}
+
+fn state_folder(config: &Config, report: &mut Report) {
+    let folder = &config.state_dir;
+    // What is tried here changes nothing that the gate was reckoned from: it stays shut.
+    match store::take_lock(folder) {
+        Err(StoreFault::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
+        Err(fault) => {
+            return report.wrong(
+                exit_code::STATE,
+                "state",
+                fault.to_string(),
+                "choose another folder with --state-dir",
+            );
+        }
+        Ok(_lock) => {
+            let probe = folder.join("probe");
+            let tried = atomic_file::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
+            let room = Store::look(folder).room();
+            match (tried, room) {
+                (Err(error), _) => {
+                    let says = format!("could not write in {}: {error}", folder.display());
+                    return report.wrong(exit_code::STATE, "state", says, "make it writable for this user");
+                }
+                (_, Err(fault)) => return report.wrong(exit_code::STATE, "state", fault.to_string(), "make room"),
+                _ => report.fine("state", format!("{} is writable", folder.display())),
+            }
+        }
+    }
+    for path in [folder.clone(), folder.join("credentials.json")] {
+        let mode = fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o777).unwrap_or(0);
+        if mode & 0o077 != 0 {
+            let wanted = if path == *folder { "700" } else { "600" };
+            let says = format!("{} can be read by others (mode {mode:03o})", path.display());
+            report.warn("state", says, format!("chmod {wanted} {}", path.display()));
+        }
+    }
+}
+
+fn runnable(config: &Config, report: &mut Report) {
+    match generator::resolve(&config.generator.command, &config.dir) {
+        Ok(program) => report.fine("generator", program.display().to_string()),
+        Err(why) => {
+            report.wrong(exit_code::CONFIG, "generator", why, "correct `command` in [generator] of heartbeat.toml")
+        }
+    }
+}
+
+fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) {
+    let agent_id = Some(credentials.agent_id.clone());
+    let mut client = Client::new(config::connection(config), agent_id, Some(credentials.key.clone()));
+    match client.me() {
+        Ok(me) => {
+            report.fine("marketplace", format!("{} answers and takes the key", config.api.base_url));
+            let id = order::text(&me, "id").or_else(|| order::text(&me, "agent_id"));
+            if id.as_ref().is_some_and(|id| *id != credentials.agent_id) {
+                let says =
+                    format!("the key belongs to agent {}, not to {}", id.unwrap_or_default(), credentials.agent_id);
+                report.wrong(exit_code::CONFIG, "credentials", says, "correct agent_id where the credentials are kept");
+            }
+            profile(&me, report);
+            services(config, &mut client, report);
+        }
+        Err(fault) => match fault.kind {
+            FaultKind::Unauthorized | FaultKind::Refused { status: 403 } => {
+                report.wrong(
+                    exit_code::KEY,
+                    "credentials",
+                    format!("the marketplace refuses the key: {}", fault.message),
+                    "check the key; never register again for it",
+                );
+            }
+            FaultKind::Moved { .. } => {
+                report.wrong(
+                    exit_code::CONFIG,
+                    "marketplace",
+                    fault.message,
+                    "change base_url in [api] of heartbeat.toml",
+                );
+            }
+            _ => report.wrong(
+                exit_code::AWAY,
+                "marketplace",
+                format!("{}: {}", config.api.base_url, fault.message),
+                "check base_url in [api] and the network",
+            ),
+        },
+    }
+    match client.clock_skew() {
+        Some(off) if off.abs() <= CLOCK_MAY_BE_OFF => report.fine("clock", "agrees with the marketplace's"),
+        _ => {}
+    }
+    if let Some(off) = client.clock_skew().filter(|off| off.abs() > CLOCK_MAY_BE_OFF) {
+        report.warn(
+            "clock",
+            format!("this machine's clock is {} seconds off the marketplace's", off.abs()),
+            "switch on time synchronisation (timedatectl set-ntp true)",
+        );
+    }
+}
+
+/// Whether clients can find the agent, and whether it can be paid.
+fn profile(me: &Map<String, Value>, report: &mut Report) {
+    let before = report.findings.len();
+    if order::text(me, "payout_wallet").is_none() && order::text(me, "owner_wallet").is_none() {
+        report.warn(
+            "payout",
+            "the agent has no payout wallet: it stays hidden and is never paid",
+            "write payout_wallet under [agent] in heartbeat.toml, then `atelier-heartbeat setup`",
+        );
+    } else if order::text(me, "payout_wallet").is_none() {
+        report.fine("payout", "goes to the owner's wallet: no payout_wallet of its own is set");
+    }
+    if me.get("marketable") == Some(&Value::Bool(false)) {
+        report.warn(
+            "payout",
+            "the agent is hidden from clients (marketable: false)",
+            "set a payout wallet (`atelier-heartbeat setup`), or sign in on the marketplace as its owner",
+        );
+    }
+    if report.findings.len() == before {
+        report.fine("payout", "a payout wallet is set");
+    }
+}
+
+/// Whether what is for sale is what the settings say.
+fn services(config: &Config, client: &mut Client, report: &mut Report) {
+    let listed = match client.services() {
+        Ok(listed) => listed,
+        Err(fault) => {
+            return report.warn("services", fault.message, "try again later");
+        }
+    };
+    let memory = Store::look(&config.state_dir).setup().unwrap_or_default();
+    let (matches, unknown) = memory.matches(&super::setup::wanted(config).services, &listed);
+    let before = report.findings.len();
+    if listed.is_empty() {
+        let mend = "write a [[service]] in heartbeat.toml, then `atelier-heartbeat setup`";
+        report.warn("services", "nothing is for sale", mend);
+    }
+    let missing = matches.iter().filter(|found| matches!(found, Match::Create)).count();
+    if missing > 0 {
+        let says = format!("{missing} service(s) of heartbeat.toml are not listed");
+        report.warn("services", says, "atelier-heartbeat setup");
+    }
+    let differing = matches.iter().filter(|found| matches!(found, Match::Differs { .. })).count();
+    if differing > 0 {
+        let says = format!("{differing} service(s) are listed otherwise than heartbeat.toml has them");
+        report.warn("services", says, "atelier-heartbeat setup --update");
+    }
+    for id in unknown.iter().filter(|_| !config.services.is_empty()) {
+        let says = format!("{} is for sale and heartbeat.toml does not know it", sanitize::plain(id, 60));
+        report.warn(
+            "services",
+            says,
+            format!("write it there, or `atelier-heartbeat services deactivate {}`", sanitize::plain(id, 60)),
+        );
+    }
+    if report.findings.len() == before {
+        report.fine("services", format!("{} for sale", listed.len()));
+    }
+}

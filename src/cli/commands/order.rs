@@ -1,0 +1,75 @@
+//! `retry` and `decline`: what a person says about one order.
+
+use serde_json::json;
+
+use super::show::id_of;
+use super::{ended, talk};
+use crate::cli::args::Global;
+use crate::cli::output;
+use crate::cli::session::{Desk, Trouble};
+use crate::domain::field_rules::MESSAGE;
+use crate::domain::lifecycle::{Hold, HoldKind, Record};
+use crate::domain::sanitize::order_name;
+use crate::domain::state::State;
+use crate::io::clock;
+
+/// Clears an order's failure and makes it due now.
+#[must_use]
+pub fn retry(global: &Global, order: &str) -> u8 {
+    let said = "due now: the next beat takes it up";
+    ended(global, change(global, order, said, None, |record| record.retry(clock::clock().wall)))
+}
+
+/// Stops work on an order, and tells the client when asked to.
+#[must_use]
+pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
+    let said =
+        "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
+    let stop = |record: &mut Record| {
+        record.note(clock::clock().wall, "declined by a person");
+        record.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
+    };
+    ended(global, change(global, order, said, message, stop))
+}
+
+fn change(
+    global: &Global,
+    order: &str,
+    said: &str,
+    message: Option<&str>,
+    change: impl FnOnce(&mut Record),
+) -> Result<u8, Trouble> {
+    let id = id_of(order)?;
+    let name = order_name(order);
+    if let Some(message) = message {
+        MESSAGE.check("the message", message.trim()).map_err(Trouble::usage)?;
+    }
+    // Credentials are needed for the message alone.
+    let mut desk = if message.is_some() { Desk::open(global)? } else { Desk::open_unregistered(global)? };
+    let (store, worker) = desk.lock()?;
+    let mut state = State { worker: worker.clone(), ..State::default() };
+    store.orders(&mut state)?;
+    let Some(record) = state.orders.get_mut(&id) else {
+        let message = format!("no order {name} is in flight here: `atelier-heartbeat status` lists them");
+        return Err(Trouble::usage(message));
+    };
+    change(record);
+    store.save_order(record)?;
+    // The person who says this knows: nothing is told again, what paused goes on, and the gate opens.
+    worker.failing.retain(|_, failing| !failing.orders.contains(&id));
+    worker.settled(order);
+    if let Some(hold) = &record.hold {
+        worker.notice(order, &hold.why, "");
+        let _ = worker.tell(clock::clock().wall);
+    }
+    store.save_worker(worker)?;
+    if let Some(message) = message {
+        talk::post(&mut desk, &id, message.trim())?;
+    }
+    if global.json {
+        output::json(&json!({"order": order, "said": said}));
+    } else if !global.quiet {
+        output::out(&format!("order {name}: {said}"));
+    }
+    Ok(0)
+}

@@ -1,0 +1,191 @@
+//! Registering, once: the key is on disk before anything else is done with it, and a lost answer is never repeated blindly.
+//!
+//! The one place that handles a key fresh from the marketplace. It refuses to show it, but on a terminal when every disk fails.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::Told;
+use crate::cli::args::SetupArgs;
+use crate::cli::exit_code::{AWAY, CONFIG, INTERNAL, REFUSED, STATE};
+use crate::cli::output;
+use crate::cli::session::{Asked, Desk, Trouble};
+use crate::config::{Config, Environment};
+use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::limits::Endpoint;
+use crate::domain::sanitize::plain;
+use crate::domain::secret::Secret;
+use crate::io::atomic_file;
+use crate::io::clock;
+use crate::io::credentials;
+use crate::io::credentials::registration::{self, Begun, Left, Place};
+use crate::io::marketplace::{Registration, wire};
+
+pub(super) fn registration_of(config: &Config) -> Result<Registration, Trouble> {
+    let need = |name: &str, value: &Option<String>| {
+        let missing = || {
+            format!("no {name} under [agent] in heartbeat.toml: an agent is registered with a name and a description")
+        };
+        value.clone().ok_or_else(|| Trouble::new(CONFIG, missing()))
+    };
+    Ok(Registration {
+        name: need("name", &config.agent.name)?,
+        description: need("description", &config.agent.description)?,
+        endpoint_url: config.agent.endpoint_url.clone(),
+        capabilities: config.agent.capabilities.clone(),
+        owner_wallet: config.agent.owner_wallet.clone(),
+        avatar_url: config.agent.avatar_url.clone(),
+    })
+}
+
+/// Registers once. What an earlier run began is finished, or told; never repeated blindly.
+pub(super) fn register(
+    desk: &mut Desk,
+    registration: &Registration,
+    args: &SetupArgs,
+    told: &mut Told,
+) -> Result<(), Trouble> {
+    let state_dir = desk.config.state_dir.clone();
+    let disk = |error: io::Error| {
+        Trouble::new(STATE, format!("could not keep a key in {}: {error}; nothing was registered", state_dir.display()))
+    };
+    atomic_file::make_private_dir(&state_dir).and_then(|()| credentials::tighten(&state_dir)).map_err(disk)?;
+    let (store, _) = desk.lock()?;
+    store.room()?;
+    match registration::left(&state_dir).map_err(disk)? {
+        Left::Nothing => {}
+        Left::Answer(_) => {
+            registration::put(&state_dir).map_err(disk)?;
+            told.step("found the answer of an earlier registration, and put it into its place");
+            return identify(desk, told, "registered earlier as");
+        }
+        Left::Unanswered(_) if args.register_again => {}
+        Left::Unanswered(begun) => return Err(unanswered(&begun, CONFIG)),
+        Left::Unreadable(path) => {
+            return Err(Trouble::new(
+                CONFIG,
+                format!(
+                    "{} holds what is left of an earlier registration and cannot be read: look whether it holds an api_key; move it away to go on",
+                    path.display()
+                ),
+            ));
+        }
+    }
+    let begun =
+        Begun { at: clock::clock().wall, name: registration.name.clone(), base_url: desk.config.api.base_url.clone() };
+    let config_dir = desk.config.dir.clone();
+    // Everything between the request and the key on disk happens in here: not even the budget is written in between.
+    let sent = desk.counted_raw(Endpoint::Register, |client| {
+        let place = match registration::begin(&state_dir, &begun) {
+            Ok(place) => place,
+            Err(error) => return Ok(Err(disk(error))),
+        };
+        match client.register(registration) {
+            Ok(answer) => Ok(keep(place, &answer, &begun, &config_dir)),
+            Err(fault) if fault.certainly_without_effect() => {
+                let _ = place.withdraw();
+                Err(fault)
+            }
+            Err(fault) => {
+                log::warn!("registration: {fault}");
+                Ok(Err(unanswered(&begun, AWAY)))
+            }
+        }
+    })?;
+    match sent {
+        Ok(kept) => kept?,
+        Err(fault) => return Err(refused(desk, &fault)),
+    }
+    identify(desk, told, "registered")
+}
+
+fn identify(desk: &mut Desk, told: &mut Told, word: &str) -> Result<(), Trouble> {
+    let found = credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir);
+    let found = found.map_err(|fault| Trouble::new(CONFIG, fault.to_string()))?;
+    told.step(format!(
+        "{word} agent {}; its key is in {}: keep a copy, it is issued once",
+        found.agent_id, found.source
+    ));
+    // The lock and the budget go on; only who we are is new.
+    desk.identify(found);
+    Ok(())
+}
+
+/// The answer came: the key is put on disk before anything else is done with it.
+fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result<(), Trouble> {
+    let (agent_id, key, whole) = match wire::credentials(answer) {
+        Ok(read) => read,
+        Err(why) if registration::speaks_of_a_key(answer) => {
+            let kept = place.keep_raw(answer).map(|path| path.display().to_string()).unwrap_or_default();
+            let message = format!(
+                "{why}, and yet it speaks of a key: it is kept as it came in {kept}; take agent_id and api_key out of it by hand"
+            );
+            return Err(Trouble::new(INTERNAL, message));
+        }
+        Err(_) => return Err(unanswered(begun, AWAY)),
+    };
+    let Err(error) = place.keep(&whole, &agent_id, &key) else { return Ok(()) };
+    Err(emergency(config_dir, &whole, &agent_id, &key, &error))
+}
+
+/// The key is issued and its place cannot be written: another place, else the terminal, and nothing but the terminal.
+fn emergency(
+    config_dir: &Path,
+    whole: &Map<String, Value>,
+    agent_id: &str,
+    key: &Secret,
+    error: &io::Error,
+) -> Trouble {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    for folder in [Some(config_dir.to_owned()), home, Some(std::env::temp_dir())].into_iter().flatten() {
+        let folder = folder.join(format!("atelier-credentials-{}", plain(agent_id, 60).replace('/', "_")));
+        let kept =
+            atomic_file::make_private_dir(&folder).and_then(|()| credentials::save(&folder, whole, agent_id, key));
+        if kept.is_ok() {
+            let message = format!(
+                "the agent is registered, but its key could not be put into the state folder ({error}): it is in {}; move that file into the state folder",
+                folder.join("credentials.json").display()
+            );
+            return Trouble::new(STATE, message);
+        }
+    }
+    if io::stderr().is_terminal() {
+        output::err(&format!(
+            "EMERGENCY: this key cannot be written to any disk and is shown only here, only now.\n  ATELIER_AGENT_ID={agent_id}\n  ATELIER_API_KEY={}\nCopy both lines into a .env file beside heartbeat.toml.",
+            key.expose()
+        ));
+    }
+    Trouble::new(STATE, format!("agent {agent_id} is registered, but its key could not be written anywhere: {error}"))
+}
+
+fn unanswered(begun: &Begun, code: u8) -> Trouble {
+    Trouble::new(
+        code,
+        format!(
+            "a registration of {:?} was sent to {} at {} and its answer was lost: the agent may exist, and its key would be lost with the answer. It is never repeated by itself. Look on the marketplace whether {:?} is there; then write another name under [agent], or the same one if it is not there, and say `atelier-heartbeat setup --register-again` (where it is there, the live marketplace answers duplicate_agent with its id)",
+            plain(&begun.name, 60),
+            begun.base_url,
+            begun.at,
+            plain(&begun.name, 60)
+        ),
+    )
+}
+
+/// A registration that was refused, in the server's own words, with the remedy.
+fn refused(desk: &mut Desk, fault: &Fault) -> Trouble {
+    let said = &fault.message;
+    let remedy = if said.contains("name_taken") {
+        "choose another name under [agent] in heartbeat.toml"
+    } else if said.contains("duplicate_agent") {
+        "if that agent is yours, put its id and the key it was issued into state/credentials.json or the environment; else choose another name under [agent]"
+    } else if said.contains("endpoint_url") {
+        "this marketplace wants an endpoint_url under [agent]: an address of your own, because order events are posted there"
+    } else if matches!(fault.kind, FaultKind::Refused { status: 400 | 409 | 422 }) {
+        "correct it under [agent] in heartbeat.toml"
+    } else {
+        return desk.told(fault, Asked::Write);
+    };
+    Trouble::new(REFUSED, format!("the marketplace refuses the registration: {said}; nothing was registered: {remedy}"))
+}

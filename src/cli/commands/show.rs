@@ -1,0 +1,214 @@
+//! `orders`, `show`, `explain`: what the marketplace says of orders, and what we know of them.
+
+use serde_json::json;
+
+use super::{ended, settings};
+use crate::cli::args::Global;
+use crate::cli::exit_code;
+use crate::cli::output;
+use crate::cli::session::{Asked, Desk, Trouble};
+use crate::cli::table::{paragraph, table};
+use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::lifecycle::Record;
+use crate::domain::limits::Endpoint;
+use crate::domain::order::{Order, OrderId};
+use crate::domain::sanitize::{order_name, plain};
+use crate::domain::state::State;
+use crate::domain::time::span;
+use crate::io::clock;
+use crate::io::marketplace::{Listing, Lookup, Message};
+use crate::io::store::{History, Store};
+
+/// What the marketplace lists.
+#[must_use]
+pub fn list(global: &Global, statuses: &[String]) -> u8 {
+    let listed = || {
+        let odd = |status: &&String| status.is_empty() || !status.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if let Some(odd) = statuses.iter().find(odd) {
+            return Err(Trouble::usage(format!(
+                "--status {:?} is not a status: write it like paid,in_progress",
+                plain(odd, 40)
+            )));
+        }
+        let mut desk = Desk::open(global)?;
+        let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
+        let Listing { orders, odd } = desk.counted(Endpoint::Orders, Asked::Read, |client| client.orders(&statuses))?;
+        if global.json {
+            output::json(
+                &json!({"orders": orders, "passed_over": odd.iter().map(|odd| odd.0.clone()).collect::<Vec<_>>()}),
+            );
+            return Ok(0);
+        }
+        let now = clock::clock().wall;
+        let row = |order: &Order| {
+            vec![
+                order_name(order.id.as_str()),
+                order.status.as_str().to_owned(),
+                order.price_usd.clone().unwrap_or_else(|| "-".to_owned()),
+                order.created_at.map_or_else(|| "-".to_owned(), |at| span(now.since(at))),
+                order.service_title.clone().unwrap_or_else(|| "-".to_owned()),
+                order.brief.clone(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = orders.iter().map(row).collect();
+        if rows.is_empty() {
+            output::out("no orders");
+        } else {
+            output::out(&table(&["ORDER", "STATUS", "PRICE", "AGE", "SERVICE", "BRIEF"], &rows));
+        }
+        odd.iter().for_each(|odd| output::err(&format!("atelier-heartbeat: passed over {}", plain(&odd.0, 120))));
+        Ok(0)
+    };
+    ended(global, listed())
+}
+
+/// What we know of an order, in flight or over.
+pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<Record>, Trouble> {
+    let mut state = State::default();
+    store.orders(&mut state)?;
+    if let Some(record) = state.orders.remove(id) {
+        return Ok(Some(record));
+    }
+    Ok(match store.history(id)? {
+        History::Closed(record) => Some(*record),
+        History::None | History::Damaged => None,
+    })
+}
+
+/// An order's id as a person typed it.
+pub(super) fn id_of(order: &str) -> Result<OrderId, Trouble> {
+    OrderId::new(order).ok_or_else(|| Trouble::usage(format!("{:?} is not an order's id", plain(order, 60))))
+}
+
+/// One order whole: what the marketplace says, how far we are, the thread.
+#[must_use]
+pub fn show(global: &Global, order: &str) -> u8 {
+    let shown = || {
+        let id = id_of(order)?;
+        let mut desk = Desk::open(global)?;
+        let local = known(&Store::look(&desk.config.state_dir), &id)?;
+        let (there, urls) = match desk.ask(Asked::Read, |client| client.order(&id))? {
+            Lookup::Found { order, urls } => (Some(*order), urls),
+            Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
+            Lookup::Missing if local.is_some() => (None, Vec::new()),
+            Lookup::Missing => {
+                let message = format!(
+                    "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
+                    order_name(order)
+                );
+                return Err(Trouble::new(exit_code::REFUSED, message));
+            }
+        };
+        // A thread that cannot be read is no reason to show nothing.
+        let thread = match desk.client.messages(&id) {
+            Ok(messages) => Some(messages),
+            Err(Fault { kind: FaultKind::Unauthorized, message }) => return Err(Trouble::new(exit_code::KEY, message)),
+            Err(_) => None,
+        };
+        if there.is_none() && local.is_none() {
+            let message = format!(
+                "order {} is not in flight here, and this marketplace cannot be asked about single orders: `atelier-heartbeat orders`",
+                order_name(order)
+            );
+            return Err(Trouble::new(exit_code::REFUSED, message));
+        }
+        if global.json {
+            output::json(&json!({"order": there, "deliverables": urls, "local": local, "messages": thread}));
+        } else {
+            output::out(&text(&id, there.as_ref(), &urls, local.as_ref(), thread.as_deref()));
+        }
+        Ok(0)
+    };
+    ended(global, shown())
+}
+
+fn text(
+    id: &OrderId,
+    there: Option<&Order>,
+    urls: &[String],
+    local: Option<&Record>,
+    thread: Option<&[Message]>,
+) -> String {
+    let mut lines = vec![format!("order     {}", order_name(id.as_str()))];
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            lines.push(format!("{name:<9} {}", plain(&value, 300)));
+        }
+    };
+    if let Some(order) = there {
+        line("status", Some(order.status.as_str().to_owned()));
+        line("service", order.service_title.clone());
+        line("price", order.price_usd.clone().map(|price| format!("{price} USDC")));
+        line("placed", order.created_at.map(|at| at.to_string()));
+        order.reference_urls.iter().chain(&order.reference_images).for_each(|url| line("reference", Some(url.clone())));
+    }
+    urls.iter().for_each(|url| line("delivered", Some(url.clone())));
+    if let Some(record) = local {
+        line("here", Some(standing(record)));
+        line("trouble", record.trouble.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)));
+        line("needs you", record.hold.as_ref().map(|hold| hold.why.clone()));
+    }
+    if let Some(order) = there.filter(|order| !order.brief.is_empty()) {
+        lines.push(format!("\nbrief\n{}", paragraph(&order.brief, "  ")));
+    }
+    for message in thread.into_iter().flatten() {
+        lines.push(said(message));
+    }
+    if thread.is_none() {
+        lines.push("\nthe thread could not be read".to_owned());
+    }
+    lines.join("\n")
+}
+
+/// One message: who, when, and the stranger's words.
+pub(super) fn said(message: &Message) -> String {
+    let at = message.created_at.map(|at| format!(", {at}")).unwrap_or_default();
+    format!("\n{}{at}\n{}", plain(&message.sender_type, 20), paragraph(&message.content, "  "))
+}
+
+/// Where an order stands with us, in one line.
+fn standing(record: &Record) -> String {
+    let now = clock::clock().wall;
+    if let Some(closed) = record.closed {
+        return format!("over: {} at {}", closed.ending.word(), closed.at);
+    }
+    let next = record.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
+    format!("{}, attempt {}{}", record.step.word(), record.attempt, next.unwrap_or_default())
+}
+
+/// Why an order is where it is: every event with its time.
+#[must_use]
+pub fn explain(global: &Global, order: &str) -> u8 {
+    let explained = || {
+        let id = id_of(order)?;
+        let config = settings(global).map_err(|error| Trouble::new(exit_code::CONFIG, error.to_string()))?;
+        let Some(record) = known(&Store::look(&config.state_dir), &id)? else {
+            let message = format!(
+                "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
+                order_name(order)
+            );
+            return Err(Trouble::new(exit_code::REFUSED, message));
+        };
+        let why = match (&record.hold, &record.trouble) {
+            (Some(hold), _) => format!("a person is needed: {}", hold.why),
+            (None, Some(trouble)) if record.closed.is_none() => format!("{} failed: {}", trouble.step, trouble.text),
+            _ => standing(&record),
+        };
+        if global.json {
+            output::json(&json!({"order": order, "step": record.step.word(), "why": why, "events": record.trail}));
+            return Ok(0);
+        }
+        let mut lines: Vec<String> =
+            record.trail.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
+        lines.push(format!("now: {}", standing(&record)));
+        if record.closed.is_none() {
+            lines.push(format!("why: {}", plain(&why, 300)));
+        }
+        if record.hold.is_some() {
+            lines.push(format!("next: atelier-heartbeat retry {}", order_name(order)));
+        }
+        output::out(&lines.join("\n"));
+        Ok(0)
+    };
+    ended(global, explained())
+}

@@ -1,0 +1,231 @@
+//! `status`: who we are, polls, budget, every order in flight. It looks, takes no lock, and sends nothing.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::fail;
+use crate::cli::args::Global;
+use crate::cli::exit_code;
+use crate::cli::output;
+use crate::domain::limits::Endpoint;
+use crate::domain::money::usd;
+use crate::domain::sanitize;
+use crate::domain::scheduler;
+use crate::domain::state::State;
+use crate::domain::time::{Time, span};
+use crate::io::clock;
+use crate::io::credentials;
+use crate::io::store::{Store, lines_since};
+use crate::report::{Report, Sum, day, first_of_month};
+
+/// The version of the JSON.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Status {
+    schema: u32,
+    agent_id: Option<String>,
+    state_dir: String,
+    last_poll_at: Option<Time>,
+    next_poll_at: Option<Time>,
+    held_back_by: Option<&'static str>,
+    budget: Spent,
+    orders: Vec<InFlight>,
+    needs_attention: Vec<Needs>,
+    /// What deliveries came to, after the marketplace's fee.
+    today: Sum,
+    month: Sum,
+}
+
+#[derive(Serialize)]
+struct Spent {
+    per_hour: usize,
+    spent: usize,
+    free: usize,
+    closed_until: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct InFlight {
+    order: String,
+    step: &'static str,
+    status: String,
+    attempt: u32,
+    placed: Time,
+    /// When its service promised it; none where nothing was promised.
+    due: Option<Time>,
+    next_try: Option<Time>,
+    last_error: Option<String>,
+    needs: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Needs {
+    about: String,
+    why: String,
+    help: String,
+}
+
+/// Between two looks of `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Shows it; with `-q` nothing but an exit code; with `watch` again and again, until it is interrupted.
+#[must_use]
+pub fn run(global: &Global, watch: bool) -> u8 {
+    if !watch {
+        return once(global, "");
+    }
+    if !output::is_watched() || global.json || global.quiet {
+        return fail(global, exit_code::USAGE, "--watch redraws a terminal: leave it out for a pipe, --json or -q");
+    }
+    loop {
+        // Home, and the rest of the screen cleared: the scrollback stays as it was.
+        let code = once(global, "\u{1b}[H\u{1b}[J");
+        if code != 0 {
+            return code;
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn once(global: &Global, before: &str) -> u8 {
+    let config = match super::settings(global) {
+        Ok(config) => config,
+        Err(error) => return fail(global, exit_code::CONFIG, &error.to_string()),
+    };
+    let store = Store::look(&config.state_dir);
+    let mut state = State::default();
+    let read = store.worker().and_then(|worker| {
+        state.worker = worker.unwrap_or_default();
+        store.orders(&mut state)
+    });
+    if let Err(fault) = read {
+        return fail(global, exit_code::STATE, &fault.to_string());
+    }
+    if global.quiet && !global.json {
+        return if !state.worker.notices.is_empty() || state.orders.values().any(|record| record.hold.is_some()) {
+            20
+        } else if !state.orders.is_empty() {
+            10
+        } else {
+            0
+        };
+    }
+    let agent = credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir).ok();
+    let ledger = config.state_dir.join("ledger.jsonl");
+    // Of this month alone: what a look costs does not grow with the years.
+    let month = Time::parse(&format!("{}T00:00:00Z", first_of_month(clock::clock().wall))).unwrap_or(Time::EPOCH);
+    let report = match lines_since(&ledger, month) {
+        Ok(lines) => Report::of(lines),
+        Err(error) => return fail(global, exit_code::STATE, &format!("could not read {}: {error}", ledger.display())),
+    };
+    let status = status(&config, agent.map(|found| found.agent_id), &mut state, &report);
+    if global.json {
+        output::json(&status);
+    } else {
+        output::out(&format!("{before}{}", text(&status, clock::clock().wall)));
+    }
+    0
+}
+
+fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut State, report: &Report) -> Status {
+    let rules = crate::config::to_rules(config, agent_id.as_deref().unwrap_or_default());
+    let clock = clock::clock();
+    let now = clock.wall;
+    state.worker.rebase(&clock, rules.interval);
+    let wake = scheduler::wake(state, &rules, now);
+    let mut records: Vec<_> = state.orders.values().collect();
+    records.sort_by_key(|record| scheduler::deadline(&rules, record));
+    let orders = records.into_iter().map(|record| InFlight {
+        order: record.order.id.to_string(),
+        step: record.step.word(),
+        status: record.order.status.as_str().to_owned(),
+        attempt: record.attempt,
+        placed: record.order.created_at.unwrap_or(record.first_seen),
+        due: rules.turnaround(&record.order).map(|_| scheduler::deadline(&rules, record)),
+        next_try: record.not_before.filter(|at| *at > now),
+        last_error: record.trouble.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)),
+        needs: record.hold.as_ref().map(|hold| hold.why.clone()),
+    });
+    let budget = &state.worker.budget;
+    Status {
+        schema: SCHEMA,
+        agent_id,
+        state_dir: super::shown(&config.state_dir),
+        last_poll_at: state.worker.last_poll,
+        next_poll_at: Some(wake.poll_at),
+        held_back_by: scheduler::poll_hold(state, &rules, false, now).map(crate::domain::wake_hint::Reason::as_str),
+        budget: Spent {
+            per_hour: rules.allowance.per_hour,
+            spent: budget.spent(now),
+            free: budget.free(rules.allowance, Endpoint::Orders, now),
+            closed_until: budget.closed_until(Endpoint::Orders, now),
+        },
+        orders: orders.collect(),
+        needs_attention: state
+            .worker
+            .notices
+            .iter()
+            .map(|(about, notice)| Needs { about: about.clone(), why: notice.why.clone(), help: notice.help.clone() })
+            .collect(),
+        today: report.since(&day(now)),
+        month: report.since(&first_of_month(now)),
+    }
+}
+
+fn text(status: &Status, now: Time) -> String {
+    let mut lines = Vec::new();
+    lines.push(format!("agent   {}", status.agent_id.as_deref().unwrap_or("none yet: see `atelier-heartbeat check`")));
+    lines.push(match status.last_poll_at {
+        Some(at) => format!("polled  {} ago", span(now.since(at))),
+        None => "polled  never".to_owned(),
+    });
+    if let Some(next) = status.next_poll_at {
+        let why = status.held_back_by.map(|why| format!(" ({why})")).unwrap_or_default();
+        lines.push(if next <= now {
+            "next    now".to_owned()
+        } else {
+            format!("next    in {}{why}", span(next.since(now)))
+        });
+    }
+    let Spent { per_hour, spent, free, closed_until } = &status.budget;
+    let bar: String = (0..*per_hour).map(|n| if n < *spent { '#' } else { '.' }).take(30).collect();
+    lines.push(format!("budget  [{bar}] {spent} of {per_hour} requests this hour, {free} free"));
+    if let Some(until) = closed_until {
+        lines.push(format!("closed  the marketplace said to wait until {until}"));
+    }
+    for (name, sum) in [("today", &status.today), ("month", &status.month)] {
+        lines.push(format!(
+            "{name:<7} {} delivered, {} USD earned, {} under review",
+            sum.delivered,
+            usd(sum.earned_cents),
+            usd(sum.pending_cents)
+        ));
+    }
+    if status.orders.is_empty() {
+        lines.push("orders  none in flight".to_owned());
+    }
+    for order in &status.orders {
+        let name = sanitize::order_name(&order.order);
+        let next = order.next_try.map(|at| format!(", next try in {}", span(at.since(now)))).unwrap_or_default();
+        let due = match order.due {
+            Some(due) if due > now => format!(", due in {}", span(due.since(now))),
+            Some(due) => format!(", overdue by {}", span(now.since(due))),
+            None => String::new(),
+        };
+        let age = span(now.since(order.placed));
+        lines.push(format!("order   {name}  {}, attempt {}", order.step, order.attempt));
+        lines.push(format!("        placed {age} ago{due}{next}"));
+        if let Some(error) = &order.last_error {
+            lines.push(format!("        {}", sanitize::plain(error, 68)));
+        }
+        if let Some(needs) = &order.needs {
+            lines.push(format!("        needs you: {}", sanitize::plain(needs, 60)));
+            lines.push(format!("        -> atelier-heartbeat retry {name}"));
+        }
+    }
+    let things = status.needs_attention.iter().filter(|needs| crate::worker::is_thing(&needs.about));
+    lines.extend(things.map(|needs| format!("{}: {} -> {}", needs.about, needs.why, needs.help)));
+    lines.join("\n")
+}

@@ -1,0 +1,192 @@
+//! `messages`, `quote`, `token launch`, `upload`: what a person says to the marketplace in one request.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::ended;
+use super::show::{id_of, said};
+use crate::cli::args::Global;
+use crate::cli::exit_code;
+use crate::cli::output;
+use crate::cli::session::{Asked, Desk, Trouble};
+use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::deliverable::Unfit;
+use crate::domain::field_rules::{MESSAGE, QUOTE, SYMBOL};
+use crate::domain::limits::Endpoint;
+use crate::domain::money::cents;
+use crate::domain::order::{OrderId, Status, text};
+use crate::domain::sanitize::order_name;
+use crate::io::marketplace::{Client, Lookup, Message};
+use crate::io::media;
+
+/// Reads a thread, or posts to it.
+#[must_use]
+pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
+    let done = || {
+        let id = id_of(order)?;
+        if let Some(words) = send {
+            MESSAGE.check("the message", words.trim()).map_err(Trouble::usage)?;
+            let mut desk = Desk::open(global)?;
+            post(&mut desk, &id, words.trim())?;
+            if global.json {
+                output::json(&json!({"order": order, "sent": words.trim()}));
+            } else if !global.quiet {
+                output::out(&format!("sent to the client of order {}", order_name(order)));
+            }
+            return Ok(0);
+        }
+        let thread = Desk::open(global)?.ask(Asked::Read, |client| client.messages(&id))?;
+        if global.json {
+            output::json(&json!({"order": order, "messages": thread}));
+        } else if thread.is_empty() {
+            output::out("no messages");
+        } else {
+            output::out(thread.iter().map(said).collect::<Vec<_>>().join("\n").trim_start());
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}
+
+/// Posts once: where no answer came, the thread tells whether it arrived.
+pub(super) fn post(desk: &mut Desk, id: &OrderId, words: &str) -> Result<(), Trouble> {
+    let ours = |thread: &[Message]| {
+        thread.iter().filter(|message| message.sender_type != "client" && message.content == words).count()
+    };
+    let before = desk.client.messages(id).map(|thread| ours(&thread));
+    let fault = match desk.counted_raw(Endpoint::Messages, |client| client.send_message(id, words))? {
+        Ok(()) => return Ok(()),
+        Err(fault) => fault,
+    };
+    let arrived = |fault: &Fault, desk: &mut Desk| {
+        !fault.certainly_without_effect()
+            && matches!((&before, desk.client.messages(id)), (Ok(before), Ok(thread)) if ours(&thread) > *before)
+    };
+    if arrived(&fault, desk) { Ok(()) } else { Err(desk.told(&fault, Asked::Write)) }
+}
+
+/// Quotes a price, once.
+#[must_use]
+pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
+    let done = || {
+        let id = id_of(order)?;
+        QUOTE.check("the price", price).map_err(Trouble::usage)?;
+        if cents(price) == Some(0) {
+            return Err(Trouble::usage("the price is zero: a quote is more than nothing"));
+        }
+        let mut desk = Desk::open(global)?;
+        let status = |looked: Result<Lookup, Fault>| match looked {
+            Ok(Lookup::Found { order, .. }) => Some((order.status, order.price_usd)),
+            _ => None,
+        };
+        if let Some((status, _)) = status(desk.client.order(&id)).filter(|(status, _)| *status != Status::PendingQuote)
+        {
+            let message = format!(
+                "order {} is {}: only one that is pending_quote can be quoted",
+                order_name(order),
+                crate::domain::sanitize::plain(status.as_str(), 40)
+            );
+            return Err(Trouble::new(exit_code::REFUSED, message));
+        }
+        if let Err(fault) = desk.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
+            // Whether a quote without an answer arrived is asked, never guessed.
+            let known = !fault.certainly_without_effect() || fault.message.contains("\"quoted\"");
+            let quoted = known
+                && matches!(status(desk.client.order(&id)), Some((Status::Quoted, told)) if told.as_deref().and_then(cents) == cents(price));
+            if !quoted {
+                return Err(desk.told(&fault, Asked::Write));
+            }
+        }
+        if global.json {
+            output::json(&json!({"order": order, "price_usd": price}));
+        } else if !global.quiet {
+            output::out(&format!("quoted {price} USDC for order {}", order_name(order)));
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}
+
+/// Launches the agent's token: once, for good, after a person said so.
+#[must_use]
+pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
+    let done = || {
+        SYMBOL.check("the symbol", symbol).map_err(Trouble::usage)?;
+        if !symbol.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(Trouble::usage("the symbol is letters and digits, like ATLR"));
+        }
+        let mut desk = Desk::open(global)?;
+        let me = desk.ask(Asked::Read, crate::io::marketplace::Client::me)?;
+        if text(&me, "avatar_url").is_none() {
+            let message = "a token needs a picture: `atelier-heartbeat profile set avatar_url=https://…` first";
+            return Err(Trouble::new(exit_code::REFUSED, message));
+        }
+        if let Some(mint) = text(&me, "token_mint") {
+            return Err(Trouble::new(
+                exit_code::REFUSED,
+                format!("this agent has a token already: {}", crate::domain::sanitize::plain(&mint, 80)),
+            ));
+        }
+        if !yes {
+            let question = format!(
+                "This deploys the token {symbol} for agent {} on the Solana chain. It cannot be undone, changed or repeated.",
+                desk.agent_id()
+            );
+            match output::confirm(&question) {
+                Some(true) => {}
+                Some(false) => return Err(Trouble::new(exit_code::REFUSED, "nothing was launched")),
+                None => {
+                    return Err(Trouble::usage("a token cannot be undone, and nobody is here to be asked: say --yes"));
+                }
+            }
+        }
+        let launched = desk.counted(Endpoint::Token, Asked::Write, |client| client.launch_token(symbol))?;
+        if global.json {
+            output::json(&json!(launched));
+        } else {
+            let member = |name| text(&launched, name).unwrap_or_else(|| "-".to_owned());
+            output::out(&crate::domain::sanitize::plain(
+                &format!("launched {symbol}: mint {}, transaction {}", member("mint"), member("tx_signature")),
+                400,
+            ));
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}
+
+/// Uploads a file and prints its address.
+#[must_use]
+pub fn upload(global: &Global, file: &Path) -> u8 {
+    let done = || {
+        let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let unfit = |unfit: Unfit| Trouble::usage(unfit.to_string());
+        let judged = media::judge(folder, file).map_err(unfit)?;
+        let mut desk = Desk::open(global)?;
+        let mut progress = super::progress(global);
+        let mut send = |large: bool| {
+            let (opened, bytes) = media::open_unchanged(folder, &judged).map_err(unfit)?;
+            let body = progress.reading(opened, &judged.file, bytes);
+            desk.counted_raw(Endpoint::Upload, |client| {
+                let way = if large { Client::upload_large } else { Client::upload };
+                way(client, body, bytes, &judged.content_type)
+            })
+        };
+        let hosted = match send(false)? {
+            // Too large for the marketplace's own upload: it goes by upload token.
+            Err(Fault { kind: FaultKind::Refused { status: 413 }, .. }) => send(true)?,
+            sent => sent,
+        };
+        let hosted = hosted.map_err(|fault| desk.told(&fault, Asked::Write))?;
+        if global.json {
+            output::json(
+                &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": judged.bytes, "sha256": judged.sha256}),
+            );
+        } else {
+            output::out(&crate::domain::sanitize::plain(&hosted.url, 2000));
+        }
+        Ok(0)
+    };
+    ended(global, done())
+}

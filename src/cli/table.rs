@@ -1,0 +1,98 @@
+//! Tables and paragraphs: fitted to a terminal, plain for a pipe.
+//!
+//! This file refuses to know what stands in them; strangers' text is made harmless on its way in.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::cli::output;
+use crate::domain::sanitize::plain;
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// No cell of a table is longer, in characters.
+const LONGEST_CELL: usize = 400;
+
+/// Rows under a head on a terminal, the last column cut where the line ends; on a pipe, cells between tabs.
+#[must_use]
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let clean = |row: &Vec<String>| row.iter().map(|cell| plain(cell, LONGEST_CELL)).collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
+    match output::width() {
+        None => rows.iter().map(|row| row.join("\t")).collect::<Vec<_>>().join("\n"),
+        Some(width) => fitted(head, &rows, width),
+    }
+}
+
+fn fitted(head: &[&str], rows: &[Vec<String>], width: usize) -> String {
+    let column = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.width());
+        cells.chain(head.get(at).map(|name| name.width())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(column).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::new();
+        for (cell, wide) in cells.zip(&widths) {
+            line.push_str(cell);
+            line.push_str(&" ".repeat((wide + GAP).saturating_sub(cell.width())));
+        }
+        cut(line.trim_end(), width)
+    };
+    let mut lines = vec![line(&mut head.iter().copied())];
+    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.join("\n")
+}
+
+/// At most `width` columns of a text.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut kept, mut wide) = (String::new(), 1);
+    for c in text.chars() {
+        wide += c.width().unwrap_or(0);
+        if wide > width {
+            break;
+        }
+        kept.push(c);
+    }
+    kept.push('…');
+    kept
+}
+
+/// A stranger's text in lines that fit, each behind `indent`.
+#[must_use]
+pub fn paragraph(text: &str, indent: &str) -> String {
+    let width = output::width().unwrap_or(usize::MAX / 2).saturating_sub(indent.width()).max(20);
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in plain(paragraph, 100_000).split(' ') {
+            if !line.is_empty() && line.width() + 1 + word.width() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines.iter().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_fits_whatever_stands_in_it() {
+        let rows = vec![
+            vec!["ord_1".to_owned(), "paid".to_owned(), "A lighthouse at dusk, calm sea, one small boat".to_owned()],
+            vec!["ord_22".to_owned(), "in_progress".to_owned(), "灯台と海と小さな船と夕暮れの空と静かな波".to_owned()],
+        ];
+        let table = fitted(&["ORDER", "STATUS", "BRIEF"], &rows, 40);
+        assert!(table.lines().all(|line| line.width() <= 40), "{table}");
+        assert!(table.starts_with("ORDER   STATUS       BRIEF\nord_1   paid         A lighthouse"));
+    }
+}

@@ -1,0 +1,62 @@
+//! The settings, as far as decisions depend on them.
+
+use std::time::Duration;
+
+use super::{Config, Generator, Service};
+use crate::domain::order::Status;
+use crate::domain::rules::{Accept, Patience, Rules, Trade, Work};
+
+/// The settings as far as decisions depend on them.
+#[must_use]
+pub fn rules(config: &Config, agent: &str) -> Rules {
+    let work =
+        |generator: &Generator| Work { max_attempts: generator.max_attempts, total_timeout: generator.total_timeout };
+    let trade = |service: &Service| Trade {
+        title: service.title.clone(),
+        turnaround: service.turnaround_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600)),
+        own: service.generator.is_some().then(|| work(&config.generator.for_service(Some(service)))),
+        quote_price: service.quote_price_usd.clone(),
+    };
+    Rules {
+        interval: config.poll.interval,
+        allowance: crate::domain::rate_budget::Allowance {
+            per_hour: config.budget.per_hour,
+            shared: config.budget.shared,
+        },
+        parallel: config.beat.parallel,
+        max_per_beat: config.accept.max_per_beat,
+        work: work(&config.generator),
+        trades: config.services.iter().map(trade).collect(),
+        accept: Accept {
+            services: config.accept.services.clone(),
+            min_price_cents: config.accept.min_price_usd.as_deref().and_then(crate::domain::money::cents),
+            refuse_words: config.accept.refuse_words.clone(),
+        },
+        revisions: config.revisions.auto,
+        quote_command: config.quotes.command.is_some(),
+        says_something: !config.delivery.message.is_empty(),
+        pause_after: config.accept.pause_after_failures as usize,
+        time_limit: config.beat.time_limit,
+        deliver_subscriptions: config.subscriptions.deliver,
+        agent: agent.to_owned(),
+        patience: Patience {
+            request: config.api.timeout,
+            deliver: config.api.deliver_timeout,
+            upload: config.api.upload_timeout,
+        },
+    }
+}
+
+/// The statuses that a poll asks for: those of the settings, and what is switched on beside them.
+#[must_use]
+pub fn statuses(config: &Config) -> Vec<Status> {
+    let mut statuses = config.poll.statuses.clone();
+    let quotes = config.quotes.command.is_some() || config.services.iter().any(|one| one.quote_price_usd.is_some());
+    let more = [Status::Disputed, Status::RevisionRequested].into_iter().chain(quotes.then_some(Status::PendingQuote));
+    more.for_each(|status| {
+        if !statuses.contains(&status) {
+            statuses.push(status);
+        }
+    });
+    statuses
+}

@@ -1,0 +1,247 @@
+//! What the marketplace takes in each field of a profile, a service, a quote, a message and a token.
+//!
+//! The document's limits alone: what only the live server wants is left to the live server, whose sentence is shown.
+//! This file refuses to know where a value comes from; whoever asks names the place.
+
+use serde_json::Value;
+
+use crate::domain::money::cents;
+use crate::domain::sanitize::quotable;
+use crate::domain::suggest::{quoted, suggest};
+use crate::domain::url::Address;
+
+/// The document's categories and capabilities, then those that only the live server has.
+const CATEGORIES: &[&str] = &[
+    "image_gen",
+    "video_gen",
+    "ugc",
+    "influencer",
+    "brand_content",
+    "custom",
+    "coding",
+    "analytics",
+    "seo",
+    "trading",
+    "automation",
+    "consulting",
+];
+
+const PRICE_TYPES: &[&str] = &["fixed", "quote", "weekly", "monthly"];
+
+/// One field: its name, what it takes, and whether it can be emptied.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// As the API names it.
+    pub name: &'static str,
+    takes: Takes,
+    /// Whether `null` is a value of it.
+    nullable: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Takes {
+    /// This many characters, on one line.
+    Line(usize, usize),
+    /// This many characters.
+    Text(usize, usize),
+    OneOf(&'static [&'static str]),
+    ListOf(&'static [&'static str]),
+    Texts,
+    Url,
+    Wallet,
+    Money,
+    Whole(u64, u64),
+}
+
+const fn field(name: &'static str, takes: Takes) -> Field {
+    Field { name, takes, nullable: false }
+}
+
+const fn nullable(name: &'static str, takes: Takes) -> Field {
+    Field { name, takes, nullable: true }
+}
+
+/// The fields of `PATCH /agents/me`, in the document's order. An `endpoint_url` cannot be unset.
+pub const PROFILE: &[Field] = &[
+    field("name", Takes::Line(2, 50)),
+    field("description", Takes::Text(10, 500)),
+    nullable("avatar_url", Takes::Url),
+    field("endpoint_url", Takes::Url),
+    field("capabilities", Takes::ListOf(CATEGORIES)),
+    nullable("owner_wallet", Takes::Wallet),
+    nullable("payout_wallet", Takes::Wallet),
+];
+
+/// The fields of a service, in the document's order; `max_revisions` is the live server's.
+pub const SERVICE: &[Field] = &[
+    field("category", Takes::OneOf(CATEGORIES)),
+    field("title", Takes::Line(3, 100)),
+    field("description", Takes::Text(10, 1000)),
+    field("price_usd", Takes::Money),
+    field("price_type", Takes::OneOf(PRICE_TYPES)),
+    field("turnaround_hours", Takes::Whole(1, 8760)),
+    field("deliverables", Takes::Texts),
+    nullable("demo_url", Takes::Url),
+    field("quota_limit", Takes::Whole(0, 1_000_000)),
+    field("max_revisions", Takes::Whole(0, 1000)),
+];
+
+/// What a new service must have.
+pub const SERVICE_NEEDS: [&str; 5] = ["category", "title", "description", "price_usd", "price_type"];
+
+/// A message to a client.
+pub const MESSAGE: Field = field("message", Takes::Text(1, crate::domain::limits::MAX_MESSAGE_CHARS));
+
+/// A token's symbol.
+pub const SYMBOL: Field = field("symbol", Takes::Text(1, 10));
+
+/// A quoted price.
+pub const QUOTE: Field = field("price_usd", Takes::Money);
+
+/// The field of this name; the error names the nearest one there is.
+pub fn named(fields: &'static [Field], name: &str) -> Result<Field, String> {
+    fields.iter().find(|field| field.name == name).copied().ok_or_else(|| {
+        let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+        format!("there is no field {:?}; {}", quotable(name), suggest(name, &known, quoted))
+    })
+}
+
+/// What a value must do, and whether it helps to see the value that does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Must {
+    /// As in "the name must …".
+    pub what: String,
+    /// Whether the value is to be shown.
+    pub telling: bool,
+}
+
+fn telling(holds: bool, what: &str) -> Result<(), Must> {
+    if holds { Ok(()) } else { Err(Must { what: what.to_owned(), telling: true }) }
+}
+
+fn silent(holds: bool, what: impl FnOnce() -> String) -> Result<(), Must> {
+    if holds { Ok(()) } else { Err(Must { what: what(), telling: false }) }
+}
+
+impl Field {
+    /// Whether the marketplace takes this text in this field, and what it must do if not.
+    pub fn takes(&self, text: &str) -> Result<(), Must> {
+        match self.takes {
+            Takes::Line(least, most) => {
+                length(text, least, most)?;
+                telling(!text.chars().any(char::is_control), "be one line of plain text")
+            }
+            Takes::Text(least, most) => length(text, least, most),
+            Takes::OneOf(known) => {
+                silent(known.contains(&text), || none_of("be one that the marketplace has", text, known))
+            }
+            Takes::ListOf(known) => {
+                silent(known.contains(&text), || none_of("hold only ones that the marketplace has", text, known))
+            }
+            Takes::Texts => silent(!text.trim().is_empty(), || "hold no empty text".to_owned()),
+            Takes::Url => address(text),
+            Takes::Wallet => {
+                let right = (32..=44).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() && !b"0OIl".contains(&b));
+                telling(right, "be a Solana address (32 to 44 letters and digits, none of them 0, O, I or l)")
+            }
+            Takes::Money => telling(cents(text).is_some(), "be an amount of US dollars such as \"5.00\""),
+            Takes::Whole(least, most) => {
+                let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+                telling(number.is_some(), &format!("be from {least} to {most}"))
+            }
+        }
+    }
+
+    /// As [`Field::takes`], as a whole sentence about what stands at `shown`.
+    pub fn check(&self, shown: &str, text: &str) -> Result<(), String> {
+        self.takes(text).map_err(|must| match must.telling {
+            true => format!("{shown} must {}, not {:?}", must.what, quotable(text)),
+            false => format!("{shown} must {}", must.what),
+        })
+    }
+
+    /// Reads a value as a person types it: `null`, a list with commas or as a JSON array, a number, a text.
+    pub fn read(&self, text: &str) -> Result<Value, String> {
+        if text == "null" {
+            return if self.nullable {
+                Ok(Value::Null)
+            } else {
+                Err(format!("{} cannot be emptied: the marketplace keeps the one it has", self.name))
+            };
+        }
+        match self.takes {
+            Takes::ListOf(_) | Takes::Texts => {
+                let items = match serde_json::from_str::<Vec<String>>(text) {
+                    Ok(items) => items,
+                    Err(_) if text.starts_with('[') => {
+                        let name = self.name;
+                        return Err(format!("{name} is not a JSON list of texts: write it like a,b or [\"a\",\"b\"]"));
+                    }
+                    Err(_) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+                };
+                items.iter().try_for_each(|item| self.check(self.name, item))?;
+                Ok(items.into())
+            }
+            Takes::Whole(..) => {
+                self.check(self.name, text)?;
+                Ok(text.parse::<u64>().unwrap_or_default().into())
+            }
+            _ => self.check(self.name, text).map(|()| text.into()),
+        }
+    }
+}
+
+/// Reads `FIELD=VALUE` words into an object.
+pub fn read_all(fields: &'static [Field], words: &[String]) -> Result<serde_json::Map<String, Value>, String> {
+    let mut object = serde_json::Map::new();
+    for word in words {
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("{:?} is not FIELD=VALUE, like title=\"AI Image Generation\"", quotable(word)))?;
+        let field = named(fields, name)?;
+        if object.insert(name.to_owned(), field.read(value)?).is_some() {
+            return Err(format!("{name} is given twice"));
+        }
+    }
+    Ok(object)
+}
+
+fn length(text: &str, least: usize, most: usize) -> Result<(), Must> {
+    let count = text.trim().chars().count();
+    silent((least..=most).contains(&count), || format!("have {least} to {most} characters, and has {count}"))
+}
+
+fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
+    format!("{must}: {:?} is none; {}", quotable(odd), suggest(odd, known, quoted))
+}
+
+/// An http(s) address with a host, and without a name or a password in it.
+pub fn address(text: &str) -> Result<(), Must> {
+    let authority = text.split_once("://").map_or(text, |(_, after)| after).split('/').next().unwrap_or_default();
+    silent(!authority.contains('@'), || "carry no user name and no password".to_owned())?;
+    telling(Address::parse(text).is_some(), "be a plain web address such as \"https://some.host/path\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_as_a_person_types_them() {
+        let read = |fields, words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            read_all(fields, &words).map(|object| Value::Object(object).to_string())
+        };
+        assert_eq!(
+            read(SERVICE, &["price_usd=7.50", "quota_limit=50", "deliverables=3 avatars, sources"]).unwrap(),
+            r#"{"deliverables":["3 avatars","sources"],"price_usd":"7.50","quota_limit":50}"#
+        );
+        assert_eq!(read(SERVICE, &[r#"deliverables=["a, b","c"]"#]).unwrap(), r#"{"deliverables":["a, b","c"]}"#);
+        assert_eq!(read(PROFILE, &["payout_wallet=null"]).unwrap(), r#"{"payout_wallet":null}"#);
+        assert!(read(PROFILE, &["endpoint_url=null"]).unwrap_err().contains("cannot be emptied"));
+        assert!(read(PROFILE, &["payout_walet=x"]).unwrap_err().contains("did you mean \"payout_wallet\"?"));
+        assert!(read(PROFILE, &["name"]).unwrap_err().contains("FIELD=VALUE"));
+        assert!(read(PROFILE, &["name=ab", "name=cd"]).unwrap_err().contains("twice"));
+    }
+}

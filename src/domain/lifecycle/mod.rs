@@ -1,0 +1,15 @@
+//! The life of one order: its record, what can happen to it, and the only way in which it changes.
+
+mod awaiting;
+mod event;
+mod record;
+mod reply;
+mod transition;
+
+pub use awaiting::{Awaiting, Paid};
+pub use event::{Event, Made, Told};
+pub use record::{Closed, Ending, Hold, HoldKind, Record, Step, Trail, Trouble};
+pub use transition::backoff;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! What records and the worker keep, to the second: waits, names, what comes back, what is put in by hand.
+
+use super::*;
+use crate::domain::clock::{Boot, Clock};
+use crate::domain::order::OrderId;
+use crate::domain::wake_hint::Reason;
+use crate::domain::worker_state::Worker;
+
+/// What was over and is told of again.
+#[test]
+fn what_was_over_comes_back_only_where_there_is_something_to_do() {
+    let closed = |ending, ago| {
+        let mut record = Record {
+            step: Step::Delivered,
+            deliverables: vec![file(true)],
+            missing: true,
+            ..Record::new(order("paid"), now())
+        };
+        record.closed = Some(Closed { at: now() - Duration::from_secs(ago), ending });
+        (record.not_before, record.released, record.pricing, record.failures, record.attempt) =
+            (Some(now()), true, ending == Ending::Quoted, 3, 2);
+        record.hold = Some(Hold { kind: HoldKind::Refused, why: "no".into() });
+        record
+    };
+    let again = |ending, ago, status| closed(ending, ago).reopened(&order(status), now());
+    assert_eq!(Record::new(order("paid"), now()).reopened(&order("paid"), now()), None, "it was never over");
+    assert_eq!(again(Ending::Delivered, 3599, "paid"), None, "the marketplace's list may lag behind for an hour");
+    let held = again(Ending::Delivered, 3600, "paid").unwrap();
+    assert_eq!(
+        (held.closed, held.step, held.missing, held.not_before, held.round),
+        (None, Step::Uploaded, false, None, 1)
+    );
+    assert!(held.hold.unwrap().why.contains("still listed"));
+    let revised = again(Ending::Delivered, 10, "disputed").unwrap();
+    assert_eq!(
+        (revised.round, revised.attempt, revised.step, revised.previous.len(), revised.deliverables.len()),
+        (2, 0, Step::Seen, 1, 0)
+    );
+    assert_eq!(
+        (revised.hold, revised.closed, revised.missing, revised.not_before, revised.released),
+        (None, None, false, None, false)
+    );
+    assert_eq!(again(Ending::Quoted, 10, "pending_quote"), None);
+    assert_eq!(again(Ending::Quoted, 10, "quoted"), None);
+    let paid = again(Ending::Quoted, 10, "paid").unwrap();
+    assert_eq!((paid.pricing, paid.attempt, paid.failures, paid.step, paid.round), (false, 0, 0, Step::Seen, 1));
+    let cancelled = again(Ending::Cancelled, 10, "paid").unwrap();
+    assert_eq!((cancelled.round, cancelled.step, cancelled.closed), (1, Step::Delivered, None));
+}
+
+/// What a start cost is counted once, and in one line of the ledger.
+#[test]
+fn a_cost_counts_once_a_start_and_is_written_off_with_its_line() {
+    let mut record = Record::new(order("paid"), now());
+    let cost = |record: &mut Record, micros| record.apply(now(), &rules(), Event::Cost(micros));
+    cost(&mut record, 7);
+    assert_eq!(record.cost_micros, 0, "nothing was started");
+    for micros in [4_200, 4_200, 9] {
+        record.apply(now(), &rules(), Event::Starting);
+        cost(&mut record, micros);
+        // Read again after a crash, perhaps with another word: it was counted.
+        cost(&mut record, micros + 1);
+    }
+    assert_eq!((record.cost_micros, record.costed, record.starts), (8_409, 3, 3));
+    assert!(record.trail.last().unwrap().what.ends_with("cost 0.000009 USD"), "{:?}", record.trail);
+    let closed = |ending| Record { closed: Some(Closed { at: now(), ending }), ..record.clone() };
+    for (ending, left) in [(Ending::Delivered, 0), (Ending::Cancelled, 0), (Ending::Quoted, 8_409)] {
+        let mut again = closed(ending);
+        again.open_again();
+        assert_eq!((again.closed, again.cost_micros, again.costed), (None, left, 3), "{ending:?}");
+    }
+    record.open_again();
+    assert_eq!(record.cost_micros, 8_409, "it was never over");
+}
+
+/// What the worker remembers, to the second.
+#[test]
+fn the_workers_own_record_keeps_its_limits() {
+    let at = |seconds: i64| Time::from_unix(1_795_000_000 + seconds);
+    let boot = |id: &str, seconds| Some(Boot { id: id.into(), seconds });
+    let clock = |wall, id, seconds| Clock { wall: at(wall), boot: boot(id, seconds) };
+    let turned = |there: Clock, here: Clock| here.turned_since(&there);
+    assert_eq!(turned(clock(0, "b", 10), clock(62, "b", 70)), None, "two seconds are a drift");
+    assert_eq!(turned(clock(0, "b", 10), clock(63, "b", 70)), Some(3));
+    assert_eq!(turned(clock(0, "b", 10), clock(57, "b", 70)), Some(-3));
+    assert_eq!(turned(clock(0, "b", 10), clock(600, "c", 70)), None, "another boot");
+    assert_eq!(turned(clock(0, "b", 10), clock(600, "b", 9)), None, "a boot that runs backwards");
+    assert_eq!(turned(clock(0, "b", 10), clock(600, "b", 10)), Some(600));
+
+    let interval = Duration::from_secs(120);
+    let present = Clock { wall: at(0), boot: None };
+    let rebased = |mut worker: Worker| {
+        worker.rebase(&present, interval);
+        worker
+    };
+    let polled = |seconds| rebased(Worker { last_poll: Some(at(seconds)), ..Worker::default() }).last_poll;
+    assert_eq!((polled(0), polled(1)), (Some(at(0)), Some(at(0))));
+    let waits = |seconds| rebased(Worker { poll_not_before: Some(at(seconds)), ..Worker::default() }).poll_not_before;
+    assert_eq!((waits(3600), waits(3601)), (Some(at(3600)), Some(at(120))));
+    let away = |seconds| rebased(Worker { away_since: Some(at(seconds)), ..Worker::default() }).away_since;
+    assert_eq!((away(-5), away(0), away(5)), (Some(at(-5)), Some(at(0)), Some(at(0))));
+
+    let mut worker = Worker::default();
+    for (order, seconds) in [("a", 0), ("b", 10), ("b", 20)] {
+        worker.failed("w", &OrderId::new(order).unwrap(), at(seconds));
+    }
+    assert!(
+        !worker.is_paused("w", 3, at(30)) && worker.is_paused("w", 2, at(30)),
+        "two orders failed, one of them twice"
+    );
+    assert!(worker.is_paused("w", 2, at(3619)) && !worker.is_paused("w", 2, at(3620)));
+    assert!(!worker.is_paused("other", 1, at(30)));
+    worker.succeeded("w", Duration::from_secs(80));
+    assert!(!worker.is_paused("w", 1, at(30)));
+    worker.succeeded("w", Duration::from_secs(10));
+    assert_eq!(worker.typical("w").as_secs(), 70, "the longest is forgotten by an eighth");
+    assert_eq!((worker.typical("w"), worker.typical("x")), (Duration::from_secs(70), Duration::ZERO));
+
+    worker.notice("n", "why", "help");
+    assert_eq!(worker.tell(at(0)).len(), 1);
+    assert_eq!((worker.tell(at(86_399)).len(), worker.tell(at(86_400)).len()), (0, 1));
+    assert_eq!(worker.tell(at(86_400)).len(), 0);
+    assert_eq!(worker.tell(at(86_399)).len(), 1, "told in the future: the clock was set back");
+}
+
+#[test]
+fn names_and_keys_of_attempts() {
+    let mut record = Record { attempt: 2, ..Record::new(order("paid"), now()) };
+    assert_eq!((record.attempt_name().as_str(), record.idempotency_key().as_str()), ("attempt-2", "ord_1-1-2"));
+    record.round = 3;
+    assert_eq!((record.attempt_name().as_str(), record.idempotency_key().as_str()), ("round-3-attempt-2", "ord_1-3-2"));
+    record.pricing = true;
+    assert_eq!((record.attempt_name().as_str(), record.uploads_left()), ("quote-2", 0));
+    record.pricing = false;
+    let left =
+        |step: Step, files: Vec<Deliverable>| Record { step, deliverables: files, ..record.clone() }.uploads_left();
+    assert_eq!(left(Step::Seen, vec![]), 1);
+    assert_eq!(left(Step::Generating { again: true }, vec![]), 1);
+    assert_eq!(left(Step::Generated, vec![file(false), file(true), file(false)]), 2);
+    assert_eq!(left(Step::Uploading { file: 0 }, vec![file(false)]), 1);
+    assert_eq!(left(Step::Uploaded, vec![file(true)]), 0);
+    for number in 0..200 {
+        record.note(now(), number.to_string());
+    }
+    assert_eq!((record.trail[0].what.as_str(), record.trail.last().unwrap().what.as_str()), ("seen", "199"));
+    assert!(record.trail.len() <= 64, "{}", record.trail.len());
+}
+
+#[test]
+fn reasons_are_spelt_as_scripts_read_them() {
+    let spelt = [Reason::Window, Reason::Budget, Reason::RetryAfter].map(Reason::as_str);
+    assert_eq!(spelt, ["window", "budget", "retry_after"]);
+    assert_eq!(serde_json::to_value([Reason::Window, Reason::Budget, Reason::RetryAfter]).unwrap(), json!(spelt));
+}
+
+#[test]
+fn a_wait_is_an_hour_at_most_whatever_the_clock_says() {
+    let present = Clock { wall: now(), boot: None };
+    let waits = |seconds: u64| {
+        let mut record = Record::new(order("paid"), now());
+        record.not_before = Some(now() + Duration::from_secs(seconds));
+        record.rebase(&present);
+        record.not_before.map(|at| at.since(now()).as_secs())
+    };
+    assert_eq!((waits(60), waits(3600), waits(3601)), (Some(60), Some(3600), None));
+}
+
+#[test]
+fn what_is_put_in_by_hand_is_what_is_delivered() {
+    let held = || {
+        let mut record =
+            Record { missing: true, pricing: true, failures: 3, starts: 4, ..Record::new(order("paid"), now()) };
+        record.hold = Some(Hold { kind: HoldKind::Exhausted, why: "no".into() });
+        record.not_before = Some(now());
+        record
+    };
+    let by_hand = |files: Vec<Deliverable>| {
+        let mut record = held();
+        record.by_hand(now(), files);
+        record
+    };
+    let record = by_hand(vec![file(false)]);
+    assert_eq!((record.step.clone(), record.starts, record.deliverables.len()), (Step::Generated, 5, 1));
+    assert_eq!((record.hold, record.released, record.missing, record.pricing), (None, true, false, false));
+    assert_eq!((record.failures, record.not_before), (0, None));
+    assert_eq!(by_hand(vec![file(true)]).step, Step::Uploaded);
+    assert_eq!(by_hand(vec![file(true), file(false)]).step, Step::Generated);
+}
+
+#[test]
+fn every_step_has_its_word() {
+    let since = now();
+    let steps = [
+        Step::Seen,
+        Step::Generating { again: true },
+        Step::Generated,
+        Step::Uploading { file: 0 },
+        Step::Uploaded,
+        Step::Delivering { since, from: Status::Paid },
+        Step::Delivered,
+        Step::Saying,
+        Step::Priced,
+        Step::Quoting { since },
+    ];
+    // As it stands in the record.
+    for step in steps {
+        assert_eq!(serde_json::to_value(&step).unwrap()["name"], step.word());
+    }
+}

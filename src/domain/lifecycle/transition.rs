@@ -1,0 +1,408 @@
+//! How one order moves: every event, and what each step makes of it.
+//!
+//! This file refuses to act. It is total: an event that a step does not expect changes nothing but the history.
+
+use std::time::Duration;
+
+use super::event::{Event, Made};
+use super::record::{Closed, Ending, Hold, HoldKind, Record, Step, Trouble};
+use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::clock::Clock;
+use crate::domain::deliverable::Deliverable;
+use crate::domain::deliverable::Hosted;
+use crate::domain::money::usd_of_micros;
+use crate::domain::rules::Rules;
+use crate::domain::time::Time;
+
+/// The first wait after a failure; it doubles from there.
+const FIRST_WAIT: Duration = Duration::from_secs(120);
+
+/// The longest wait between two tries.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// How often a start may vanish without a last word, and may have been paid for, before a person decides.
+const MOST_DEATHS: u32 = 2;
+
+/// How often in a row the machine may refuse an order, some two hours, before a person hears of it.
+const MOST_STUMBLES: u32 = 6;
+
+/// How long to wait after `failures` failures in a row: two minutes, doubling, an hour at most.
+#[must_use]
+pub fn backoff(failures: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT)
+}
+
+impl Record {
+    /// The only way an order changes.
+    pub fn apply(&mut self, now: Time, rules: &Rules, event: Event) {
+        if self.closed.is_some() {
+            return;
+        }
+        match event {
+            Event::Told(told) => self.told(now, rules, told),
+            // What is delivered is absent by right.
+            Event::Absent => self.missing = !matches!(self.step, Step::Delivered | Step::Saying),
+            Event::Starting => self.starting(now),
+            Event::Cost(micros) => self.cost(now, micros),
+            Event::Made(made) => self.made(now, rules, made),
+            Event::Uploading(file) => self.step = Step::Uploading { file },
+            Event::Uploaded(file, hosted) => self.uploaded(now, file, hosted),
+            Event::UploadFailed(fault) => self.upload_failed(now, &fault),
+            Event::TooLarge(file) => {
+                if let Some(deliverable) = self.deliverables.get_mut(file) {
+                    deliverable.large = true;
+                }
+                self.note(now, "too large for the marketplace's own upload: it goes by upload token");
+                self.step = Step::Generated;
+            }
+            Event::Spoiled(why) => {
+                // It was paid for once: only a person may have it made again.
+                self.trouble(now, "upload", &why);
+                self.step = Step::Generated;
+                self.held(now, HoldKind::Spoiled, "its finished file is gone or has changed");
+            }
+            Event::Unread(why) => {
+                self.step = Step::Generated;
+                self.unread(now, "upload", &why);
+            }
+            Event::Delivering => self.step = Step::Delivering { since: now, from: self.order.status.clone() },
+            Event::Delivered => self.delivered(now, rules),
+            Event::DeliverFailed { fault, already } => self.deliver_failed(now, rules, &fault, already),
+            Event::AskFailed(fault) => {
+                self.trouble(now, "ask", &fault.message);
+                self.not_before = Some(now + wait_after(&fault, 1));
+            }
+            Event::Quoting(price) => {
+                self.price = Some(price);
+                self.step = Step::Quoting { since: now };
+            }
+            Event::Quoted => self.close(now, Ending::Quoted),
+            Event::QuoteFailed { already: true, .. } => self.close(now, Ending::Quoted),
+            Event::QuoteFailed { fault, .. } => self.quote_failed(now, &fault),
+            Event::Saying => self.step = Step::Saying,
+            Event::Said => self.close(now, Ending::Delivered),
+            Event::SayFailed(fault) => {
+                // A courtesy that is refused is let go; one that came at a bad moment is tried again.
+                self.trouble(now, "message", &fault.message);
+                match fault.kind {
+                    FaultKind::Refused { .. } => self.close(now, Ending::Delivered),
+                    _ => {
+                        self.step = Step::Delivered;
+                        self.failures = self.failures.saturating_add(1);
+                        self.not_before = Some(now + wait_after(&fault, self.failures));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings stored times to the present clock, as [`crate::domain::worker_state::Worker::rebase`] does: each record by the clocks it was written
+    /// with, because a crash may have kept some from being written again.
+    pub fn rebase(&mut self, present: &Clock) {
+        let now = present.wall;
+        let turned = self.clock.as_ref().and_then(|written| present.turned_since(written)).unwrap_or(0);
+        let moved = |time: &mut Time| *time = time.shifted(turned);
+        self.not_before.iter_mut().for_each(moved);
+        self.attempt_since.iter_mut().for_each(moved);
+        self.closed.iter_mut().for_each(|closed| moved(&mut closed.at));
+        if let Step::Delivering { since, .. } | Step::Quoting { since } = &mut self.step {
+            moved(since);
+            *since = (*since).min(now);
+        }
+        if self.not_before.is_some_and(|at| at > now + LONGEST_WAIT) {
+            self.not_before = None;
+        }
+        self.attempt_since = self.attempt_since.map(|since| since.min(now));
+        self.clock = Some(present.clone());
+    }
+
+    /// A person asks for another try: clears what holds it and makes it due now.
+    pub fn retry(&mut self, now: Time) {
+        let goes_on = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Unwanted];
+        let afresh = |hold: Hold| !goes_on.contains(&hold.kind);
+        if self.hold.take().is_some_and(afresh) {
+            // A new series of attempts, in folders of its own.
+            self.round += 1;
+            self.attempt = 0;
+            self.step = Step::Seen;
+        }
+        self.released = true;
+        self.failures = 0;
+        self.not_before = None;
+        self.note(now, "retry asked for");
+    }
+
+    /// A person puts these in the place of whatever was made: they are what it is delivered with.
+    pub fn by_hand(&mut self, now: Time, deliverables: Vec<Deliverable>) {
+        self.note(now, format!("{} deliverable(s) put in by hand", deliverables.len()));
+        let hosted = deliverables.iter().all(|deliverable| deliverable.hosted.is_some());
+        self.deliverables = deliverables;
+        self.step = if hosted { Step::Uploaded } else { Step::Generated };
+        self.starts += 1;
+        (self.hold, self.released, self.missing, self.pricing) = (None, true, false, false);
+        self.progress();
+    }
+
+    fn starting(&mut self, now: Time) {
+        if self.step == Step::Seen {
+            self.attempt += 1;
+            self.deaths = 0;
+            self.attempt_since = Some(now);
+            self.deliverables.clear();
+        }
+        self.starts += 1;
+        self.step = Step::Generating { again: false };
+        self.note(now, format!("attempt {} started", self.attempt));
+    }
+
+    fn cost(&mut self, now: Time, micros: u64) {
+        if self.costed == self.starts {
+            return;
+        }
+        self.costed = self.starts;
+        self.cost_micros = self.cost_micros.saturating_add(micros);
+        self.note(now, format!("its generator says that it cost {} USD", usd_of_micros(micros)));
+    }
+
+    fn made(&mut self, now: Time, rules: &Rules, made: Made) {
+        let again = Step::Generating { again: true };
+        if !matches!(made, Made::Running | Made::NeverStarted(_) | Made::Unread(_)) {
+            self.failures = 0;
+        }
+        match made {
+            Made::Running => {}
+            Made::Stopped => self.step = again,
+            Made::NeverStarted(why) => {
+                self.step = again;
+                self.never_started(now, &why);
+            }
+            Made::Vanished => {
+                self.deaths += 1;
+                self.trouble(now, "generate", "the generator vanished without a last word");
+                self.step = again;
+                if self.deaths >= MOST_DEATHS {
+                    let why = "its generator vanished twice without a last word, and may have cost money each time";
+                    self.held(now, HoldKind::Exhausted, why);
+                }
+            }
+            Made::Done(deliverables) => {
+                self.note(now, format!("made {} file(s)", deliverables.len()));
+                self.deliverables = deliverables;
+                // What is hosted elsewhere needs no upload.
+                let hosted = self.deliverables.iter().all(|d| d.hosted.is_some());
+                self.step = if hosted { Step::Uploaded } else { Step::Generated };
+                self.progress();
+            }
+            Made::Doubtful(deliverables, why) => {
+                self.note(now, format!("made {} file(s)", deliverables.len()));
+                self.deliverables = deliverables;
+                self.step = Step::Generated;
+                self.held(now, HoldKind::Refused, why);
+            }
+            Made::Priced(price) => {
+                self.note(now, format!("the price is {price}"));
+                self.price = Some(price);
+                self.step = Step::Priced;
+                self.progress();
+            }
+            Made::NotReady => {
+                let limit = rules.work(&self.order).total_timeout;
+                let late = self.attempt_since.is_some_and(|since| now >= since + limit);
+                if late {
+                    self.attempt_failed(now, rules, "not ready within generator.total_timeout");
+                } else {
+                    self.step = again;
+                }
+            }
+            // The last word stands: it is looked at again, never made again.
+            Made::Unread(why) => self.unread(now, "generate", &why),
+            Made::Declined(why) => {
+                self.trouble(now, "generate", &why);
+                self.step = Step::Seen;
+                self.held(now, HoldKind::Declined, "the generator says it cannot be done (exit 65)");
+            }
+            Made::Misconfigured(why) => {
+                // Not the order's fault: the attempt is given back.
+                self.trouble(now, "generate", &why);
+                self.attempt = self.attempt.saturating_sub(1);
+                self.step = Step::Seen;
+            }
+            Made::Failed(why) => self.attempt_failed(now, rules, &why),
+        }
+    }
+
+    /// Once is a crash of ours between the intent and the start; more often is a machine that cannot start it.
+    fn never_started(&mut self, now: Time, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures > 1 {
+            self.stumbled(
+                now,
+                "generate",
+                why,
+                HoldKind::Exhausted,
+                "its generator could not be started for two hours",
+            );
+        }
+    }
+
+    /// What was made and paid for is there, and the disk will not show it: that is waited out.
+    fn unread(&mut self, now: Time, step: &str, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        self.stumbled(now, step, why, HoldKind::Unclear, "what was made for it could not be read for two hours");
+    }
+
+    /// The machine would not: again with growing pauses, until a person has to hear of it.
+    fn stumbled(&mut self, now: Time, step: &str, why: &str, kind: HoldKind, told: &str) {
+        self.trouble(now, step, why);
+        if self.failures > MOST_STUMBLES {
+            self.held(now, kind, told);
+        } else {
+            self.not_before = Some(now + backoff(self.failures));
+        }
+    }
+
+    fn attempt_failed(&mut self, now: Time, rules: &Rules, why: &str) {
+        self.trouble(now, "generate", why);
+        self.step = Step::Seen;
+        if self.attempt >= rules.work(&self.order).max_attempts {
+            self.held(now, HoldKind::Exhausted, format!("{} attempts failed", self.attempt));
+        } else {
+            self.not_before = Some(now + backoff(self.attempt));
+        }
+    }
+
+    fn uploaded(&mut self, now: Time, file: usize, hosted: Hosted) {
+        if let Some(deliverable) = self.deliverables.get_mut(file) {
+            deliverable.hosted = Some(hosted);
+        }
+        self.note(now, format!("uploaded file {}", file + 1));
+        let all = self.deliverables.iter().all(|d| d.hosted.is_some());
+        self.step = if all { Step::Uploaded } else { Step::Generated };
+        self.progress();
+    }
+
+    fn upload_failed(&mut self, now: Time, fault: &Fault) {
+        self.step = Step::Generated;
+        self.request_failed(now, "upload", fault);
+    }
+
+    fn quote_failed(&mut self, now: Time, fault: &Fault) {
+        if !fault.certainly_without_effect() {
+            // Stays `Quoting`: what came of it is asked, never guessed.
+            self.trouble(now, "quote", &fault.message);
+            return;
+        }
+        self.step = Step::Priced;
+        self.missing |= matches!(fault.kind, FaultKind::Refused { .. });
+        self.request_failed(now, "quote", fault);
+    }
+
+    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &Fault, already: bool) {
+        if already {
+            self.delivered(now, rules);
+            return;
+        }
+        if !fault.certainly_without_effect() {
+            // Stays `Delivering`: what came of it is asked, never guessed.
+            self.trouble(now, "deliver", &fault.message);
+            return;
+        }
+        self.step = Step::Uploaded;
+        // The order may have moved on under us; it is looked up before a person is troubled.
+        self.missing |= matches!(fault.kind, FaultKind::Refused { .. });
+        self.request_failed(now, "deliver", fault);
+    }
+
+    /// A request whose step is back at its start: whose fault was it, and when is the next try?
+    fn request_failed(&mut self, now: Time, step: &str, fault: &Fault) {
+        self.trouble(now, step, &fault.message);
+        match fault.kind {
+            // The budget, the key or the address is closed for every order: this one is as due as before.
+            FaultKind::Limited { .. } | FaultKind::Unauthorized | FaultKind::Moved { .. } => {}
+            FaultKind::Refused { status }
+                if !matches!(status, 408 | 409 | 425) && (step == "upload" || self.failures > 0) =>
+            {
+                self.held(now, HoldKind::Refused, format!("the marketplace refuses the {step} (HTTP {status})"));
+            }
+            FaultKind::Refused { .. } if self.failures >= 4 => {
+                self.held(now, HoldKind::Refused, format!("the marketplace keeps refusing the {step}"));
+            }
+            _ => {
+                self.failures = self.failures.saturating_add(1);
+                self.not_before = Some(now + wait_after(fault, self.failures));
+            }
+        }
+    }
+
+    pub(super) fn delivered(&mut self, now: Time, rules: &Rules) {
+        self.step = Step::Delivered;
+        self.hold = None;
+        if rules.says_something {
+            self.note(now, "delivered, and a message to the client is due");
+            self.progress();
+        } else {
+            self.close(now, Ending::Delivered);
+        }
+    }
+
+    pub(super) fn close(&mut self, now: Time, ending: Ending) {
+        self.note(now, ending.word());
+        self.hold = None;
+        self.closed = Some(Closed { at: now, ending });
+    }
+
+    pub(super) fn held(&mut self, now: Time, kind: HoldKind, why: impl Into<String>) {
+        let hold = Hold { kind, why: why.into() };
+        if self.hold.as_ref() != Some(&hold) {
+            self.note(now, format!("a person is needed: {}", hold.why));
+            self.hold = Some(hold);
+        }
+    }
+
+    fn trouble(&mut self, now: Time, step: &str, text: &str) {
+        self.note(now, format!("{step} failed: {text}"));
+        self.trouble = Some(Trouble { at: now, step: step.to_owned(), text: text.to_owned() });
+    }
+
+    fn progress(&mut self) {
+        self.failures = 0;
+        self.not_before = None;
+    }
+}
+
+fn wait_after(fault: &Fault, failures: u32) -> Duration {
+    match fault.kind {
+        FaultKind::Broken { wait: Some(wait), .. } => wait.max(backoff(failures)),
+        _ => backoff(failures),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::Boot;
+    use crate::domain::lifecycle::Told;
+    use crate::domain::limits::DELIVER_SETTLES_AFTER;
+    use crate::domain::order::Order;
+    use serde_json::json;
+
+    #[test]
+    fn a_clock_turned_ahead_does_not_settle_a_delivery_in_doubt_sooner() {
+        let clock = |wall: i64, boot: i64| Clock {
+            wall: Time::from_unix(1_795_000_000 + wall),
+            boot: Some(Boot { id: "b".into(), seconds: boot }),
+        };
+        let order = Order::parse(json!({"id": "ord_1", "status": "paid"})).unwrap();
+        let mut record = Record::new(order.clone(), clock(0, 0).wall);
+        record.rebase(&clock(0, 0));
+        record.step = Step::Uploaded;
+        record.apply(clock(0, 0).wall, &Rules::default(), Event::Delivering);
+        // Written down, then an hour ahead at once, ten seconds later in truth.
+        let later = clock(3610, 10);
+        record.rebase(&later);
+        let told = Told::Found { order: Box::new(order), urls: Vec::new() };
+        record.apply(later.wall, &Rules::default(), Event::Told(told));
+        assert!(matches!(record.step, Step::Delivering { .. }), "{:?}", record.step);
+        assert_eq!(record.not_before, Some(clock(3600, 0).wall + DELIVER_SETTLES_AFTER));
+    }
+}

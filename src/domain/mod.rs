@@ -1,0 +1,22 @@
+//! What the worker decides, and what it decides about. Pure: no files, network, processes, environment, clock or log.
+
+pub mod api_error;
+pub mod clock;
+pub mod deliverable;
+pub mod field_rules;
+pub mod lifecycle;
+pub mod limits;
+pub mod money;
+pub mod order;
+pub mod rate_budget;
+pub mod reconcile;
+pub mod rules;
+pub mod sanitize;
+pub mod scheduler;
+pub mod secret;
+pub mod state;
+pub mod suggest;
+pub mod time;
+pub mod url;
+pub mod wake_hint;
+pub mod worker_state;

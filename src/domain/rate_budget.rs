@@ -1,0 +1,369 @@
+//! How many requests may still be sent: the rolling hour, the limit of each endpoint, and every `Retry-After`.
+//!
+//! This file refuses to know what a request is for; `policy` decides who goes first.
+//! Staying within a limit in *every rolling* hour also keeps every fixed hour a server might count by.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::limits::{Endpoint, WINDOW};
+use crate::domain::time::Time;
+
+/// Times are whole seconds, so two of them an hour apart may be a second less than an hour apart in truth.
+const ROUNDING: Duration = Duration::from_secs(1);
+
+/// The longest a closure is believed after the clock was turned, and the longest `Retry-After` taken at its word.
+pub const LONGEST_CLOSURE: Duration = Duration::from_secs(24 * 3600 + 1);
+
+/// What the user grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests in any rolling hour.
+    pub per_hour: usize,
+    /// Whether all endpoints share one count (the live server) or each has its own (the document).
+    pub shared: bool,
+}
+
+/// What was sent in the last hour, and what is closed until when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// For each endpoint, the latest moment at which the server may have counted each request.
+    #[serde(default)]
+    sent: BTreeMap<Endpoint, Vec<Time>>,
+    /// What a 429 closed: one endpoint, or everything (`null`).
+    #[serde(default)]
+    closed: Vec<Closure>,
+    /// Behind one address: what each agent still needs for work it has begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    claims: BTreeMap<String, Claim>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Closure {
+    endpoint: Option<Endpoint>,
+    until: Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    requests: usize,
+    until: Time,
+}
+
+/// When a change must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// Before anything else is done.
+    Now,
+    /// With the next record: lost in a crash, it leaves the worker more careful than it need be.
+    Later,
+}
+
+/// A booked request, to be handed back when its answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an answered request counts from its answer, an unanswered one from its last chance to arrive"]
+pub struct Ticket {
+    endpoint: Endpoint,
+    at: Time,
+}
+
+impl Budget {
+    /// How many requests to `endpoint` may be sent at `now`, closures aside.
+    #[must_use]
+    pub fn free(&self, allowance: Allowance, endpoint: Endpoint, now: Time) -> usize {
+        let counted = if allowance.shared { self.spent(now) } else { self.spent_on(endpoint, now) };
+        // Register's 5 are 5 of the shared count on the live server: it compares one count with each endpoint's limit.
+        allowance.per_hour.min(endpoint.per_hour()).saturating_sub(counted)
+    }
+
+    /// Requests of the last hour, all endpoints together.
+    #[must_use]
+    pub fn spent(&self, now: Time) -> usize {
+        self.sent.values().flatten().filter(|at| counts(**at, now)).count()
+    }
+
+    /// Requests of the last hour to `endpoint`.
+    #[must_use]
+    pub fn spent_on(&self, endpoint: Endpoint, now: Time) -> usize {
+        self.times(endpoint).filter(|at| counts(*at, now)).count()
+    }
+
+    /// When the requests to `endpoint` were counted, oldest first.
+    pub fn times(&self, endpoint: Endpoint) -> impl Iterator<Item = Time> + '_ {
+        self.sent.get(&endpoint).into_iter().flatten().copied()
+    }
+
+    /// Until when `endpoint` may not be asked, because the server said so.
+    #[must_use]
+    pub fn closed_until(&self, endpoint: Endpoint, now: Time) -> Option<Time> {
+        self.closed
+            .iter()
+            .filter(|closure| closure.endpoint.is_none_or(|closed| closed == endpoint) && closure.until > now)
+            .map(|closure| closure.until)
+            .max()
+    }
+
+    /// Counts a request about to be sent. Until its answer comes it counts as sent at the last moment it could still arrive.
+    pub fn book(&mut self, endpoint: Endpoint, now: Time, patience: Duration) -> Ticket {
+        self.forget(now);
+        let at = now + patience;
+        self.sent.entry(endpoint).or_default().push(at);
+        Ticket { endpoint, at }
+    }
+
+    /// The answer came at `now`: the server counted the request no later than that.
+    pub fn answered(&mut self, ticket: Ticket, now: Time) {
+        if let Some(times) = self.sent.get_mut(&ticket.endpoint) {
+            if let Some(at) = times.iter_mut().rev().find(|at| **at == ticket.at) {
+                *at = now;
+            }
+            times.sort_unstable();
+        }
+    }
+
+    /// The server said to wait: nothing to `endpoint` (or to any, when the count is shared) before `until`.
+    pub fn close(&mut self, allowance: Allowance, endpoint: Endpoint, until: Time) {
+        let endpoint = (!allowance.shared).then_some(endpoint);
+        match self.closed.iter_mut().find(|closure| closure.endpoint == endpoint) {
+            Some(closure) => closure.until = closure.until.max(until),
+            None => self.closed.push(Closure { endpoint, until }),
+        }
+    }
+
+    /// Drops what no longer counts and brings what a turned clock left in the future down to what it can be at most.
+    pub fn forget(&mut self, now: Time) {
+        for times in self.sent.values_mut() {
+            times.retain(|at| counts(*at, now));
+            for at in times.iter_mut() {
+                // No request waits longer than an hour for its answer; later than that, the clock was set back.
+                if *at > now + WINDOW {
+                    *at = now;
+                }
+            }
+            times.sort_unstable();
+        }
+        self.sent.retain(|_, times| !times.is_empty());
+        self.closed.retain(|closure| closure.until > now);
+        for closure in &mut self.closed {
+            closure.until = closure.until.min(now + LONGEST_CLOSURE);
+        }
+        self.claims.retain(|_, claim| claim.until > now && claim.until <= now + WINDOW);
+    }
+
+    /// Moves every stored time: the wall clock was turned by `seconds` while the machine's own clock ran on.
+    pub fn shift(&mut self, seconds: i64) {
+        self.sent.values_mut().flatten().for_each(|at| *at = at.shifted(seconds));
+        self.closed.iter_mut().for_each(|closure| closure.until = closure.until.shifted(seconds));
+        self.claims.values_mut().for_each(|claim| claim.until = claim.until.shifted(seconds));
+    }
+
+    /// The moments after `now` at which something becomes possible that was not: a request stops counting, a closure ends.
+    #[must_use]
+    pub fn turning_points(&self, now: Time) -> Vec<Time> {
+        let expiries = self.sent.values().flatten().map(|at| *at + WINDOW + ROUNDING);
+        let openings = self.closed.iter().map(|closure| closure.until);
+        let mut points: Vec<Time> = expiries.chain(openings).filter(|at| *at > now).collect();
+        points.sort_unstable();
+        points.dedup();
+        points
+    }
+
+    /// What the other agents behind this address have claimed for work they have begun.
+    #[must_use]
+    pub fn claimed_by_others(&self, agent: &str, now: Time) -> usize {
+        self.claims.iter().filter(|(name, claim)| *name != agent && claim.until > now).map(|(_, c)| c.requests).sum()
+    }
+
+    /// Tells the other agents what `agent` needs for work it has begun. A claim lapses by itself after an hour.
+    pub fn claim(&mut self, agent: &str, requests: usize, now: Time) {
+        if requests == 0 {
+            self.claims.remove(agent);
+        } else {
+            self.claims.insert(agent.to_owned(), Claim { requests, until: now + WINDOW });
+        }
+    }
+
+    /// The budget of a worker whose records were damaged: as if everything had been spent just now.
+    #[must_use]
+    pub fn exhausted(allowance: Allowance, now: Time) -> Self {
+        let mut budget = Self::default();
+        for endpoint in [Endpoint::Orders, Endpoint::Upload, Endpoint::Deliver] {
+            budget.sent.insert(endpoint, vec![now; allowance.per_hour]);
+        }
+        budget
+    }
+}
+
+fn counts(at: Time, now: Time) -> bool {
+    now < at + WINDOW + ROUNDING
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SHARED: Allowance = Allowance { per_hour: 30, shared: true };
+    const APART: Allowance = Allowance { per_hour: 30, shared: false };
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn at(seconds: i64) -> Time {
+        Time::from_unix(1_795_000_000 + seconds)
+    }
+
+    fn sent(budget: &mut Budget, endpoint: Endpoint, now: Time) {
+        let ticket = budget.book(endpoint, now, PATIENCE);
+        budget.answered(ticket, now);
+    }
+
+    #[test]
+    fn thirty_polls_leave_nothing_for_an_upload_only_where_the_count_is_shared() {
+        let mut budget = Budget::default();
+        (0..30).for_each(|n| sent(&mut budget, Endpoint::Orders, at(n)));
+        assert_eq!(budget.free(SHARED, Endpoint::Upload, at(30)), 0);
+        assert_eq!(budget.free(APART, Endpoint::Upload, at(30)), 30);
+        assert_eq!(
+            budget.free(SHARED, Endpoint::Upload, at(3600)),
+            0,
+            "an hour of whole seconds may be a second short"
+        );
+        assert_eq!(budget.free(SHARED, Endpoint::Upload, at(3601)), 1);
+    }
+
+    #[test]
+    fn the_documents_own_limits_stay_on_top() {
+        let mut budget = Budget::default();
+        let free = |budget: &Budget, allowance| Endpoint::ALL.map(|e| budget.free(allowance, e, at(10)));
+        assert_eq!(free(&budget, SHARED), [5, 20, 30, 30, 30, 30, 30, 10]);
+        (0..5).for_each(|n| sent(&mut budget, Endpoint::Orders, at(n)));
+        assert_eq!(
+            free(&budget, SHARED),
+            [0, 15, 25, 25, 25, 25, 25, 5],
+            "five polls use up the live server's register"
+        );
+        assert_eq!(free(&budget, APART), [5, 20, 25, 30, 30, 30, 30, 10]);
+    }
+
+    #[test]
+    fn a_request_without_an_answer_counts_from_its_last_chance_to_arrive() {
+        let mut budget = Budget::default();
+        let _lost = budget.book(Endpoint::Upload, at(0), Duration::from_secs(600));
+        assert_eq!(budget.spent(at(4200)), 1);
+        assert_eq!(budget.spent(at(4201)), 0);
+    }
+
+    #[test]
+    fn a_closure_is_remembered_never_cut_short_and_clamped_when_the_clock_is_set_back() {
+        let mut budget = Budget::default();
+        budget.close(SHARED, Endpoint::Orders, at(3600));
+        budget.close(SHARED, Endpoint::Upload, at(60));
+        assert_eq!(budget.closed_until(Endpoint::Deliver, at(1)), Some(at(3600)));
+        assert_eq!(budget.closed_until(Endpoint::Deliver, at(3600)), None);
+        let mut apart = Budget::default();
+        apart.close(APART, Endpoint::Orders, at(3600));
+        assert_eq!(apart.closed_until(Endpoint::Upload, at(1)), None);
+        budget.forget(at(-1_000_000));
+        assert_eq!(budget.closed_until(Endpoint::Orders, at(-1_000_000)), Some(at(-1_000_000) + LONGEST_CLOSURE));
+    }
+
+    #[test]
+    fn entries_from_the_future_count_as_just_now() {
+        let mut budget = Budget::default();
+        sent(&mut budget, Endpoint::Orders, at(1_000_000));
+        budget.forget(at(0));
+        assert_eq!(budget.spent(at(3600)), 1);
+        assert_eq!(budget.spent(at(3601)), 0);
+    }
+
+    #[test]
+    fn each_moment_is_on_the_right_side_of_its_limit() {
+        assert_eq!(LONGEST_CLOSURE.as_secs(), 86_401);
+        let mut budget = Budget::default();
+        budget.close(APART, Endpoint::Orders, at(10));
+        budget.close(APART, Endpoint::Upload, at(20));
+        budget.close(APART, Endpoint::Orders, at(5));
+        assert_eq!(budget.closed_until(Endpoint::Orders, at(0)), Some(at(10)));
+        assert_eq!(budget.closed_until(Endpoint::Upload, at(0)), Some(at(20)));
+        let _ = budget.book(Endpoint::Deliver, at(-10), Duration::from_secs(10));
+        assert_eq!(budget.turning_points(at(0)), [at(10), at(20), at(3601)]);
+        assert_eq!(budget.turning_points(at(10)), [at(20), at(3601)]);
+        budget.forget(at(10));
+        assert_eq!((budget.closed.len(), budget.sent.len()), (1, 1), "what is over is gone at that very second");
+        budget.forget(at(3601));
+        assert_eq!(budget, Budget::default());
+        // An answer may be waited for an hour, and not a second longer.
+        for (ahead, counted_at) in [(3600, 3600), (3601, 0)] {
+            let mut budget = Budget::default();
+            sent(&mut budget, Endpoint::Orders, at(ahead));
+            budget.forget(at(0));
+            assert_eq!(budget.times(Endpoint::Orders).next(), Some(at(counted_at)));
+        }
+        for (now, left) in [(-1, 0), (0, 1), (3599, 1), (3600, 0)] {
+            let mut budget = Budget::default();
+            budget.claim("a", 4, at(0));
+            budget.forget(at(now));
+            assert_eq!(budget.claims.len(), left, "a claim an hour long, seen at {now}");
+        }
+        let nothing_left = Budget::exhausted(SHARED, at(0));
+        assert_eq!(Endpoint::ALL.map(|endpoint| nothing_left.free(SHARED, endpoint, at(3600))), [0; 8]);
+        let apart = Budget::exhausted(APART, at(0));
+        for endpoint in [Endpoint::Orders, Endpoint::Upload, Endpoint::Deliver] {
+            assert_eq!((apart.free(APART, endpoint, at(3600)), apart.free(APART, endpoint, at(3601))), (0, 30));
+        }
+    }
+
+    #[test]
+    fn claims_of_others_count_and_lapse() {
+        let mut budget = Budget::default();
+        budget.claim("a", 4, at(0));
+        budget.claim("b", 2, at(0));
+        assert_eq!(budget.claimed_by_others("a", at(10)), 2);
+        assert_eq!(budget.claimed_by_others("c", at(10)), 6);
+        budget.claim("b", 0, at(20));
+        assert_eq!(budget.claimed_by_others("a", at(20)), 0);
+        assert_eq!(budget.claimed_by_others("c", at(3600)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_rolling_hour_ever_holds_more_than_was_granted(
+            gaps in proptest::collection::vec(0i64..400, 1..200),
+            delays in proptest::collection::vec(0i64..30, 200),
+        ) {
+            // The server counts each request some time between its booking and its answer.
+            let (mut budget, mut now, mut counted) = (Budget::default(), at(0), Vec::new());
+            for (gap, delay) in gaps.iter().zip(delays) {
+                now = now.shifted(*gap);
+                if budget.free(SHARED, Endpoint::Orders, now) > 0 {
+                    let ticket = budget.book(Endpoint::Orders, now, PATIENCE);
+                    counted.push(now.shifted(delay / 2));
+                    now = now.shifted(delay);
+                    budget.answered(ticket, now);
+                }
+            }
+            for (index, first) in counted.iter().enumerate() {
+                let within = counted[index..].iter().filter(|t| t.since(*first) < WINDOW).count();
+                prop_assert!(within <= 30);
+            }
+        }
+
+        #[test]
+        fn a_turned_clock_never_closes_the_budget_for_longer_than_a_day(
+            stamps in proptest::collection::vec(-4_000_000_000i64..4_000_000_000, 0..40),
+            closure in -4_000_000_000i64..4_000_000_000,
+            now in -1_000_000_000i64..1_000_000_000,
+        ) {
+            let mut budget = Budget::default();
+            for stamp in stamps {
+                sent(&mut budget, Endpoint::Orders, at(stamp));
+            }
+            budget.close(SHARED, Endpoint::Orders, at(closure));
+            budget.forget(at(now));
+            let later = at(now) + LONGEST_CLOSURE;
+            prop_assert_eq!(budget.closed_until(Endpoint::Orders, later), None);
+            prop_assert_eq!(budget.free(SHARED, Endpoint::Orders, later), 30);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Strangers' words, made harmless before anybody sees them.
+//!
+//! This file refuses to print.
+
+use crate::domain::order::OrderId;
+
+/// Whether a character shows nothing and does something: moves the cursor, turns the line around, hides words in it.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            // Tags: whole sentences that only a machine reads.
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A stranger's text as one harmless line: nothing invisible in it, at most `limit` characters.
+#[must_use]
+pub fn plain(text: &str, limit: usize) -> String {
+    let harmless = |c: &char| !is_invisible(*c);
+    let mut line: String =
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(harmless).take(limit + 1).collect();
+    if line.chars().count() > limit {
+        line.pop();
+        line.push('…');
+    }
+    line
+}
+
+/// A stranger's text in HTML: harmless characters, and none that means something there.
+#[must_use]
+pub fn html(text: &str, limit: usize) -> String {
+    let mut escaped = String::new();
+    for c in plain(text, limit).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A stray value as an error may repeat it: short, harmless, and nothing of it when a key strayed into it.
+#[must_use]
+pub fn quotable(text: &str) -> String {
+    let shown = plain(text, 60);
+    // Also where something invisible parted its letters.
+    if text.contains("atelier_") || shown.contains("atelier_") { "…".to_owned() } else { shown }
+}
+
+/// An order id as it may stand in a line that an agent reads: plain ids as they are, all others by their file name.
+#[must_use]
+pub fn order_name(id: &str) -> String {
+    let tame = id.len() <= 80 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let speaks = ["HEARTBEAT_OK", "NO_REPLY", "MEDIA"].iter().any(|word| id.to_ascii_uppercase().contains(word));
+    if tame && !speaks {
+        id.to_owned()
+    } else {
+        OrderId::new(id).map_or_else(|| "x-unnamed".to_owned(), |id| format!("x-{}", &id.hash()[..16]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_speak_to_terminals_or_agents() {
+        assert_eq!(plain("a\u{1b}[31m\u{202e}b\nc\u{0}", 20), "a[31mb c");
+        assert_eq!(plain("abcdef", 3), "abc…");
+        assert_eq!(plain("pay\u{61c}\u{ad}\u{e0069}\u{e0067}ment", 20), "payment");
+        assert_eq!(order_name("ord_1708-abc"), "ord_1708-abc");
+        for wild in ["HEARTBEAT_OK", "no_reply", "MEDIA: x", "run rm -rf", "ord\u{202e}"] {
+            assert!(order_name(wild).starts_with("x-"), "{wild}");
+        }
+    }
+}

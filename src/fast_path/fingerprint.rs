@@ -1,0 +1,111 @@
+//! A glance at the settings: enough to find the gate and to know whether they are still those it was reckoned from.
+//!
+//! This file refuses to understand them. What it takes for the state folder is a hint, proven by the gate that lies there:
+//! that one was shut by a beat that had read the very same bytes whole.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use crate::config::{Environment, Overrides, find};
+
+/// What a glance tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Where the state most likely is; relative to the current folder unless it was named otherwise.
+    pub state_dir: PathBuf,
+    /// What stands in for the settings.
+    pub seal: u64,
+}
+
+/// Glances at the settings. `None`: they are to be read, and complained about, whole.
+#[must_use]
+#[inline]
+pub fn glance(overrides: &Overrides, environment: &Environment) -> Option<Glance> {
+    let (path, text) = find(overrides, environment).ok()?.unwrap_or_default();
+    let named = overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
+    let state_dir = match named {
+        Some(named) => named,
+        None => path.parent().unwrap_or(Path::new("")).join(state_dir_of(&text)?),
+    };
+    Some(Glance { state_dir, seal: seal(&text, environment) })
+}
+
+/// Two texts that mean other settings have other seals, but for one in billions of billions. Another version of Rust may
+/// seal otherwise: the gate is open then, once.
+#[inline]
+pub(crate) fn seal(text: &str, environment: &Environment) -> u64 {
+    let mut sum = DefaultHasher::new();
+    (text, environment.var("ATELIER_BASE_URL")).hash(&mut sum);
+    sum.finish()
+}
+
+/// `state_dir` where it is written plainly before the first table; its default where it is not written at all.
+#[inline]
+fn state_dir_of(text: &str) -> Option<&str> {
+    let top = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
+    let Some(line) = top.into_iter().find(|line| line.trim_start_matches(['"', '\'']).starts_with("state_dir")) else {
+        return Some("state");
+    };
+    let value = line.strip_prefix("state_dir")?.trim_start().strip_prefix('=')?.trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let (value, after) = value[1..].split_once(quote)?;
+    let is_plain = !value.is_empty() && !value.contains('\\') && !after.starts_with(quote);
+    is_plain.then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn its_hint_is_what_the_settings_say_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment::new(dir.path(), [("HOME", "/nowhere")]);
+        let overrides = Overrides::default();
+        let mut hints = 0;
+        for text in [
+            "",
+            "state_dir = \"state\"",
+            "state_dir='x y'",
+            "  state_dir\t=  \"a#b\" # state_dir = \"no\"",
+            "# state_dir = \"no\"\n[poll]\ninterval = \"300s\"",
+            "state_dir = \"/var/lib/a\"\r\n[poll]",
+            "state_dir = \"a\\u0062\"",
+            "\"state_dir\" = \"quoted\"",
+            "state_dir = \"\"\"\nlong\"\"\"",
+            "state_dir = '''raw'''",
+        ] {
+            std::fs::write(dir.path().join("heartbeat.toml"), text).unwrap();
+            let config = Config::load(&overrides, &environment).unwrap_or_else(|error| panic!("{text}: {error}"));
+            if let Some(glance) = glance(&overrides, &environment) {
+                assert_eq!(dir.path().join(glance.state_dir), config.state_dir, "{text}");
+                assert_eq!(glance.seal, config.seal, "{text}");
+                hints += 1;
+            }
+        }
+        assert_eq!(hints, 6, "what is not written plainly gives no hint");
+    }
+
+    #[test]
+    fn what_is_named_outside_wins_and_what_changes_the_settings_changes_the_seal() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("heartbeat.toml"), "state_dir = \"inside\"").unwrap();
+        let variables = |more: &[(&'static str, &'static str)]| Environment::new(dir.path(), more.to_vec());
+        let plain = glance(&Overrides::default(), &variables(&[])).unwrap();
+        let elsewhere = glance(&Overrides::default(), &variables(&[("ATELIER_STATE_DIR", "/env")])).unwrap();
+        assert_eq!(
+            (plain.state_dir.as_path(), elsewhere.state_dir.as_path()),
+            (Path::new("inside"), Path::new("/env"))
+        );
+        let asked = Overrides { state_dir: Some("/cli".into()), ..Overrides::default() };
+        let asked = glance(&asked, &variables(&[("ATELIER_STATE_DIR", "/env")])).unwrap();
+        assert_eq!((asked.state_dir.as_path(), asked.seal), (Path::new("/cli"), plain.seal));
+        let other = glance(&Overrides::default(), &variables(&[("ATELIER_BASE_URL", "http://127.0.0.1:1/api")]));
+        assert_ne!(other.unwrap().seal, plain.seal);
+        std::fs::write(dir.path().join("heartbeat.toml"), "state_dir = \"inside\" ").unwrap();
+        assert_ne!(glance(&Overrides::default(), &variables(&[])).unwrap().seal, plain.seal);
+        let missing = Overrides { config: Some("no.toml".into()), ..Overrides::default() };
+        assert_eq!(glance(&missing, &variables(&[])), None, "the whole way says what is wrong");
+    }
+}

@@ -1,0 +1,158 @@
+//! Writing so that a reader sees the old content or the new one, whole, whatever happens in between.
+//!
+//! This file refuses to know what is written. It is the only place that writes state.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::io::failpoint;
+
+/// Replaces `path`: a new file beside it, synced, renamed over it, and the folder synced.
+///
+/// The lock is held, so the new file's name can be fixed, and what a crash leaves behind is overwritten next time.
+/// A failed sync is never tried again on the same file: what the kernel then says about it cannot be trusted.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_soon(path, bytes)?;
+    sync_parent(path)?;
+    failpoint::point("replaced");
+    Ok(())
+}
+
+/// As [`replace`], with the folder not synced: a cut of power leaves the old content or the new one, whole.
+pub fn replace_soon(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = create(&new).and_then(|mut file| {
+        file.write_all(bytes)?;
+        failpoint::point("written, not synced");
+        file.sync_all()
+    });
+    failpoint::point("synced, not renamed");
+    if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
+        // Litter is harmless; the first error is the one to tell.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    failpoint::point("renamed");
+    Ok(())
+}
+
+/// Appends one line, whole, and syncs. A torn last line, left by a crash, is closed first so that it spoils nothing after it.
+pub fn append_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut whole = String::with_capacity(line.len() + 2);
+    if ends_torn(&mut file)? {
+        whole.push('\n');
+    }
+    whole.push_str(line);
+    whole.push('\n');
+    file.write_all(whole.as_bytes())?;
+    failpoint::point("appended, not synced");
+    file.sync_all()?;
+    sync_parent(path)
+}
+
+/// Room on the disk for something that must not be lost once it is known: taken while nothing is at stake.
+#[derive(Debug)]
+pub struct Room(File);
+
+impl Room {
+    /// Takes `size` bytes under this name, synced: `text` says meanwhile what they are for, blanks fill the rest.
+    pub fn take(path: &Path, mut text: Vec<u8>, size: usize) -> io::Result<Self> {
+        text.resize(size.max(text.len()), b' ');
+        let taken = create(path).and_then(|mut file| {
+            failpoint::point("room opened");
+            file.write_all(&text)?;
+            file.sync_all()?;
+            sync_parent(path)?;
+            Ok(Self(file))
+        });
+        failpoint::point("room taken");
+        if taken.is_err() {
+            // What it was for has not begun, and nothing may say that it has.
+            let _ = fs::remove_file(path);
+        }
+        taken
+    }
+
+    /// Puts this into the room, synced. A crash in between leaves neither the old text nor the new one.
+    pub fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.write_all(bytes)?;
+        failpoint::point("room filled");
+        self.0.set_len(bytes.len() as u64)?;
+        self.0.sync_all()
+    }
+}
+
+fn ends_torn(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Moves `from` to `to`, both folders synced.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    failpoint::point("moved");
+    sync_parent(to)?;
+    sync_parent(from)
+}
+
+/// Makes a folder that only its owner can enter; one that is there stays as it is.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes what may be lost: whole or torn, now or never.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let written = create(path)?.write_all(bytes);
+    failpoint::point("written, not to be synced");
+    written
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_old_or_new_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::create_dir(folder.path().join("b.json")).unwrap();
+        assert!(replace(&folder.path().join("b.json"), b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a failed replacement takes its litter along");
+    }
+
+    #[test]
+    fn a_torn_last_line_spoils_nothing_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.jsonl");
+        append_line(&path, "one").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"tor").unwrap();
+        append_line(&path, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntor\ntwo\n");
+    }
+}

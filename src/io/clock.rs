@@ -1,0 +1,46 @@
+//! The clocks of this machine, read.
+//!
+//! This file refuses to wait and to compare: what a turned clock means is the head's business.
+
+use std::time::SystemTime;
+
+use crate::domain::clock::{Boot, Clock, Moment};
+use crate::domain::time::Time;
+
+/// The wall clock, and where the system tells it the clock of this boot.
+#[must_use]
+pub fn clock() -> Clock {
+    Clock { wall: Time::from(SystemTime::now()), boot: boot() }
+}
+
+/// The wall clock and the uptime, by two plain looks: what the gate is told by.
+#[must_use]
+#[inline]
+pub fn moment() -> Moment {
+    Moment { wall: Time::from(SystemTime::now()), uptime: uptime() }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+fn uptime() -> Option<i64> {
+    // Suspended time included, by one plain system call: no vDSO is looked through for it.
+    Some(rustix::system::sysinfo().uptime)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uptime() -> Option<i64> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn boot() -> Option<Boot> {
+    // No process outlives its boot: the id is read once.
+    static ID: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned());
+    Some(Boot { id: ID.get_or_init(read).clone()?, seconds: uptime()? })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot() -> Option<Boot> {
+    None
+}

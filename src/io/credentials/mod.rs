@@ -1,0 +1,342 @@
+//! Who we are: the agent's id and its key, wherever the user keeps them.
+//!
+//! This file refuses to register and to show a key. What is damaged or unreadable is never taken for missing:
+//! a second registration would be a second agent.
+
+pub mod registration;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::config::Environment;
+use crate::domain::order::text;
+use crate::domain::secret::Secret;
+use crate::domain::time::Time;
+use registration::{Begun, Left};
+
+const ID: &str = "ATELIER_AGENT_ID";
+const KEY: &str = "ATELIER_API_KEY";
+
+/// An agent's id and key.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The agent's id.
+    pub agent_id: String,
+    /// Its key.
+    pub key: Secret,
+    /// Where they were found.
+    pub source: Source,
+}
+
+/// Where credentials were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `ATELIER_AGENT_ID` and `ATELIER_API_KEY`.
+    Environment,
+    /// A file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => out.write_str("the environment"),
+            Self::File(path) => write!(out, "{}", path.display()),
+        }
+    }
+}
+
+/// Why there are no credentials to work with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialsFault {
+    /// There are none in any of the four places.
+    Missing {
+        /// The state folder that was looked in.
+        state_dir: PathBuf,
+    },
+    /// A registration was begun, and its answer is not in its place.
+    Unfinished {
+        /// The file that says so.
+        path: PathBuf,
+    },
+    /// One of the two is there and the other is not.
+    Half {
+        /// Where.
+        place: String,
+        /// Which is not.
+        missing: &'static str,
+    },
+    /// They are there and cannot be read.
+    Unreadable {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// They are there and are not what they should be.
+    Damaged {
+        /// Where.
+        place: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+}
+
+impl fmt::Display for CredentialsFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { state_dir } => write!(
+                out,
+                "no credentials: `atelier-heartbeat setup` registers an agent; of one that is registered, set {ID} and {KEY} in the environment or in a .env file beside heartbeat.toml, or put {}",
+                state_dir.join("credentials.json").display()
+            ),
+            Self::Unfinished { path } => write!(
+                out,
+                "a registration was begun and not finished ({}): `atelier-heartbeat setup` goes on with it",
+                path.display()
+            ),
+            Self::Half { place, missing } => {
+                write!(out, "{place} has no {missing}: set both {ID} and {KEY}, or neither")
+            }
+            Self::Unreadable { path, why } => {
+                write!(
+                    out,
+                    "could not read {}: {why}; give it to this user (chown, chmod 600), never register again for it",
+                    path.display()
+                )
+            }
+            Self::Damaged { place, why } => {
+                write!(
+                    out,
+                    "{place} {why}: restore it from your copy, never register again for it (`atelier-heartbeat check` tells more)"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for CredentialsFault {}
+
+/// Finds them: environment, `$CREDENTIALS_DIRECTORY/credentials.json`, `.env` beside the settings, `STATE/credentials.json`.
+///
+/// From here on this process holds a key: on Linux it leaves no core dump, and other processes of the same user, the
+/// generator among them, can read neither its memory nor its environment.
+pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> Result<Credentials, CredentialsFault> {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let pair = (variable_of(environment, ID)?, variable_of(environment, KEY)?);
+    if let Some(found) = both(pair, "the environment", Source::Environment)? {
+        return Ok(found);
+    }
+    if let Some(folder) = environment.path("CREDENTIALS_DIRECTORY")
+        && let Some(found) = json(&folder.join("credentials.json"))?
+    {
+        return Ok(found);
+    }
+    let dotenv = config_dir.join(".env");
+    if let Some(text) = read(&dotenv)? {
+        let pair = (variable(&text, ID), variable(&text, KEY));
+        if let Some(found) = both(pair, &dotenv.display().to_string(), Source::File(dotenv.clone()))? {
+            return Ok(found);
+        }
+    }
+    if let Some(found) = json(&state_dir.join("credentials.json"))? {
+        return Ok(found);
+    }
+    match registration::left(state_dir) {
+        Ok(Left::Nothing) => Err(CredentialsFault::Missing { state_dir: state_dir.to_owned() }),
+        _ => Err(CredentialsFault::Unfinished { path: state_dir.join("credentials.json.new") }),
+    }
+}
+
+fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsFault> {
+    let damaged = |_| CredentialsFault::Damaged { place: format!("the environment's {name}"), why: "is not text" };
+    environment.var(name).map(|value| value.into_string().map_err(damaged)).transpose()
+}
+
+fn both(
+    pair: (Option<String>, Option<String>),
+    place: &str,
+    source: Source,
+) -> Result<Option<Credentials>, CredentialsFault> {
+    let half = |missing| Err(CredentialsFault::Half { place: place.to_owned(), missing });
+    match pair {
+        (None, None) => Ok(None),
+        (Some(_), None) => half(KEY),
+        (None, Some(_)) => half(ID),
+        (Some(id), Some(key)) => checked(id, key, place, source).map(Some),
+    }
+}
+
+fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result<Credentials, CredentialsFault> {
+    let damaged = |why| Err(CredentialsFault::Damaged { place: place.to_owned(), why });
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !(1..=100).contains(&agent_id.len()) || !agent_id.bytes().all(plain) {
+        return damaged("holds an agent id that cannot be one");
+    }
+    // A line break in a key would let it write headers of its own.
+    if !(8..=500).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        return damaged("holds an API key that cannot be one");
+    }
+    Ok(Credentials { agent_id, key: Secret::new(key), source })
+}
+
+fn json(path: &Path) -> Result<Option<Credentials>, CredentialsFault> {
+    let Some(content) = read(path)? else { return Ok(None) };
+    let place = path.display().to_string();
+    let damaged = |why| CredentialsFault::Damaged { place: place.clone(), why };
+    let members: Map<String, Value> = serde_json::from_str(&content).map_err(|_| damaged("is not a JSON object"))?;
+    match (text(&members, "agent_id"), text(&members, "api_key")) {
+        (Some(id), Some(key)) => checked(id, key, &place, Source::File(path.to_owned())).map(Some),
+        (None, _) => Err(damaged("has no agent_id")),
+        (_, None) => Err(damaged("has no api_key")),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>, CredentialsFault> {
+    match fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(CredentialsFault::Damaged { place: path.display().to_string(), why: "is not text" }),
+        },
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(CredentialsFault::Unreadable { path: path.to_owned(), why: error.to_string() }),
+    }
+}
+
+/// The last value given to a variable in a `.env` file: `NAME=value`, with or without `export` and quotes. Nothing is executed.
+fn variable(text: &str, name: &str) -> Option<String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let value = |line: &str| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let value = line.strip_prefix(name)?.trim_start().strip_prefix('=')?.trim();
+        let quoted =
+            |quote: char| value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)).map(|(inside, _)| inside);
+        let bare = || value.split(" #").next().unwrap_or(value).trim_end();
+        Some(quoted('"').or_else(|| quoted('\'')).unwrap_or_else(bare).to_owned())
+    };
+    text.lines().filter_map(value).rfind(|value| !value.is_empty())
+}
+
+/// Writes credentials that came from elsewhere. Never overwrites: existing credentials are an error.
+pub fn save(state_dir: &Path, whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> io::Result<()> {
+    let begun = Begun { at: Time::EPOCH, name: String::new(), base_url: String::new() };
+    if state_dir.join("credentials.json").try_exists()? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    registration::begin(state_dir, &begun)?.keep(whole, agent_id, key)
+}
+
+/// Closes the state folder and the credentials in it to everybody else; `true` when they were open.
+pub fn tighten(state_dir: &Path) -> io::Result<bool> {
+    let mut was_loose = false;
+    for (path, mode) in [(state_dir.to_owned(), 0o700), (state_dir.join("credentials.json"), 0o600)] {
+        match fs::metadata(&path) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+                was_loose = true;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(was_loose)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"agent_id": "ext_1_a", "api_key": "atelier_00112233445566778899"}"#;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::new("/", pairs.iter().map(|(name, value)| (*name, *value)))
+    }
+
+    #[test]
+    fn each_place_in_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config_dir, state_dir, systemd) =
+            (folder.path(), folder.path().join("state"), folder.path().join("systemd"));
+        fs::create_dir_all(&state_dir).unwrap();
+        fs::create_dir_all(&systemd).unwrap();
+        let nothing = environment(&[]);
+        let found = |environment: &Environment| find(environment, config_dir, &state_dir).map(|found| found.agent_id);
+        assert!(matches!(found(&nothing), Err(CredentialsFault::Missing { .. })));
+        fs::write(state_dir.join("credentials.json"), GOOD.replace("ext_1_a", "from_state")).unwrap();
+        assert_eq!(found(&nothing).unwrap(), "from_state");
+        fs::write(config_dir.join(".env"), "# mine\r\nATELIER_AGENT_ID=old\nexport ATELIER_AGENT_ID='from_env_file'\r\nATELIER_API_KEY = \"atelier_0011223344\" # k\nOTHER=1\n").unwrap();
+        assert_eq!(found(&nothing).unwrap(), "from_env_file");
+        fs::write(systemd.join("credentials.json"), GOOD.replace("ext_1_a", "from_systemd")).unwrap();
+        let with_systemd = environment(&[("CREDENTIALS_DIRECTORY", systemd.to_str().unwrap())]);
+        assert_eq!(found(&with_systemd).unwrap(), "from_systemd");
+        let with_all = environment(&[
+            (ID, "from_environment"),
+            (KEY, "atelier_0011223344"),
+            ("CREDENTIALS_DIRECTORY", systemd.to_str().unwrap()),
+        ]);
+        assert_eq!(found(&with_all).unwrap(), "from_environment");
+        let half = environment(&[(ID, "from_environment")]);
+        assert_eq!(
+            found(&half).unwrap_err().to_string(),
+            "the environment has no ATELIER_API_KEY: set both ATELIER_AGENT_ID and ATELIER_API_KEY, or neither"
+        );
+    }
+
+    #[test]
+    fn damaged_is_never_missing_and_no_error_shows_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials.json");
+        let found = || find(&environment(&[]), &folder.path().join("nowhere"), folder.path());
+        for length in 0..GOOD.len() {
+            fs::write(&path, &GOOD[..length]).unwrap();
+            let fault = found().unwrap_err();
+            assert!(matches!(fault, CredentialsFault::Damaged { .. }), "cut at {length}: {fault:?}");
+            assert!(!fault.to_string().contains("0011"), "{fault}");
+        }
+        for wrong in [
+            GOOD.replace("atelier_", "line\\nbreak_"),
+            GOOD.replace("ext_1_a", "../x"),
+            GOOD.replace("api_key", "apikey"),
+        ] {
+            fs::write(&path, wrong).unwrap();
+            assert!(matches!(found().unwrap_err(), CredentialsFault::Damaged { .. }));
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(found().unwrap_err(), CredentialsFault::Unreadable { .. }));
+    }
+
+    #[test]
+    fn saving_is_private_whole_and_never_over_another_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole: Map<String, Value> =
+            serde_json::from_str(r#"{"slug": "demo", "webhook_secret": "whsec_1"}"#).unwrap();
+        save(folder.path(), &whole, "ext_1_a", &Secret::new("atelier_00112233")).unwrap();
+        let path = folder.path().join("credentials.json");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(&path).unwrap().contains("whsec_1"));
+        let again = save(folder.path(), &whole, "other", &Secret::new("atelier_99999999"));
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(fs::read_to_string(&path).unwrap().contains("ext_1_a"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_others_could_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials.json");
+        fs::write(&path, GOOD).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(tighten(folder.path()).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!tighten(folder.path()).unwrap());
+    }
+}

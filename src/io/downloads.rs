@@ -1,0 +1,356 @@
+//! A client's links, downloaded for the generator: untrusted addresses that must lead out into the world and never back in.
+//!
+//! The key is never sent. What is checked is the address that is connected to, after the name was looked up and after
+//! every redirect. A link that cannot be had is told as such and stops nothing. This file refuses to know orders.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, config::Config};
+
+use crate::domain::sanitize::plain;
+use crate::io::dns::Names;
+
+/// More links than this are not followed.
+const MOST_LINKS: usize = 10;
+
+/// The largest file taken, in bytes.
+const MOST_BYTES: u64 = 25 * 1024 * 1024;
+
+/// One download may take this long, redirects included.
+const EACH_WITHIN: Duration = Duration::from_secs(30);
+
+/// All of them together.
+const ALL_WITHIN: Duration = Duration::from_secs(90);
+
+/// Redirects followed, each checked anew.
+const MOST_REDIRECTS: usize = 3;
+
+/// What was had is remembered here, so that another attempt does not ask again.
+const MANIFEST: &str = ".fetched.json";
+
+/// What became of one link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// The link, as the client gave it.
+    pub url: String,
+    /// The file's name in the folder, when it could be had.
+    pub file: Option<String>,
+    /// Why not, when it could not.
+    pub error: Option<String>,
+}
+
+/// Downloads `urls` into `folder`, or tells what an earlier call downloaded. `local` allows addresses of this machine: for
+/// a marketplace that runs on it.
+pub fn fetch(urls: &[String], folder: &Path, local: bool, stopping: &dyn Fn() -> bool) -> Vec<Reference> {
+    let manifest = folder.join(MANIFEST);
+    let known = fs::read(&manifest).ok().and_then(|bytes| serde_json::from_slice::<Vec<Reference>>(&bytes).ok());
+    if let Some(known) = known.filter(|known| known.iter().map(|one| &one.url).eq(urls.iter())) {
+        return known;
+    }
+    let agent = agent(local);
+    let until = Instant::now() + ALL_WITHIN;
+    let mut fetched = Vec::new();
+    for (number, url) in urls.iter().enumerate() {
+        let outcome = if stopping() {
+            return fetched;
+        } else if number >= MOST_LINKS {
+            Err(format!("only {MOST_LINKS} links are followed"))
+        } else if Instant::now() >= until {
+            Err("the time for all links is over".to_owned())
+        } else {
+            one(&agent, url, folder, number + 1)
+        };
+        if let Err(why) = &outcome {
+            log::info!("a reference could not be had: {}", plain(why, 200));
+        }
+        fetched.push(match outcome {
+            Ok(file) => Reference { url: url.clone(), file: Some(file), error: None },
+            Err(why) => Reference { url: url.clone(), file: None, error: Some(plain(&why, 200)) },
+        });
+    }
+    // Without it the next attempt asks again: no harm.
+    let _ = serde_json::to_vec(&fetched).map(|bytes| fs::write(manifest, bytes));
+    fetched
+}
+
+fn agent(local: bool) -> Agent {
+    let config = Config::builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        // A stranger's server may close a connection just as it is used again: each link has its own.
+        .max_idle_connections(0)
+        // A proxy would connect where it likes.
+        .proxy(None)
+        .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), Outward { local, names: Names })
+}
+
+/// Looks names up and lets only addresses through that lead outward. What it gives is what is connected to.
+#[derive(Debug)]
+struct Outward {
+    local: bool,
+    names: Names,
+}
+
+impl Resolver for Outward {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let all = self.names.resolve(uri, config, timeout)?;
+        let mut outward = self.empty();
+        for address in all.iter().filter(|address| leads_outward(address, self.local)) {
+            outward.push(*address);
+        }
+        if outward.is_empty() {
+            return Err(ureq::Error::Io(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it leads to an address that is not public",
+            )));
+        }
+        Ok(outward)
+    }
+}
+
+fn leads_outward(address: &SocketAddr, local: bool) -> bool {
+    let ip = plain_ip(address.ip());
+    is_public(ip) || local && ip.is_loopback()
+}
+
+/// An IPv6 address that stands for an IPv4 one, as that.
+fn plain_ip(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else { return ip };
+    let segments = v6.segments();
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        // Mapped, compatible, translated, NAT64.
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => v4(high, low),
+        // 6to4 carries it in the middle.
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => ip,
+    }
+}
+
+/// Whether an address belongs to the public internet (IANA's special-purpose registries, everything in them refused).
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    match plain_ip(ip) {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(v4.is_unspecified()
+                || v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || a == 0
+                || a >= 240
+                || a == 100 && (64..128).contains(&b)
+                || a == 192 && b == 0 && c == 0
+                || a == 192 && b == 88 && c == 99
+                || a == 198 && (b == 18 || b == 19))
+        }
+        IpAddr::V6(v6) => {
+            // Global unicast is 2000::/3; in it, what is set aside for protocols and for documents.
+            let [first, second, ..] = v6.segments();
+            let documents = first == 0x2001 && second == 0xdb8 || first & 0xfff0 == 0x3ff0;
+            first & 0xe000 == 0x2000
+                && !(first == 0x2001 && second < 0x200)
+                && !documents
+                && v6 != Ipv6Addr::UNSPECIFIED
+        }
+    }
+}
+
+fn one(agent: &Agent, url: &str, folder: &Path, number: usize) -> Result<String, String> {
+    let mut next = url.trim().to_owned();
+    let until = Instant::now() + EACH_WITHIN;
+    for _ in 0..=MOST_REDIRECTS {
+        let uri: Uri = next.parse().map_err(|_| "it is not a web address".to_owned())?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("only http and https links are followed".to_owned());
+        }
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
+            return Err("it carries a user name".to_owned());
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let request = ureq::http::Request::get(uri.clone()).body(()).map_err(|error| error.to_string())?;
+        let request = agent.configure_request(request).timeout_global(Some(left)).build();
+        let mut response = agent.run(request).map_err(|error| error.to_string())?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        match response.status().as_u16() {
+            200 => {
+                let kind = header("content-type").unwrap_or_default();
+                return keep(response.body_mut().as_reader(), &kind, folder, number);
+            }
+            301 | 302 | 303 | 307 | 308 => {
+                let to = header("location").ok_or("it redirects to nowhere")?;
+                next = joined(&uri, &to);
+            }
+            status => return Err(format!("HTTP {status}")),
+        }
+    }
+    Err(format!("more than {MOST_REDIRECTS} redirects"))
+}
+
+/// Where a redirect leads, as seen from where it stood.
+fn joined(from: &Uri, to: &str) -> String {
+    if to.contains("://") {
+        return to.to_owned();
+    }
+    let scheme = from.scheme_str().unwrap_or("https");
+    if let Some(rest) = to.strip_prefix("//") {
+        return format!("{scheme}://{rest}");
+    }
+    let authority = from.authority().map(ToString::to_string).unwrap_or_default();
+    if to.starts_with('/') {
+        return format!("{scheme}://{authority}{to}");
+    }
+    let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{scheme}://{authority}{folder}/{to}")
+}
+
+/// Keeps what comes under a name of ours, its ending by what it is.
+fn keep(mut body: impl Read, content_type: &str, folder: &Path, number: usize) -> Result<String, String> {
+    let disk = |error: io::Error| format!("it could not be kept: {error}");
+    let part = folder.join(format!(".{number:02}.part"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(disk)?;
+    let kept = (|| {
+        let (mut buffer, mut head, mut length) = (vec![0; 64 * 1024], Vec::new(), 0u64);
+        loop {
+            let read = body.read(&mut buffer).map_err(|error| format!("it was cut off: {error}"))?;
+            if read == 0 {
+                break;
+            }
+            length += read as u64;
+            if length > MOST_BYTES {
+                return Err(format!("it is larger than {} MiB", MOST_BYTES / 1024 / 1024));
+            }
+            if head.len() < 8192 {
+                head.extend_from_slice(&buffer[..read]);
+            }
+            file.write_all(&buffer[..read]).map_err(disk)?;
+        }
+        if length == 0 {
+            return Err("it is empty".to_owned());
+        }
+        let name = format!("{number:02}.{}", ending(&head, content_type));
+        fs::rename(&part, folder.join(&name)).map_err(disk)?;
+        Ok(name)
+    })();
+    if kept.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    kept
+}
+
+fn ending(head: &[u8], content_type: &str) -> &'static str {
+    if let Some(kind) = infer::get(head) {
+        return kind.extension();
+    }
+    match content_type.split(';').next().unwrap_or_default().trim() {
+        "text/html" => "html",
+        "application/json" => "json",
+        "text/markdown" => "md",
+        "image/svg+xml" => "svg",
+        _ if std::str::from_utf8(head.get(..head.len().min(4096)).unwrap_or(head)).is_ok() => "txt",
+        _ => "bin",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_public_internet_is_public() {
+        let inside = [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.9.9",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.255.255.250",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:7f00:1::",
+            "2002:c0a8:101::1",
+            "2001::1",
+            "2001:db8::1",
+            "3fff::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "100::1",
+            "64:ff9b:1::1",
+        ];
+        for text in inside {
+            assert!(!is_public(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "93.184.216.34",
+            "100.63.0.1",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "2a00:1450::1",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn redirects_are_seen_from_where_they_stand() {
+        let from: Uri = "http://a.example/x/y?z".parse().unwrap();
+        for (to, expected) in [
+            ("https://b.example/", "https://b.example/"),
+            ("//b.example/c", "http://b.example/c"),
+            ("/c", "http://a.example/c"),
+            ("c", "http://a.example/x/c"),
+            ("file:///etc/passwd", "file:///etc/passwd"),
+        ] {
+            assert_eq!(joined(&from, to), expected);
+        }
+    }
+}

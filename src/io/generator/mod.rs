@@ -1,0 +1,305 @@
+//! The external command that makes what a brief asks for: started once, watched, found again after any crash.
+//!
+//! This folder refuses to judge what was made and to decide what its exit code means for the order.
+//!
+//! ```text
+//! worker ──spawns──> supervisor (this program again) ──spawns──> generator, in a process group of its own
+//!   holds the state's lock   holds the attempt's lease, keeps the deadline,
+//!                            kills what is left over, writes the last word
+//!
+//! WORK/                      the order's folder: the generator's working folder
+//! WORK/order.json, brief.txt, references/
+//! WORK/attempt-1/            one attempt
+//!      job.json, stdin.json  what is to be run (no environment: it may hold secrets)
+//!      lease                 locked as long as the supervisor or the generator lives
+//!      started.1             made just before the command: a start is never made twice
+//!      exit.1.json           the supervisor's last word, durable
+//!      stdout, stderr        capped
+//!      output/               what it makes
+//! ```
+//!
+//! The supervisor outlives a killed worker, so a killed worker costs no generation: the next beat finds the lease held
+//! and waits, or finds the last word and takes it.
+
+mod command_line;
+mod limits;
+mod outputs;
+mod supervisor;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::Time;
+use crate::io::atomic_file;
+use crate::io::failpoint;
+
+pub use command_line::resolve;
+pub use outputs::{Results, cost, last_line, results};
+pub use supervisor::supervise;
+
+/// Variables that every generator is given, when they are set.
+const PASSED_ON: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
+
+/// How long generators that were told to stop are waited for.
+const STOPPED_WITHIN: Duration = Duration::from_millis(1600);
+
+/// What a start needs to know of its order.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderFacts<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// What the client wants.
+    pub brief: &'a str,
+    /// The service's id, or nothing.
+    pub service_id: &'a str,
+    /// The service's title, or nothing.
+    pub service_title: &'a str,
+    /// The service's category, or nothing.
+    pub category: &'a str,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// The same for every start of one attempt.
+    pub idempotency_key: &'a str,
+    /// When this start is ended.
+    pub deadline: Time,
+}
+
+/// One start of a generator.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The program that supervises: this one.
+    pub supervisor: &'a Path,
+    /// The order's work folder.
+    pub work: &'a Path,
+    /// The attempt's folder in it.
+    pub attempt_dir: &'a Path,
+    /// Which start of the attempt it is, from 1.
+    pub start: u32,
+    /// The command as the settings name it.
+    pub command: &'a [String],
+    /// What relative paths in it are relative to.
+    pub config_dir: &'a Path,
+    /// The order.
+    pub order: OrderFacts<'a>,
+    /// The order as JSON, for its stdin.
+    pub stdin: &'a [u8],
+    /// Further variables passed through by name.
+    pub env: &'a [String],
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Why a generator was not started. Nothing ran.
+#[derive(Debug)]
+pub enum StartFault {
+    /// The command cannot be run: what is wrong and what mends it.
+    Misconfigured(String),
+    /// Its folder could not be prepared.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for StartFault {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// What is known of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// It never ran.
+    NeverStarted,
+    /// It is at work.
+    Running,
+    /// It has ended.
+    Ended(Ended),
+    /// It ran, nobody holds its lease, and there is no last word: it may have cost money.
+    Vanished,
+}
+
+/// How a start ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// It was not done in time.
+    pub timed_out: bool,
+    /// We stopped it.
+    pub stopped: bool,
+    /// The last lines it wrote: one printable line, at most 300 characters.
+    pub last_words: String,
+}
+
+/// What the supervisor is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    program: PathBuf,
+    arguments: Vec<String>,
+    work: PathBuf,
+    start: u32,
+    seconds: u64,
+}
+
+/// What the supervisor says at the end.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct LastWord {
+    code: Option<i32>,
+    signal: Option<i32>,
+    #[serde(default)]
+    timed_out: bool,
+    #[serde(default)]
+    stopped: bool,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+/// Starts it. `None` when the attempt is still at work from before: it is not started a second time.
+pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartFault> {
+    let program = resolve(job.command, job.config_dir).map_err(StartFault::Misconfigured)?;
+    let output_dir = job.attempt_dir.join("output");
+    let reference_dir = job.work.join("references");
+    for folder in [&output_dir, &reference_dir] {
+        atomic_file::make_private_dir(folder)?;
+    }
+    let lease_path = job.attempt_dir.join("lease");
+    let lease = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(lease_path)?;
+    match fs2::FileExt::try_lock_exclusive(&lease) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let (order_file, brief_file) = (job.work.join("order.json"), job.work.join("brief.txt"));
+    write_private(&order_file, job.stdin)?;
+    write_private(&brief_file, job.order.brief.as_bytes())?;
+    write_private(&job.attempt_dir.join("stdin.json"), job.stdin)?;
+    let name = if job.order.category == "video_gen" { "result.mp4" } else { "result.png" };
+    let output = output_dir.join(name);
+    let attempt = job.order.attempt.to_string();
+    let shown = |path: &Path| path.to_string_lossy().into_owned();
+    let values = command_line::Values {
+        brief: job.order.brief,
+        order_id: job.order.id,
+        order_file: &shown(&order_file),
+        output: &shown(&output),
+        output_dir: &shown(&output_dir),
+        reference_dir: &shown(&reference_dir),
+        service_title: job.order.service_title,
+        category: job.order.category,
+        attempt: &attempt,
+    };
+    let order = Order {
+        program,
+        arguments: command_line::arguments(job.command, job.config_dir, &values),
+        work: job.work.to_owned(),
+        start: job.start,
+        seconds: job.timeout.as_secs().max(1),
+    };
+    write_private(&job.attempt_dir.join("job.json"), &serde_json::to_vec(&order).map_err(io::Error::other)?)?;
+    failpoint::point("before a generator");
+    let mut command = Command::new(job.supervisor);
+    command.arg("__supervise").arg(job.attempt_dir).env_clear();
+    let passed_on = PASSED_ON.into_iter().chain(job.env.iter().map(String::as_str));
+    for name in passed_on.filter(|name| *name != "ATELIER_API_KEY") {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+        .env("ATELIER_ORDER_ID", job.order.id)
+        .env("ATELIER_ORDER_FILE", &order_file)
+        .env("ATELIER_BRIEF_FILE", &brief_file)
+        .env("ATELIER_OUTPUT", &output)
+        .env("ATELIER_OUTPUT_DIR", &output_dir)
+        .env("ATELIER_REFERENCE_DIR", &reference_dir)
+        .env("ATELIER_SERVICE_ID", job.order.service_id.replace('\0', ""))
+        .env("ATELIER_CATEGORY", job.order.category.replace('\0', ""))
+        .env("ATELIER_ATTEMPT", &attempt)
+        .env("ATELIER_DEADLINE", job.order.deadline.to_string())
+        .env("ATELIER_IDEMPOTENCY_KEY", job.order.idempotency_key);
+    // The lease travels as the supervisor's stdin: the lock is the open file's, and lives as long as it is open anywhere.
+    command.stdin(Stdio::from(lease)).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(Some(command.spawn()?))
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write;
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
+}
+
+/// What is known of one start of an attempt.
+pub fn witness(attempt_dir: &Path, start: u32) -> io::Result<Witness> {
+    if let Some(ended) = last_word(attempt_dir, start)? {
+        return Ok(Witness::Ended(ended));
+    }
+    if is_leased(attempt_dir)? {
+        return Ok(Witness::Running);
+    }
+    // It may have ended between the two looks.
+    if let Some(ended) = last_word(attempt_dir, start)? {
+        return Ok(Witness::Ended(ended));
+    }
+    let started = attempt_dir.join(format!("started.{start}")).exists();
+    Ok(if started { Witness::Vanished } else { Witness::NeverStarted })
+}
+
+fn last_word(attempt_dir: &Path, start: u32) -> io::Result<Option<Ended>> {
+    let bytes = match fs::read(attempt_dir.join(format!("exit.{start}.json"))) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // A generator can write here too; what is no last word is none.
+    let Ok(word) = serde_json::from_slice::<LastWord>(&bytes) else { return Ok(None) };
+    let last_words = word.error.unwrap_or_else(|| outputs::last_words(attempt_dir));
+    let LastWord { code, signal, timed_out, stopped, .. } = word;
+    Ok(Some(Ended { code, signal, timed_out, stopped, last_words }))
+}
+
+fn is_leased(attempt_dir: &Path) -> io::Result<bool> {
+    let lease = match File::open(attempt_dir.join("lease")) {
+        Ok(lease) => lease,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match fs2::FileExt::try_lock_shared(&lease) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells the supervisor of an attempt to stop its generator. It leaves a last word that says so.
+pub fn tell_to_stop(attempt_dir: &Path) {
+    if !is_leased(attempt_dir).unwrap_or(false) {
+        return;
+    }
+    let pid = fs::read_to_string(attempt_dir.join("lease")).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    if let Some(pid) = pid.filter(|pid| is_supervisor(*pid)).and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// Numbers of processes are used again; ours is the one that was started as a supervisor.
+fn is_supervisor(pid: i32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline"));
+    // Where there is no /proc, the held lease has to be proof enough.
+    line.map_or(!Path::new("/proc/self").exists(), |line| line.windows(11).any(|part| part == b"__supervise"))
+}
+
+/// Stops every generator of these attempts and waits, briefly, for their last words.
+pub fn stop_all(attempts: &[(PathBuf, u32)]) {
+    attempts.iter().for_each(|(attempt_dir, _)| tell_to_stop(attempt_dir));
+    let until = Instant::now() + STOPPED_WITHIN;
+    let at_work = |(attempt_dir, start): &(PathBuf, u32)| matches!(witness(attempt_dir, *start), Ok(Witness::Running));
+    while Instant::now() < until && attempts.iter().any(at_work) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

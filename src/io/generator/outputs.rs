@@ -1,0 +1,172 @@
+//! What a generator left: files in its output folder, or else files or addresses that its stdout names.
+//!
+//! Everything here is a stranger's work: links, folders, pipes and paths out of the order's folder are not taken.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::domain::deliverable::{Deliverable, Hosted, Unfit};
+use crate::domain::money;
+use crate::domain::sanitize::plain;
+
+/// More files than this are a generator gone wild, not a delivery.
+const MOST_FILES: usize = 50;
+
+/// How much of the end of an output is read.
+const TAIL: u64 = 64 * 1024;
+
+/// What an attempt came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Results {
+    /// Files, in name order, within the order's work folder.
+    pub files: Vec<PathBuf>,
+    /// Or what is hosted elsewhere already.
+    pub hosted: Vec<Deliverable>,
+}
+
+/// Finds them: the output folder first, then files that stdout names, then addresses that it names.
+pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, Unfit> {
+    let output_dir = attempt_dir.join("output");
+    let files = in_folder(&output_dir)?;
+    if !files.is_empty() {
+        return Ok(Results { files, hosted: Vec::new() });
+    }
+    let said = said(attempt_dir)?;
+    let files = named(work, &said)?;
+    if !files.is_empty() {
+        return Ok(Results { files, hosted: Vec::new() });
+    }
+    let hosted = elsewhere(&said);
+    if !hosted.is_empty() {
+        return Ok(Results { files: Vec::new(), hosted });
+    }
+    Err(Unfit::Judged(format!("it ended well but left no file in {}", output_dir.display())))
+}
+
+/// The last line on stdout that is not empty: what a price command says.
+pub fn last_line(attempt_dir: &Path) -> Result<Option<String>, Unfit> {
+    let said = said(attempt_dir)?;
+    Ok(said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
+}
+
+/// What this start cost, in millionths of a US dollar: `cost_usd`, a number or text, in the last JSON object on stdout.
+#[must_use]
+pub fn cost(attempt_dir: &Path) -> Option<u64> {
+    let object = last_object(&said(attempt_dir).ok()?)?;
+    match object.get("cost_usd")? {
+        Value::Number(number) => money::micros(&number.to_string()),
+        Value::String(text) => money::micros(text.trim()),
+        _ => None,
+    }
+}
+
+/// The end of what it wrote to stdout; a log that was never made is an empty one.
+fn said(attempt_dir: &Path) -> Result<String, Unfit> {
+    let path = attempt_dir.join("stdout");
+    tail(&path).or_else(|error| match Unfit::of(&error, format!("could not read {}: {error}", path.display())) {
+        Unfit::Judged(_) => Ok(String::new()),
+        unread => Err(unread),
+    })
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Unfit> {
+    let could_not = |error: io::Error| Unfit::of(&error, format!("could not look into {}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(could_not)? {
+        let entry = entry.map_err(could_not)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let unfinished = name.starts_with('.') || name.ends_with(".part") || name.ends_with(".tmp");
+        // Of the entry itself: a link is not what it points to.
+        let meta = fs::symlink_metadata(entry.path()).map_err(could_not)?;
+        if meta.is_file() && meta.len() > 0 && !unfinished {
+            files.push(entry.path());
+        }
+        if files.len() > MOST_FILES {
+            return Err(Unfit::Judged(format!("it left more than {MOST_FILES} files")));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Files named by `MEDIA: path` lines, or by the last line that is a JSON object (`path`, `files[]`, `outputs[].path`).
+fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, Unfit> {
+    let media = |line: &str| line.trim().strip_prefix("MEDIA:").map(|path| path.trim().to_owned());
+    let mut paths: Vec<String> = said.lines().filter_map(media).filter(|path| !path.is_empty()).collect();
+    if paths.is_empty()
+        && let Some(object) = last_object(said)
+    {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        paths.extend(object.get("path").and_then(text));
+        let list = |name: &str| object.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        paths.extend(list("files").iter().filter_map(|file| text(file).or_else(|| file.get("path").and_then(text))));
+        paths.extend(list("outputs").iter().filter_map(|output| output.get("path").and_then(text)));
+    }
+    paths.iter().take(MOST_FILES).map(|path| within(work, path)).collect()
+}
+
+/// A file inside the order's work folder, links resolved.
+fn within(work: &Path, path: &str) -> Result<PathBuf, Unfit> {
+    let shown = plain(path, 120);
+    let real = fs::canonicalize(work.join(path))
+        .map_err(|error| Unfit::of(&error, format!("it names {shown}, which cannot be found: {error}")))?;
+    let home = fs::canonicalize(work)
+        .map_err(|error| Unfit::of(&error, format!("could not look into {}: {error}", work.display())))?;
+    if real.starts_with(&home) {
+        Ok(real)
+    } else {
+        Err(Unfit::Judged(format!(
+            "it names {shown}, which is outside the order's folder: copy it to $ATELIER_OUTPUT_DIR"
+        )))
+    }
+}
+
+/// `{"deliverables":[{"url":"https://…","media_type":"image"}]}` as the last JSON object: nothing to upload.
+fn elsewhere(said: &str) -> Vec<Deliverable> {
+    let Some(object) = last_object(said) else { return Vec::new() };
+    let one = |value: &Value| {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (url, media_type) = (text("url")?, text("media_type")?);
+        let proper = url.starts_with("https://") && !url.chars().any(|c| c.is_control() || c.is_whitespace());
+        proper.then(|| Deliverable::elsewhere(Hosted { url, media_type }))
+    };
+    object
+        .get("deliverables")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(one)
+        .take(MOST_FILES)
+        .collect()
+}
+
+/// The last JSON object on stdout: a line of its own, or all there is.
+fn last_object(said: &str) -> Option<Value> {
+    let object = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+    said.lines().rev().find_map(|line| object(line.trim())).or_else(|| object(said.trim()))
+}
+
+/// The last lines of its errors, else of its output, as one printable line.
+pub(super) fn last_words(attempt_dir: &Path) -> String {
+    let lines = |name: &str| {
+        let text = tail(&attempt_dir.join(name)).unwrap_or_default();
+        let lines: Vec<String> =
+            text.lines().map(|line| plain(line.trim(), 300)).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(3)..].join(" | ")
+    };
+    let words = Some(lines("stderr")).filter(|words| !words.is_empty()).unwrap_or_else(|| lines("stdout"));
+    if words.is_empty() { "it said nothing".to_owned() } else { plain(&words, 300) }
+}
+
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

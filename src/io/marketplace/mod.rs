@@ -1,0 +1,334 @@
+//! The marketplace's client: one method an endpoint.
+//!
+//! It refuses to decide and to count: who may be asked, and when, is the head's business.
+
+mod http;
+mod retry_after;
+pub mod wire;
+
+use std::fmt;
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+use ureq::http::Method;
+
+use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::deliverable::Hosted;
+use crate::domain::order::OrderId;
+use crate::domain::secret::Secret;
+use crate::domain::time::Time;
+use http::{Payload, Request, Transport};
+
+pub use retry_after::Hints;
+pub use wire::{Listing, Lookup, Message};
+
+/// The largest list of orders taken, in bytes.
+const MOST_ORDERS: u64 = 32 * 1024 * 1024;
+
+/// The largest answer of any other kind, in bytes: an order whose brief is as long as a server takes one.
+const MOST: u64 = 8 * 1024 * 1024;
+
+/// How the marketplace is reached.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where every path begins, without a trailing slash.
+    pub base_url: String,
+    /// The longest one request may take.
+    pub timeout: Duration,
+    /// The longest a delivery may take.
+    pub deliver_timeout: Duration,
+    /// The longest an upload may take.
+    pub upload_timeout: Duration,
+    /// Where files too large for `/upload` are put, without a trailing slash.
+    pub blob_url: String,
+}
+
+/// What an agent is registered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// 2 to 50 characters.
+    pub name: String,
+    /// 10 to 500 characters.
+    pub description: String,
+    /// Where order events, briefs included, are posted: one's own or none.
+    pub endpoint_url: Option<String>,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// The owner's wallet.
+    pub owner_wallet: Option<String>,
+    /// Its picture.
+    pub avatar_url: Option<String>,
+}
+
+/// A client of the marketplace, for one agent or for none yet.
+pub struct Client {
+    connection: Connection,
+    agent_id: Option<String>,
+    transport: Transport,
+    requests: u32,
+    clock_skew: Option<i64>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Client").field("base_url", &self.connection.base_url).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client; nothing is set up or looked up before the first request.
+    #[must_use]
+    pub fn new(connection: Connection, agent_id: Option<String>, key: Option<Secret>) -> Self {
+        let transport = Transport::new(connection.base_url.clone(), key);
+        Self { connection, agent_id, transport, requests: 0, clock_skew: None }
+    }
+
+    /// Another one for the same agent, over the same connections, which counts its own requests.
+    #[must_use]
+    pub fn sibling(&mut self) -> Self {
+        let (connection, agent_id) = (self.connection.clone(), self.agent_id.clone());
+        Self { connection, agent_id, transport: self.transport.sibling(), requests: 0, clock_skew: None }
+    }
+
+    /// Requests made so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// The server's clock less ours at the last answer, in seconds.
+    #[must_use]
+    pub fn clock_skew(&self) -> Option<i64> {
+        self.clock_skew
+    }
+
+    /// `GET /agents/:id/orders?status=…`; every status when none is named.
+    pub fn orders(&mut self, statuses: &[&str]) -> Result<Listing, Fault> {
+        let filter = if statuses.is_empty() { String::new() } else { format!("?status={}", statuses.join(",")) };
+        let path = format!("{}/orders{filter}", self.agent_path()?);
+        let within = self.connection.timeout;
+        let request = Request { method: Method::GET, path, payload: Payload::None, within, most: MOST_ORDERS };
+        let answer = self.send(request)?;
+        let (base_url, key) = (self.transport.base_url(), self.transport.key());
+        wire::listing(wire::data(&answer, base_url, key, Time::from(SystemTime::now()))?)
+    }
+
+    /// `GET /orders/:id`, which the document does not have.
+    pub fn order(&mut self, id: &OrderId) -> Result<Lookup, Fault> {
+        let request = self.request(Method::GET, format!("/orders/{}", segment(id.as_str())), Payload::None);
+        let answer = self.send(request)?;
+        match self.judge(&answer) {
+            Ok(data) => wire::lookup(data),
+            Err(Fault { kind: FaultKind::Refused { status: 404 }, .. }) if wire::is_envelope(&answer) => {
+                Ok(Lookup::Missing)
+            }
+            Err(Fault { kind: FaultKind::Refused { status: 404 | 405 }, .. }) => Ok(Lookup::Unsupported),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// `POST /upload`, streamed from disk.
+    pub fn upload(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
+        let payload = Payload::File { file: Box::new(file), bytes, content_type: content_type.to_owned() };
+        let within = self.connection.upload_timeout;
+        let answer =
+            self.send(Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST })?;
+        wire::hosted(&self.judge(&answer)?)
+    }
+
+    /// `POST /upload/token`, then the bytes to the blob store, streamed: for what is too large for `/upload`. The key stays
+    /// with the marketplace; the store is shown the token alone.
+    pub fn upload_large(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
+        let name = format!("result.{}", crate::domain::deliverable::extension(content_type));
+        let body = json!({"content_type": content_type, "filename": name});
+        let granted =
+            self.call(Method::POST, "/upload/token".into(), Some(body)).map_err(|fault| match fault.kind {
+                FaultKind::Refused { status: status @ (404 | 405) } => Fault::new(
+                    FaultKind::Refused { status },
+                    "the file is too large for /upload, and this marketplace hands out no upload tokens",
+                ),
+                _ => fault,
+            })?;
+        let (token, pathname) = wire::grant(&granted)?;
+        let mut store = Transport::new(self.connection.blob_url.clone(), Some(token));
+        self.requests += 1;
+        let payload = Payload::Bytes { file: Box::new(file), bytes, content_type: content_type.to_owned() };
+        let path = format!("/?pathname={}", segment(&pathname));
+        let within = self.connection.upload_timeout;
+        let answer = store.send(Request { method: Method::PUT, path, payload, within, most: MOST })?;
+        log::debug!("PUT to the blob store: {}", answer.status);
+        wire::stored(&answer, content_type, store.base_url(), store.key())
+    }
+
+    /// `POST /orders/:id/deliver`
+    pub fn deliver(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
+        let path = format!("/orders/{}/deliver", segment(id.as_str()));
+        let payload = Payload::Json(wire::deliver_body(hosted).to_string());
+        let within = self.connection.deliver_timeout;
+        let answer = self.send(Request { method: Method::POST, path, payload, within, most: MOST })?;
+        wire::taken(&self.judge(&answer)?)
+    }
+
+    /// Whether a refused delivery says that the order had been delivered before.
+    #[must_use]
+    pub fn already_delivered(fault: &Fault) -> bool {
+        wire::says_already_delivered(fault)
+    }
+
+    /// `GET /agents/me`. Its answer may hold secrets: it is shown field by field, never whole.
+    pub fn me(&mut self) -> Result<Map<String, Value>, Fault> {
+        object(self.call(Method::GET, "/agents/me".into(), None)?)
+    }
+
+    /// Whether `GET /agents/me`, the judge of keys, refuses ours.
+    pub fn key_is_refused(&mut self) -> Result<bool, Fault> {
+        match self.me() {
+            Ok(_) => Ok(false),
+            Err(Fault { kind: FaultKind::Unauthorized | FaultKind::Refused { status: 403 }, .. }) => Ok(true),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// `PATCH /agents/me`
+    pub fn update_me(&mut self, changes: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+        object(self.call(Method::PATCH, "/agents/me".into(), Some(json!(changes)))?)
+    }
+
+    /// `POST /agents/register`: the raw answer, so that it can be on disk before it is parsed.
+    pub fn register(&mut self, registration: &Registration) -> Result<Vec<u8>, Fault> {
+        let mut body = Map::new();
+        body.insert("name".into(), registration.name.clone().into());
+        body.insert("description".into(), registration.description.clone().into());
+        body.insert("capabilities".into(), registration.capabilities.clone().into());
+        let optional = [
+            ("endpoint_url", &registration.endpoint_url),
+            ("owner_wallet", &registration.owner_wallet),
+            ("avatar_url", &registration.avatar_url),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                body.insert(name.into(), value.clone().into());
+            }
+        }
+        let payload = Payload::Json(Value::Object(body).to_string());
+        let request = self.request(Method::POST, "/agents/register".into(), payload);
+        let answer = self.send(request)?;
+        // An answer that cannot be read may still hold the key: only a refusal is a fault.
+        match self.judge(&answer) {
+            Err(fault) if fault.certainly_without_effect() => Err(fault),
+            Err(fault) if answer.body.is_empty() => Err(fault),
+            _ => Ok(answer.body),
+        }
+    }
+
+    /// `GET /agents/:id/services`
+    pub fn services(&mut self) -> Result<Vec<Map<String, Value>>, Fault> {
+        let path = format!("{}/services", self.agent_path()?);
+        match self.call(Method::GET, path, None)? {
+            Value::Array(services) => services.into_iter().map(object).collect(),
+            _ => Err(Fault::new(FaultKind::Garbled, "the answer holds no list of services")),
+        }
+    }
+
+    /// `POST /agents/:id/services`
+    pub fn create_service(&mut self, service: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+        let path = format!("{}/services", self.agent_path()?);
+        object(self.call(Method::POST, path, Some(json!(service)))?)
+    }
+
+    /// `PATCH /services/:id`
+    pub fn update_service(&mut self, id: &str, changes: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+        object(self.call(Method::PATCH, format!("/services/{}", segment(id)), Some(json!(changes)))?)
+    }
+
+    /// `DELETE /services/:id`
+    pub fn deactivate_service(&mut self, id: &str) -> Result<(), Fault> {
+        self.call(Method::DELETE, format!("/services/{}", segment(id)), None).map(drop)
+    }
+
+    /// `POST /orders/:id/quote`
+    pub fn quote(&mut self, id: &OrderId, price_usd: &str) -> Result<(), Fault> {
+        let path = format!("/orders/{}/quote", segment(id.as_str()));
+        wire::taken(&self.call(Method::POST, path, Some(json!({"price_usd": price_usd})))?)
+    }
+
+    /// `GET /orders/:id/messages`
+    pub fn messages(&mut self, id: &OrderId) -> Result<Vec<Message>, Fault> {
+        let data = self.call(Method::GET, format!("/orders/{}/messages", segment(id.as_str())), None)?;
+        Ok(wire::messages(&data))
+    }
+
+    /// `POST /orders/:id/messages`
+    pub fn send_message(&mut self, id: &OrderId, content: &str) -> Result<(), Fault> {
+        let path = format!("/orders/{}/messages", segment(id.as_str()));
+        wire::taken(&self.call(Method::POST, path, Some(json!({"content": content})))?)
+    }
+
+    /// `POST /agents/:id/token/launch`
+    pub fn launch_token(&mut self, symbol: &str) -> Result<Map<String, Value>, Fault> {
+        let path = format!("{}/token/launch", self.agent_path()?);
+        object(self.call(Method::POST, path, Some(json!({"symbol": symbol})))?)
+    }
+
+    fn agent_path(&self) -> Result<String, Fault> {
+        let id = self.agent_id.as_deref().ok_or_else(|| Fault::new(FaultKind::Unreachable, "no agent id is known"))?;
+        Ok(format!("/agents/{}", segment(id)))
+    }
+
+    fn request(&self, method: Method, path: String, payload: Payload<'static>) -> Request<'static> {
+        Request { method, path, payload, within: self.connection.timeout, most: MOST }
+    }
+
+    fn call(&mut self, method: Method, path: String, body: Option<Value>) -> Result<Value, Fault> {
+        let payload = body.map_or(Payload::None, |body| Payload::Json(body.to_string()));
+        let request = self.request(method, path, payload);
+        let answer = self.send(request)?;
+        self.judge(&answer)
+    }
+
+    fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, Fault> {
+        self.requests += 1;
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let answer =
+            self.transport.send(request).map(|answer| wire::Answer { body: wire::whole(answer.body), ..answer });
+        match &answer {
+            Ok(answer) => {
+                log::debug!("{method} {path}: {}", answer.status);
+                let date = answer.hints.date.as_deref().and_then(Time::parse_http_date);
+                self.clock_skew = date.map(|date| date.unix() - Time::from(SystemTime::now()).unix());
+            }
+            Err(fault) => log::debug!("{method} {path}: {fault}"),
+        }
+        answer
+    }
+
+    fn judge(&self, answer: &wire::Answer) -> Result<Value, Fault> {
+        wire::judge(answer, self.transport.base_url(), self.transport.key(), Time::from(SystemTime::now()))
+    }
+}
+
+/// Asks for an address of the user's own, without any key, and forgets the answer.
+pub fn ping(url: &str) -> Result<(), String> {
+    http::ping(url)
+}
+
+fn object(data: Value) -> Result<Map<String, Value>, Fault> {
+    match data {
+        Value::Object(data) => Ok(data),
+        _ => Err(Fault::new(FaultKind::Garbled, "the answer's data is not an object")),
+    }
+}
+
+/// One segment of a path: what is not plain is percent-encoded, so that no id can leave its place.
+fn segment(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

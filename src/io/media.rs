@@ -1,0 +1,293 @@
+//! What came out: whether a file is fit to be delivered, told by its bytes and not by its name.
+//!
+//! One pass from disk whatever its size. This file refuses to change it and to know where it goes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::deliverable::{Deliverable, Unfit};
+use crate::domain::limits::MAX_UPLOAD_BYTES;
+use crate::domain::order::hex;
+use crate::domain::sanitize::plain;
+
+/// What the marketplace takes, document and live server together, as told by content.
+const KINDS: [&str; 9] = [
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "video/mp4",
+    "video/webm",
+    "video/quicktime",
+    "application/pdf",
+    "application/zip",
+];
+
+/// No client's browser shows more, and no honest generator makes more, on one side.
+const LONGEST_SIDE: usize = 16_384;
+
+/// As many bytes as a header of any of these types needs.
+const HEAD: usize = 64 * 1024;
+
+/// Judges one file of an order's work folder. The error is one sentence for a person.
+pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, Unfit> {
+    let relative = relative(work, file)?;
+    let shown = plain(&relative, 120);
+    let unread = |error: io::Error| Unfit::of(&error, format!("{shown} cannot be read: {error}"));
+    let mut opened = open(file).map_err(unread)?;
+    let meta = opened.metadata().map_err(unread)?;
+    if !meta.is_file() {
+        return Err(Unfit::Judged(format!("{shown} is not a regular file")));
+    }
+    if meta.len() == 0 {
+        return Err(Unfit::Judged(format!("{shown} is empty")));
+    }
+    if meta.len() > MAX_UPLOAD_BYTES {
+        let why = format!("{shown} has {} bytes, the marketplace takes {MAX_UPLOAD_BYTES}", meta.len());
+        return Err(Unfit::Judged(why));
+    }
+    let (bytes, sha256, head, is_text) = pass(&mut opened).map_err(unread)?;
+    let content_type = kind(&head, file, is_text).map_err(|why| format!("{shown} {why}"))?;
+    if content_type.starts_with("image/") {
+        let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
+        let size = size.map_err(unread)?.map_err(|error| match error {
+            imagesize::ImageError::IoError(error) if error.raw_os_error().is_some() => unread(error),
+            other => Unfit::Judged(format!("{shown} does not decode as {content_type}: {other}")),
+        })?;
+        if content_type == "image/png" {
+            opened.rewind().map_err(unread)?;
+            let shows_anything = picture(&opened).map_err(|error| match error {
+                png::DecodingError::IoError(error) if error.raw_os_error().is_some() => unread(error),
+                other => Unfit::Judged(format!("{shown} does not decode as image/png: {other}")),
+            })?;
+            if !shows_anything {
+                return Err(Unfit::Judged(format!("{shown} is one flat colour: no picture")));
+            }
+        }
+        if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
+            return Err(Unfit::Judged(format!("{shown} is {} by {} pixels", size.width, size.height)));
+        }
+    }
+    Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), large: false, hosted: None })
+}
+
+/// A picture of fewer pixels is no blank canvas, whatever it is.
+const BLANK_FROM: usize = 16;
+
+/// Decodes a PNG row by row, so that memory does not grow with it, to its last row: whether it shows anything.
+fn picture(file: &File) -> Result<bool, png::DecodingError> {
+    let mut decoder = png::Decoder::new(io::BufReader::new(file));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info()?;
+    let (colour, depth) = reader.output_color_type();
+    let pixel = colour.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
+    let (mut first, mut flat, mut pixels): (Option<Vec<u8>>, bool, usize) = (None, true, 0);
+    while let Some(row) = reader.next_row()? {
+        let first = first.get_or_insert_with(|| row.data().get(..pixel).unwrap_or_default().to_vec());
+        pixels += row.data().len() / pixel;
+        flat = flat && row.data().chunks_exact(pixel).all(|one| one == first.as_slice());
+    }
+    Ok(!flat || pixels < BLANK_FROM)
+}
+
+/// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.
+pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), Unfit> {
+    let shown = plain(&deliverable.file, 120);
+    let unread = |error: io::Error| Unfit::of(&error, format!("{shown} cannot be read: {error}"));
+    let mut opened = open(&work.join(&deliverable.file)).map_err(unread)?;
+    let (bytes, sha256, ..) = pass(&mut opened).map_err(unread)?;
+    if bytes != deliverable.bytes || sha256 != deliverable.sha256 {
+        return Err(Unfit::Judged(format!("{shown} is not the file that was made: its bytes have changed")));
+    }
+    opened.rewind().map_err(unread)?;
+    Ok((opened, bytes))
+}
+
+/// Without following a link at its end, and without waiting for a pipe's other side.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)
+}
+
+fn relative(work: &Path, file: &Path) -> Result<String, Unfit> {
+    let real = |path: &Path| {
+        fs::canonicalize(path)
+            .map_err(|error| Unfit::of(&error, format!("{} cannot be found: {error}", path.display())))
+    };
+    // The parent of a bare name is nothing, and means here.
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder: PathBuf = real(parent)?;
+    let home = real(work)?;
+    let outside = |_| Unfit::Judged(format!("{} is outside the order's folder", file.display()));
+    let inside = folder.strip_prefix(&home).map_err(outside)?;
+    let name = file.file_name().unwrap_or_default();
+    inside
+        .join(name)
+        .to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Unfit::Judged(format!("{} has a name that is not text", file.display())))
+}
+
+/// Size, hash, beginning, and whether it is text, in one pass.
+fn pass(file: &mut File) -> io::Result<(u64, String, Vec<u8>, bool)> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; HEAD];
+    let mut head = Vec::new();
+    let (mut bytes, mut text, mut pending) = (0, true, Vec::new());
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let part = &buffer[..read];
+        hash.update(part);
+        bytes += read as u64;
+        if head.len() < HEAD {
+            head.extend_from_slice(&part[..read.min(HEAD - head.len())]);
+        }
+        text = text && continues_text(&mut pending, part);
+    }
+    Ok((bytes, hex(&hash.finalize()), head, text && pending.is_empty()))
+}
+
+/// Whether `part` goes on being UTF-8 without control characters; a character cut at the end waits in `pending`.
+fn continues_text(pending: &mut Vec<u8>, part: &[u8]) -> bool {
+    pending.extend_from_slice(part);
+    let (valid, rest) = match std::str::from_utf8(pending) {
+        Ok(text) => (text, 0),
+        Err(error) if error.error_len().is_some() => return false,
+        Err(error) => {
+            let rest = pending.len() - error.valid_up_to();
+            (std::str::from_utf8(&pending[..error.valid_up_to()]).unwrap_or_default(), rest)
+        }
+    };
+    let proper = !valid.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}'));
+    pending.drain(..pending.len() - rest);
+    proper
+}
+
+/// The type the marketplace would be told: by content; a text's by its ending.
+fn kind(head: &[u8], file: &Path, is_text: bool) -> Result<&'static str, String> {
+    let sniffed = infer::get(head).map(|kind| kind.mime_type());
+    if let Some(known) = KINDS.into_iter().find(|known| Some(*known) == sniffed) {
+        return Ok(known);
+    }
+    // Some cameras and tools write MP4 under a brand of their own.
+    if sniffed == Some("video/x-m4v") {
+        return Ok("video/mp4");
+    }
+    if !is_text {
+        return Err(format!("is {}, which the marketplace does not take", sniffed.unwrap_or("of no type it knows")));
+    }
+    let beginning: String = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start().to_lowercase();
+    if beginning.starts_with("<!doctype") || beginning.starts_with("<html") || beginning.starts_with("<?xml") {
+        return Err("is a web page, not a result (an error page?)".to_owned());
+    }
+    if beginning.starts_with("error")
+        || beginning.starts_with("traceback (most recent call last)")
+        || beginning.starts_with("{\"error\"")
+    {
+        return Err("is an error message, not a result".to_owned());
+    }
+    Ok(match file.extension().and_then(|extension| extension.to_str()) {
+        Some("md") => "text/markdown",
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        Some("py") => "text/x-python",
+        Some("txt") => "text/plain",
+        _ => {
+            return Err("is text under a name that does not say so: end it in .txt, .md, .csv, .json or .py".to_owned());
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A grey PNG, `shade` of each of its pixels.
+    fn png(width: u32, height: u32, shade: impl Fn(usize) -> u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Grayscale);
+        let pixels: Vec<u8> = (0..(width * height) as usize).map(shade).collect();
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        bytes
+    }
+
+    fn gradient() -> Vec<u8> {
+        png(40, 40, |at| (at % 251) as u8)
+    }
+
+    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, Unfit> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        judge(folder.path(), &path)
+    }
+
+    #[test]
+    fn the_bytes_tell_the_type_and_the_name_does_not() {
+        let picture = gradient();
+        let made = judged("result.mp4", &picture).unwrap();
+        assert_eq!((made.content_type.as_str(), made.bytes), ("image/png", picture.len() as u64));
+        assert_eq!(made.sha256, hex(&Sha256::digest(&picture)));
+        assert_eq!(judged("a.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap().content_type, "video/mp4");
+        assert_eq!(judged("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ").unwrap().content_type, "video/quicktime");
+        assert_eq!(judged("a.md", "# Grüße\n".as_bytes()).unwrap().content_type, "text/markdown");
+    }
+
+    #[test]
+    fn an_error_is_never_taken_for_a_result() {
+        for (name, content, word) in [
+            ("a.png", &b""[..], "is empty"),
+            ("a.png", b"<!DOCTYPE html><title>502</title>", "web page"),
+            ("a.png", b"just words", "end it in .txt"),
+            ("a.txt", b"Error: quota exceeded", "error message"),
+            ("a.png", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "does not take"),
+            ("a.png", &gradient()[..12], "does not decode"),
+            ("a.png", &gradient()[..gradient().len() / 2], "does not decode"),
+            ("a.png", &png(40, 40, |_| 255), "one flat colour"),
+            ("a.png", &png(40, 40, |_| 0), "one flat colour"),
+            ("a.png", b"\xff\xfe\x00\x01", "does not take"),
+        ] {
+            let why = judged(name, content).unwrap_err();
+            assert!(why.to_string().contains(word), "{content:?}: {why}");
+        }
+        assert!(judged("a.png", &png(40, 40, |at| u8::from(at == 1599))).is_ok(), "one other pixel is a picture");
+        assert!(judged("a.png", &png(1, 1, |_| 0)).is_ok(), "a single pixel is no blank canvas");
+    }
+
+    #[test]
+    fn links_and_places_outside_are_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (work, outside) = (folder.path().join("work"), folder.path().join("outside.png"));
+        fs::create_dir(&work).unwrap();
+        fs::write(&outside, gradient()).unwrap();
+        std::os::unix::fs::symlink(&outside, work.join("link.png")).unwrap();
+        assert!(judge(&work, &work.join("link.png")).unwrap_err().to_string().contains("cannot be read"));
+        assert!(judge(&work, &outside).unwrap_err().to_string().contains("outside"));
+        assert!(judge(&work, &work.join("../outside.png")).unwrap_err().to_string().contains("outside"));
+    }
+
+    #[test]
+    fn a_large_file_is_refused_by_its_size_and_a_changed_one_by_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        fs::write(&path, gradient()).unwrap();
+        let made = judge(folder.path(), &path).unwrap();
+        assert_eq!(open_unchanged(folder.path(), &made).unwrap().1, made.bytes);
+        fs::write(&path, [gradient().as_slice(), b"x"].concat()).unwrap();
+        assert!(open_unchanged(folder.path(), &made).unwrap_err().to_string().contains("changed"));
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_UPLOAD_BYTES + 1).unwrap();
+        assert!(judge(folder.path(), &path).unwrap_err().to_string().contains("the marketplace takes"));
+        fs::remove_file(&path).unwrap();
+        assert!(open_unchanged(folder.path(), &made).unwrap_err().to_string().contains("cannot be read: No such file"));
+    }
+}

@@ -1,0 +1,14 @@
+//! Effects, one a module. No module here uses another unless the layering test names the pair.
+
+pub mod atomic_file;
+pub mod clock;
+pub mod credentials;
+pub mod dns;
+pub mod downloads;
+pub mod failpoint;
+pub mod generator;
+pub mod marketplace;
+pub mod media;
+pub mod progress;
+pub mod signals;
+pub mod store;

@@ -1,0 +1,461 @@
+//! The real world: the store, the marketplace, the generator and the clocks, tied together for one beat.
+//!
+//! It does what a beat says and decides nothing. Nothing but `commands` builds it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::config::{self, Config, Generator, Service};
+use crate::domain::api_error::Fault;
+use crate::domain::clock::Clock;
+use crate::domain::deliverable::{Deliverable, Unfit};
+use crate::domain::lifecycle::{Awaiting, Made, Record, Told};
+use crate::domain::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
+use crate::domain::money;
+use crate::domain::order::{OrderId, Status};
+use crate::domain::rate_budget::{Budget, Durable};
+use crate::domain::sanitize::plain;
+use crate::domain::time::{Time, span};
+use crate::domain::wake_hint::{Gate, Wake};
+use crate::domain::worker_state::Worker;
+use crate::io::atomic_file;
+use crate::io::clock::{clock, moment};
+use crate::io::credentials::Credentials;
+use crate::io::downloads::{self, Reference};
+use crate::io::generator::{self, Job, OrderFacts, StartFault, Witness};
+use crate::io::marketplace::{Client, Listing, Lookup};
+use crate::io::media;
+use crate::io::progress::Progress;
+use crate::io::signals::Signals;
+use crate::io::store::{History, Store, StoreFault};
+use crate::worker::transfers::{Dispatch, Sending};
+use crate::worker::{Broken, Parcel, Sent, World};
+
+/// How often a generator that is not our child is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a beat that was told to stop listens for what is on its way.
+const HEARD_OUT: Duration = Duration::from_secs(1);
+
+/// The hands of one beat.
+#[derive(Debug)]
+pub struct Hands<'a> {
+    config: &'a Config,
+    store: Store,
+    client: Client,
+    signals: Signals,
+    supervisor: PathBuf,
+    /// Attempts that are, or may be, at work: what the guard stops when this thread cannot.
+    at_work: AtWork,
+    children: Vec<Child>,
+    dispatch: Dispatch,
+    /// The worker's record was written durably in this beat.
+    recorded: bool,
+    progress: Progress,
+}
+
+type AtWork = Arc<Mutex<BTreeSet<PathBuf>>>;
+
+impl<'a> Hands<'a> {
+    /// Ties them together. No connection is made before the first request.
+    pub fn new(config: &'a Config, store: Store, credentials: &Credentials, progress: Progress) -> io::Result<Self> {
+        let signals = Signals::watch()?;
+        let at_work = AtWork::default();
+        let known = Arc::clone(&at_work);
+        signals.guard_exit(move || {
+            let attempts = known.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.iter().for_each(|attempt_dir| generator::tell_to_stop(attempt_dir));
+        })?;
+        let supervisor = std::env::current_exe()?;
+        let client =
+            Client::new(config::connection(config), Some(credentials.agent_id.clone()), Some(credentials.key.clone()));
+        Ok(Self {
+            config,
+            store,
+            client,
+            signals,
+            supervisor,
+            at_work,
+            children: Vec::new(),
+            dispatch: Dispatch::default(),
+            recorded: false,
+            progress,
+        })
+    }
+
+    /// Requests made so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.client.requests() + self.dispatch.requests()
+    }
+
+    /// The signal that stopped us.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<i32> {
+        self.signals.stopping()
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn attempt_dir(&self, record: &Record) -> PathBuf {
+        self.store.work(&record.order.id).join(record.attempt_name())
+    }
+
+    fn set_at_work(&self, attempt_dir: &Path, is_at_work: bool) {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_at_work {
+            at_work.insert(attempt_dir.to_owned());
+        } else {
+            at_work.remove(attempt_dir);
+        }
+    }
+
+    /// The service that an order was placed on, where the settings know it.
+    fn service(&self, record: &Record) -> Option<&Service> {
+        self.config.service_titled(record.order.service_title.as_deref()?)
+    }
+
+    fn settings(&self, record: &Record) -> Cow<'_, Generator> {
+        self.config.generator.for_service(self.service(record))
+    }
+
+    /// The order as the generator is given it: everything the server sent, and what we add to it.
+    fn stdin(&mut self, record: &Record, references: &[Reference]) -> Vec<u8> {
+        let work = self.store.work(&record.order.id);
+        // What the client is not content with is said in the thread, if anywhere.
+        let messages =
+            if record.round > 1 { self.client.messages(&record.order.id).unwrap_or_default() } else { Vec::new() };
+        let previous = record.previous.iter().map(|before| {
+            let hosted = before.hosted.as_ref();
+            json!({
+                "path": (!before.file.is_empty()).then(|| work.join(&before.file)),
+                "url": hosted.map(|hosted| hosted.url.clone()),
+                "media_type": hosted.map(|hosted| hosted.media_type.clone()),
+            })
+        });
+        let folder = work.join("references");
+        let paths = references.iter().filter_map(|one| Some(folder.join(one.file.as_ref()?)));
+        let mut order = record.order.members();
+        order.insert("attempt".into(), record.attempt.into());
+        order.insert("revision".into(), (record.round - 1).into());
+        order.insert("references".into(), paths.map(|path| Value::from(path.display().to_string())).collect());
+        let missing = references.iter().filter(|one| one.file.is_none());
+        order.insert(
+            "references_missing".into(),
+            missing.map(|one| json!({"url": one.url, "error": one.error})).collect(),
+        );
+        order.insert("messages".into(), json!(messages));
+        order.insert("previous_deliverables".into(), previous.collect());
+        Value::Object(order).to_string().into_bytes()
+    }
+
+    /// Downloads what the client refers to, once for all attempts.
+    fn references(&self, record: &Record) -> Vec<Reference> {
+        let order = &record.order;
+        let urls: Vec<String> = order.reference_urls.iter().chain(&order.reference_images).cloned().collect();
+        if urls.is_empty() || record.pricing || !self.settings(record).references {
+            return Vec::new();
+        }
+        let folder = self.store.work(&order.id).join("references");
+        if let Err(error) = atomic_file::make_private_dir(&folder) {
+            log::warn!("could not make {}: {error}", folder.display());
+            return Vec::new();
+        }
+        downloads::fetch(&urls, &folder, self.config.api.is_local(), &|| self.signals.stopping().is_some())
+    }
+
+    /// What the files of an attempt come to: judged one by one, none of them another order's.
+    fn collect(&self, record: &Record) -> Result<Made, Broken> {
+        let work = self.store.work(&record.order.id);
+        let results = match generator::results(&work, &self.attempt_dir(record)) {
+            Ok(results) => results,
+            Err(unfit) => return Ok(made_unfit(unfit)),
+        };
+        let mut deliverables = results.hosted;
+        for file in results.files {
+            let deliverable = match media::judge(&work, &file) {
+                Ok(deliverable) => deliverable,
+                Err(unfit) => return Ok(made_unfit(unfit)),
+            };
+            let owner =
+                self.store.first_owner(&deliverable.sha256, &record.order.id).map_err(|fault| broken(&fault))?;
+            if owner != record.order.id {
+                return Ok(Made::Failed(format!(
+                    "{} holds the very bytes that were made for another order",
+                    deliverable.file
+                )));
+            }
+            if record.previous.iter().any(|before| before.sha256 == deliverable.sha256) {
+                return Ok(Made::Failed(format!("{} holds the very bytes that the client refused", deliverable.file)));
+            }
+            deliverables.push(deliverable);
+        }
+        let heavy = |one: &&Deliverable| one.content_type.starts_with("image/") && one.bytes > MAX_PREVIEW_BYTES;
+        if let Some(heavy) = deliverables.iter().find(heavy) {
+            let why = format!(
+                "its picture has {} MiB, and its client would see no preview of one over 25: `retry` delivers it all the same",
+                heavy.bytes / 1024 / 1024
+            );
+            return Ok(Made::Doubtful(deliverables, why));
+        }
+        Ok(Made::Done(deliverables))
+    }
+}
+
+fn made_unfit(unfit: Unfit) -> Made {
+    match unfit {
+        Unfit::Judged(why) => Made::Failed(why),
+        Unfit::Unread(why) => Made::Unread(why),
+    }
+}
+
+/// The price that a command named: its last line.
+fn priced(attempt_dir: &Path) -> Made {
+    let line = match generator::last_line(attempt_dir) {
+        Ok(line) => line.unwrap_or_default(),
+        Err(unfit) => return made_unfit(unfit),
+    };
+    match money::cents(&line) {
+        Some(1..) => Made::Priced(line),
+        _ => Made::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
+    }
+}
+
+fn broken(fault: &StoreFault) -> Broken {
+    Broken(fault.to_string())
+}
+
+impl World for Hands<'_> {
+    fn clock(&mut self) -> Clock {
+        clock()
+    }
+
+    fn stopping(&mut self) -> bool {
+        self.signals.stopping().is_some()
+    }
+
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+        // One of an earlier beat may tell times by a clock that was turned since.
+        let left = if self.recorded { self.store.leave_worker(worker) } else { self.store.save_worker(worker) };
+        left.map_err(|fault| broken(&fault))
+    }
+
+    fn shut_gate(&mut self, wake: Wake) {
+        self.store.shut_gate(&Gate { wake, written: moment(), seal: self.config.seal });
+    }
+
+    fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.store.save_order(record).map_err(|fault| broken(&fault))
+    }
+
+    fn met(&mut self, records: &[Record]) -> Result<(), Broken> {
+        self.store.met(records).map_err(|fault| broken(&fault))
+    }
+
+    fn close_order(&mut self, record: &Record) -> Result<(), Broken> {
+        self.store.close_order(record).map_err(|fault| broken(&fault))
+    }
+
+    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken> {
+        self.store.reopened(id).map_err(|fault| broken(&fault))
+    }
+
+    fn history(&mut self, id: &OrderId) -> Result<History, Broken> {
+        self.store.history(id).map_err(|fault| broken(&fault))
+    }
+
+    fn with_budget(
+        &mut self,
+        worker: &mut Worker,
+        durable: Durable,
+        change: &mut dyn FnMut(&mut Budget),
+    ) -> Result<(), Broken> {
+        self.store.with_budget(worker, durable, change).map_err(|fault| broken(&fault))?;
+        self.recorded |= durable == Durable::Now;
+        Ok(())
+    }
+
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {
+        self.store.awaiting().map_err(|fault| broken(&fault))
+    }
+
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken> {
+        self.store.save_awaiting(awaiting).map_err(|fault| broken(&fault))
+    }
+
+    fn completed(&mut self, id: &OrderId) -> Result<(), Broken> {
+        match self.store.history(id).map_err(|fault| broken(&fault))? {
+            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(|fault| broken(&fault)),
+            History::None | History::Damaged => Ok(()),
+        }
+    }
+
+    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault> {
+        Ok(self.client.messages(id)?.iter().filter(|message| message.sender_type == "client").count())
+    }
+
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
+        let statuses: Vec<&str> = statuses.iter().map(Status::as_str).collect();
+        self.client.orders(&statuses)
+    }
+
+    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
+        Ok(match self.client.order(id)? {
+            Lookup::Found { order, urls } => Told::Found { order, urls },
+            Lookup::Missing => Told::Gone,
+            Lookup::Unsupported => Told::Unsupported,
+        })
+    }
+
+    fn key_is_refused(&mut self) -> Result<bool, Fault> {
+        self.client.key_is_refused()
+    }
+
+    fn start(&mut self, record: &Record) -> Made {
+        let references = self.references(record);
+        let stdin = self.stdin(record, &references);
+        let order = &record.order;
+        let settings = self.settings(record);
+        let command = match (&self.config.quotes.command, record.pricing) {
+            (Some(command), true) => command,
+            _ => &settings.command,
+        };
+        let work = self.store.work(&order.id);
+        let attempt_dir = self.attempt_dir(record);
+        let category = self.service(record).map(|service| service.category.as_str());
+        let job = Job {
+            supervisor: &self.supervisor,
+            work: &work,
+            attempt_dir: &attempt_dir,
+            start: record.starts,
+            command,
+            config_dir: &self.config.dir,
+            order: OrderFacts {
+                id: order.id.as_str(),
+                brief: &order.brief,
+                service_id: order.service_id.as_deref().unwrap_or_default(),
+                service_title: order.service_title.as_deref().unwrap_or_default(),
+                category: order.category.as_deref().or(category).unwrap_or_default(),
+                attempt: record.attempt,
+                idempotency_key: &record.idempotency_key(),
+                deadline: clock().wall + settings.timeout,
+            },
+            stdin: &stdin,
+            env: &settings.env,
+            timeout: settings.timeout,
+        };
+        self.set_at_work(&attempt_dir, true);
+        let started = generator::start(&job);
+        match started {
+            Ok(child) => {
+                self.children.extend(child);
+                Made::Running
+            }
+            Err(StartFault::Misconfigured(why)) => Made::Misconfigured(why),
+            Err(StartFault::Disk(error)) => Made::NeverStarted(format!("could not start the generator: {error}")),
+        }
+    }
+
+    fn look(&mut self, record: &Record) -> Result<Made, Broken> {
+        let attempt_dir = self.attempt_dir(record);
+        let witness = generator::witness(&attempt_dir, record.starts)
+            .map_err(|error| Broken(format!("could not read {}: {error}", attempt_dir.display())))?;
+        self.set_at_work(&attempt_dir, witness == Witness::Running);
+        let ended = match witness {
+            Witness::Running => return Ok(Made::Running),
+            Witness::NeverStarted => return Ok(Made::NeverStarted("it died before it began".into())),
+            Witness::Vanished => return Ok(Made::Vanished),
+            Witness::Ended(ended) => ended,
+        };
+        if ended.stopped {
+            return Ok(Made::Stopped);
+        }
+        if ended.timed_out {
+            let limit = span(self.settings(record).timeout);
+            return Ok(Made::Failed(format!("not done within {limit} (generator.timeout): {}", ended.last_words)));
+        }
+        Ok(match ended.code {
+            Some(0) if record.pricing => priced(&attempt_dir),
+            Some(0) => return self.collect(record),
+            Some(75) => Made::NotReady,
+            Some(65) => Made::Declined(format!("exit 65: {}", ended.last_words)),
+            Some(code @ (2 | 64 | 78 | 126 | 127)) => {
+                Made::Misconfigured(format!("the generator is misconfigured (exit {code}): {}", ended.last_words))
+            }
+            Some(code) => Made::Failed(format!("exit {code}: {}", ended.last_words)),
+            None => Made::Failed(format!("ended by signal {}: {}", ended.signal.unwrap_or(0), ended.last_words)),
+        })
+    }
+
+    fn cost(&mut self, record: &Record) -> Option<u64> {
+        generator::cost(&self.attempt_dir(record))
+    }
+
+    fn wait(&mut self, until: Time) {
+        // Our own generators wake us when they end; one that an earlier beat started does not.
+        let left = until.since(clock().wall).max(Duration::from_millis(1));
+        let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let on_its_way = self.dispatch.on_its_way();
+        self.progress.say(|since| match (at_work, on_its_way) {
+            (_, 0) => format!("making {at_work} order(s), {}", span(since)),
+            (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
+            _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
+        });
+        let children = self.children.len();
+        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        if children == self.children.len() {
+            let _ = self.signals.wait(left.min(LOOK_EVERY));
+        } else {
+            self.progress.done();
+        }
+    }
+
+    fn stop_all(&mut self, records: &[&Record]) {
+        let folders: Vec<_> = records.iter().map(|record| (self.attempt_dir(record), record.starts)).collect();
+        generator::stop_all(&folders);
+    }
+
+    fn send(&mut self, record: &Record, parcel: Parcel) {
+        let sending = Sending::of(record, parcel, self.store.work(&record.order.id));
+        // One after the other goes over one connection, and needs no thread.
+        let several = self.config.beat.parallel > 1;
+        if !several || !self.dispatch.send(sending.clone(), self.client.sibling(), &self.signals) {
+            let sent = sending.send(&mut self.client, &mut self.progress);
+            self.dispatch.answered(sending, sent);
+        }
+    }
+
+    fn sent(&mut self) -> Option<(OrderId, Sent)> {
+        // Told to stop, we hear for a moment what is about to be answered.
+        let at_most = if self.signals.stopping().is_some() { HEARD_OUT } else { Duration::ZERO };
+        self.dispatch.sent(at_most)
+    }
+
+    fn quote(&mut self, record: &Record) -> Result<(), Fault> {
+        self.client.quote(&record.order.id, record.price.as_deref().unwrap_or_default())
+    }
+
+    fn say(&mut self, record: &Record) -> Result<(), Fault> {
+        let url = record.deliverables.iter().find_map(|deliverable| deliverable.hosted.as_ref());
+        let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
+        let message =
+            self.config.delivery.message.replace("{order_id}", record.order.id.as_str()).replace("{url}", url);
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        self.client.send_message(&record.order.id, &message)
+    }
+
+    fn says_already_delivered(&self, fault: &Fault) -> bool {
+        Client::already_delivered(fault)
+    }
+}

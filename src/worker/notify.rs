@@ -1,0 +1,77 @@
+//! `[notify]`: a person is told by a command of theirs, and a watchdog by a ping. Neither ever fails a beat.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::domain::time::Time;
+use crate::io::generator;
+use crate::worker::{self, FailureKind, Summary};
+
+/// One event may take this long to be told.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Tells what a beat found out.
+pub fn tell(config: &Config, agent_id: &str, summary: &Summary, failure: Option<FailureKind>, now: Time) {
+    if let Some(command) = &config.notify.command {
+        for (about, notice) in &summary.told {
+            let order = (!worker::is_thing(about)).then_some(about);
+            let event = json!({
+                "kind": "attention", "at": now, "agent_id": agent_id,
+                "about": about, "order": order, "why": notice.why, "help": notice.help,
+            });
+            if let Err(why) = run(command, &config.dir, &event) {
+                log::warn!("notify.command: {why}");
+            }
+        }
+    }
+    if let Some(url) = &config.notify.ping_url {
+        let code = failure.map(|kind| kind.exit_code(summary.long_away));
+        match code {
+            None => ping(url),
+            // The network being away for a moment is neither a success nor a failure of ours.
+            Some(0) => {}
+            Some(_) => ping(&format!("{url}/fail")),
+        }
+    }
+}
+
+/// Runs the command with one event on its stdin. What it says goes nowhere: a beat is quiet.
+fn run(command: &[String], config_dir: &Path, event: &Value) -> Result<(), String> {
+    let program = generator::resolve(command, config_dir)?;
+    let mut child = Command::new(program)
+        .args(&command[1..])
+        .current_dir(config_dir)
+        .env_remove("ATELIER_API_KEY")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that does not listen is none of our business; a pipe holds more than an event.
+        let _ = stdin.write_all(format!("{event}\n").as_bytes());
+    }
+    let until = Instant::now() + WITHIN;
+    loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(status.to_string()),
+            None if Instant::now() >= until => {
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(format!("not done within {} s", WITHIN.as_secs()));
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn ping(url: &str) {
+    if let Err(why) = crate::io::marketplace::ping(url) {
+        log::warn!("notify.ping_url: {why}");
+    }
+}

@@ -1,0 +1,152 @@
+//! What is on its way to the marketplace: files and deliveries of different orders, several at once where that is asked for.
+//!
+//! Each goes out in a thread of its own, which touches nothing but its file and its connection: the beat alone records.
+//! This file refuses to decide what is sent, and when.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::deliverable::{Deliverable, Hosted, Unfit};
+use crate::domain::lifecycle::Record;
+use crate::domain::order::OrderId;
+use crate::io::marketplace::Client;
+use crate::io::media;
+use crate::io::progress::Progress;
+use crate::io::signals::Signals;
+use crate::worker::{Parcel, Sent, Unsent};
+
+/// One file or delivery, with all that is needed to send it.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    order: OrderId,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    File { index: usize, work: PathBuf, file: Option<Deliverable> },
+    Delivery(Vec<Hosted>),
+}
+
+impl Sending {
+    /// Of this order, whose files are in the folder `work`.
+    #[must_use]
+    pub fn of(record: &Record, parcel: Parcel, work: PathBuf) -> Self {
+        let what = match parcel {
+            Parcel::File(index) => What::File { index, work, file: record.deliverables.get(index).cloned() },
+            Parcel::Delivery => {
+                What::Delivery(record.deliverables.iter().filter_map(|one| one.hosted.clone()).collect())
+            }
+        };
+        Self { order: record.order.id.clone(), what }
+    }
+
+    /// Sends it, and waits for the answer.
+    pub fn send(&self, client: &mut Client, progress: &mut Progress) -> Sent {
+        match &self.what {
+            What::File { index, work, file } => {
+                let gone = || Err(Unsent::Spoiled("it is not there".into()));
+                let upload = |file| upload(client, work, file, progress);
+                Sent::File(*index, file.as_ref().map_or_else(gone, upload))
+            }
+            What::Delivery(hosted) => Sent::Delivery(client.deliver(&self.order, hosted)),
+        }
+    }
+
+    /// What is left to say of one whose thread ended without a word.
+    fn unanswered(&self) -> Sent {
+        let fault = Fault::new(FaultKind::Unanswered, "sending it ended in a fault of this program: please report it");
+        match self.what {
+            What::File { index, .. } => Sent::File(index, Err(Unsent::Fault(fault))),
+            What::Delivery(_) => Sent::Delivery(Err(fault)),
+        }
+    }
+}
+
+/// After making sure that it is the file that was judged.
+fn upload(
+    client: &mut Client,
+    work: &Path,
+    deliverable: &Deliverable,
+    progress: &mut Progress,
+) -> Result<Hosted, Unsent> {
+    let (opened, bytes) = media::open_unchanged(work, deliverable).map_err(|unfit| match unfit {
+        Unfit::Judged(why) => Unsent::Spoiled(why),
+        Unfit::Unread(why) => Unsent::Unread(why),
+    })?;
+    let body = progress.reading(opened, &deliverable.file, bytes);
+    if deliverable.large {
+        return client.upload_large(body, bytes, &deliverable.content_type).map_err(Unsent::Fault);
+    }
+    client.upload(body, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
+        FaultKind::Refused { status: 413 } => Unsent::TooLarge,
+        _ => Unsent::Fault(fault),
+    })
+}
+
+/// An order, what came of it, and the requests it took.
+type Arrival = (OrderId, Sent, u32);
+
+/// Everything that is on its way.
+#[derive(Debug)]
+pub struct Dispatch {
+    arrivals: (Sender<Arrival>, Receiver<Arrival>),
+    on_its_way: usize,
+    requests: u32,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self { arrivals: channel(), on_its_way: 0, requests: 0 }
+    }
+}
+
+impl Dispatch {
+    /// How much is on its way.
+    #[must_use]
+    pub fn on_its_way(&self) -> usize {
+        self.on_its_way
+    }
+
+    /// Requests made by what has arrived.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Sends it in a thread of its own, whose end ends the beat's wait. `false` where there is no room for a thread.
+    pub fn send(&mut self, sending: Sending, mut client: Client, signals: &Signals) -> bool {
+        let Ok(waker) = signals.waker() else { return false };
+        let arrived = self.arrivals.0.clone();
+        let work = move || {
+            let send = AssertUnwindSafe(|| sending.send(&mut client, &mut Progress::default()));
+            let sent = catch_unwind(send).unwrap_or_else(|_| sending.unanswered());
+            // The beat may be over.
+            let _ = arrived.send((sending.order, sent, client.requests()));
+            waker.wake();
+        };
+        let begun = std::thread::Builder::new().name("sending".into()).spawn(work).is_ok();
+        self.on_its_way += usize::from(begun);
+        begun
+    }
+
+    /// What was sent without a thread has its answer already.
+    pub fn answered(&mut self, sending: Sending, sent: Sent) {
+        self.on_its_way += 1;
+        let _ = self.arrivals.0.send((sending.order, sent, 0));
+    }
+
+    /// What came of one of them; none when nothing more arrives within this time.
+    pub fn sent(&mut self, within: Duration) -> Option<(OrderId, Sent)> {
+        if self.on_its_way == 0 {
+            return None;
+        }
+        let (order, sent, requests) = self.arrivals.1.recv_timeout(within).ok()?;
+        self.on_its_way -= 1;
+        self.requests += requests;
+        Some((order, sent))
+    }
+}

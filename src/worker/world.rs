@@ -1,0 +1,148 @@
+//! The world as a beat sees it: the trade's verbs, and nothing of how they are done.
+//!
+//! The real one is `hands`; the one of the tests fails, lies, turns its clock and dies at any verb.
+
+use std::fmt;
+
+use crate::domain::api_error::Fault;
+use crate::domain::clock::Clock;
+use crate::domain::deliverable::Hosted;
+use crate::domain::lifecycle::{Awaiting, Made, Record, Told};
+use crate::domain::order::{OrderId, Status};
+use crate::domain::rate_budget::{Budget, Durable};
+use crate::domain::time::Time;
+use crate::domain::wake_hint::Wake;
+use crate::domain::worker_state::Worker;
+use crate::io::marketplace::Listing;
+use crate::io::store::History;
+
+/// What a beat asks of the world. Each verb does one thing and decides nothing.
+pub trait World {
+    /// The clocks, now.
+    fn clock(&mut self) -> Clock;
+
+    /// Whether we were told to stop.
+    fn stopping(&mut self) -> bool;
+
+    /// Leaves the worker's record at the end of a beat. Where one was written durably in this very beat, a cut of power may
+    /// bring that one back, whole: it is more careful than it need be.
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken>;
+
+    /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
+    fn shut_gate(&mut self, wake: Wake);
+
+    /// Durably writes down orders that were met just now, of which nothing was known.
+    fn met(&mut self, records: &[Record]) -> Result<(), Broken>;
+
+    /// Durably writes an order's record.
+    fn save_order(&mut self, record: &Record) -> Result<(), Broken>;
+
+    /// Durably moves an order that is over out of the way.
+    fn close_order(&mut self, record: &Record) -> Result<(), Broken>;
+
+    /// An order that was over is in flight again, and its new record is written.
+    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken>;
+
+    /// What is known of an order that is not in flight.
+    fn history(&mut self, id: &OrderId) -> Result<History, Broken>;
+
+    /// Changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
+    fn with_budget(
+        &mut self,
+        worker: &mut Worker,
+        durable: Durable,
+        change: &mut dyn FnMut(&mut Budget),
+    ) -> Result<(), Broken>;
+
+    /// The deliveries that are not paid out yet.
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken>;
+
+    /// Durably writes the deliveries that are not paid out yet.
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken>;
+
+    /// Durably writes that a delivery of before is completed.
+    fn completed(&mut self, id: &OrderId) -> Result<(), Broken>;
+
+    /// How many messages an order's client has written.
+    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault>;
+
+    /// Asks for orders in these statuses.
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault>;
+
+    /// Asks about one order.
+    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault>;
+
+    /// Asks the judge of keys: `true` when it refuses ours.
+    fn key_is_refused(&mut self) -> Result<bool, Fault>;
+
+    /// Starts the generator for the attempt that `record` intends.
+    fn start(&mut self, record: &Record) -> Made;
+
+    /// What became of the generator of the attempt that `record` intends.
+    fn look(&mut self, record: &Record) -> Result<Made, Broken>;
+    /// What the start that has ended cost, as its generator says: millionths of a US dollar.
+    fn cost(&mut self, record: &Record) -> Option<u64>;
+
+    /// Waits until a generator may have ended, something sent may have arrived, we are told to stop, or the time has come.
+    fn wait(&mut self, until: Time);
+
+    /// Stops every generator, briefly and for good.
+    fn stop_all(&mut self, records: &[&Record]);
+
+    /// Sends a file of an order, after making sure that it is the one that was judged, or delivers it with what is hosted.
+    /// Several may be on their way at once, of an order one at a time; what comes of each is told by [`World::sent`].
+    fn send(&mut self, record: &Record, parcel: Parcel);
+
+    /// What came of something that was sent; none while nothing new is known.
+    fn sent(&mut self) -> Option<(OrderId, Sent)>;
+
+    /// Quotes the price that `record` holds.
+    fn quote(&mut self, record: &Record) -> Result<(), Fault>;
+
+    /// Posts the message that follows a delivery.
+    fn say(&mut self, record: &Record) -> Result<(), Fault>;
+
+    /// Whether a refusal says that the order is delivered already.
+    fn says_already_delivered(&self, fault: &Fault) -> bool;
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parcel {
+    /// The file of this index among the deliverables.
+    File(usize),
+    /// The delivery itself.
+    Delivery,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The file of this index is hosted, or why not.
+    File(usize, Result<Hosted, Unsent>),
+    /// The delivery was taken, or why not.
+    Delivery(Result<(), Fault>),
+}
+
+/// Why an upload did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The file is gone or is not what was judged.
+    Spoiled(String),
+    /// The disk would not show the file just now.
+    Unread(String),
+    /// The marketplace's own upload refuses it as too large.
+    TooLarge,
+    /// The request failed.
+    Fault(Fault),
+}
+
+/// The state cannot be read or written: the beat ends at once, before its next effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}

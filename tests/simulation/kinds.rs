@@ -1,0 +1,149 @@
+//! A day with forty orders of every kind, everything going wrong at random: each ends where it belongs, and a person is
+//! told of each thing once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use atelier_heartbeat::domain::lifecycle::{HoldKind, Record};
+use atelier_heartbeat::domain::order::OrderId;
+use atelier_heartbeat::domain::rules::{Accept, Rules, Trade};
+use atelier_heartbeat::domain::time::Time;
+use atelier_heartbeat::io::store::Line;
+use atelier_heartbeat::sandbox::Placement;
+
+use super::world::World;
+
+/// How many of each kind, and what the client does.
+const KINDS: [(&str, usize); 9] = [
+    ("paid", 10),
+    ("bounty", 4),
+    ("quote, taken", 5),
+    ("quote, left", 3),
+    ("subscription", 4),
+    ("unwanted", 4),
+    ("called off", 4),
+    ("revised once", 3),
+    ("disputed twice", 3),
+];
+
+#[test]
+fn every_order_of_a_mixed_day_ends_where_it_belongs() {
+    super::world::hush();
+    for seed in [5, 8, 11] {
+        day(seed);
+    }
+}
+
+fn day(seed: u64) {
+    let mut world = World::new(seed);
+    let at = |world: &World| Time::from_unix(world.now);
+    let agent = world.agent_id.clone();
+    let start = at(&world);
+    let fixed = world.market.offer(start, &agent, "fixed", 0);
+    let quoted = world.market.offer(start, &agent, "quote", 0);
+    let weekly = world.market.offer(start, &agent, "weekly", 5);
+    let trade =
+        Trade { title: "Sandbox service".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) };
+    let rules = Rules {
+        agent,
+        accept: Accept { refuse_words: vec!["castle".into()], ..Accept::default() },
+        trades: vec![trade],
+        ..Rules::default()
+    };
+    let mut orders: Vec<(&str, String)> = Vec::new();
+    let mut coming: Vec<&str> = KINDS.iter().flat_map(|(kind, many)| std::iter::repeat_n(*kind, *many)).collect();
+    let mut asked_again: BTreeMap<String, usize> = BTreeMap::new();
+    let calm_at = world.now + 30 * 3600;
+    while world.now < calm_at + 30 * 3600 {
+        world.calm = world.now >= calm_at;
+        world.pass(120);
+        if !coming.is_empty() && world.below(3) == 0 {
+            let kind = coming.swap_remove(world.below(coming.len() as u64) as usize);
+            let service_id = match kind {
+                "bounty" => None,
+                "quote, taken" | "quote, left" => Some(quoted.clone()),
+                "subscription" => Some(weekly.clone()),
+                _ => Some(fixed.clone()),
+            };
+            let brief = if kind == "unwanted" { "A Castle".into() } else { format!("wish {}", orders.len()) };
+            let now = at(&world);
+            let id = world.market.place(now, Placement { brief, service_id, ..Placement::default() });
+            if kind == "called off" {
+                world.market.cancel(now, &id).unwrap();
+            }
+            orders.push((kind, id));
+        }
+        let now = at(&world);
+        for (kind, id) in &orders {
+            match *kind {
+                "quote, taken" => drop(world.market.pay_quote(now, id)),
+                "revised once" if !asked_again.contains_key(id) => {
+                    let asked = world.market.request_revision(now, id, "Revision request: better").is_ok();
+                    if asked || world.market.dispute(now, id).is_ok() {
+                        asked_again.insert(id.clone(), 1);
+                    }
+                }
+                "disputed twice"
+                    if asked_again.get(id).copied().unwrap_or(0) < 2 && world.market.dispute(now, id).is_ok() =>
+                {
+                    *asked_again.entry(id.clone()).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+        if !world.calm && world.below(10) == 0 {
+            world.kill_after(30);
+        }
+        world.beat(&rules);
+    }
+    world.again = asked_again.clone();
+    world.judge(&rules);
+    assert_eq!(world.told.broken, Vec::<String>::new(), "seed {seed}");
+    assert_eq!(orders.len(), 40);
+
+    let mut ledger = Vec::new();
+    for (kind, id) in &orders {
+        let record = world.record(&OrderId::new(id).unwrap());
+        let held = record.as_ref().and_then(|record| record.hold.as_ref()).map(|hold| hold.kind);
+        let status = world.market.status_of(id).unwrap().as_str().to_owned();
+        let deliveries = world.market.books().deliveries_of(id).len();
+        // A generator of the dream gives up now and then: then a person has it.
+        let given_up = matches!(held, Some(HoldKind::Exhausted | HoldKind::Declined));
+        let right = match *kind {
+            "paid" | "bounty" | "quote, taken" => deliveries == 1 || given_up,
+            "quote, left" => status == "quoted" && deliveries == 0 || given_up,
+            "subscription" => deliveries == 0 && held == Some(HoldKind::Subscription),
+            "unwanted" => deliveries == 0 && held == Some(HoldKind::Unwanted),
+            "called off" => deliveries == 0 && status == "cancelled",
+            "revised once" => deliveries == 2 || given_up,
+            _ => deliveries == 2 && held == Some(HoldKind::Disputed) || given_up,
+        };
+        assert!(
+            right,
+            "seed {seed}: {kind} {id} is {status}, delivered {deliveries} times, held {held:?}: {record:#?}"
+        );
+        ledger.extend(record.as_ref().and_then(Line::of).map(|line| (*kind, line)));
+    }
+    // Each thing is told once, and again only a day later.
+    let mut told: BTreeMap<(String, String), i64> = BTreeMap::new();
+    // What is wrong with a generator or the network may pass and come back; what is wrong with an order does not.
+    for (when, about, why) in world.heard.iter().filter(|(_, about, _)| about.starts_with("ord_")) {
+        if let Some(before) = told.insert((about.clone(), why.clone()), *when) {
+            let apart = Duration::from_secs(u64::try_from(when - before).unwrap_or(0));
+            assert!(
+                apart >= Duration::from_secs(24 * 3600),
+                "seed {seed}: told twice within {apart:?}: {about}: {why}"
+            );
+        }
+    }
+    if seed == 5 {
+        ledger.iter().for_each(|(kind, line)| println!("{kind:<15} {}", serde_json::to_string(line).unwrap()));
+    }
+}
+
+impl World {
+    /// What is known of an order, in flight or over.
+    fn record(&self, id: &OrderId) -> Option<Record> {
+        self.written(id).map(|text| serde_json::from_str(&text).unwrap())
+    }
+}

@@ -1,0 +1,670 @@
+//! A seeded world: its clock, its market, its disk, its generators, and what goes wrong in it.
+
+#[path = "world/verbs.rs"]
+mod verbs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::time::Duration;
+
+use atelier_heartbeat::domain::api_error::{Fault, FaultKind};
+use atelier_heartbeat::domain::clock::{Boot, Clock, Moment};
+use atelier_heartbeat::domain::deliverable::{Deliverable, Hosted};
+use atelier_heartbeat::domain::lifecycle::{Awaiting, Made, Record, Told};
+use atelier_heartbeat::domain::order::{OrderId, Status};
+use atelier_heartbeat::domain::rate_budget::{Allowance, Budget, Durable};
+use atelier_heartbeat::domain::rules::{Rules, Trade};
+use atelier_heartbeat::domain::state::State;
+use atelier_heartbeat::domain::time::Time;
+use atelier_heartbeat::domain::wake_hint::{Gate, Wake};
+use atelier_heartbeat::domain::worker_state::Worker;
+use atelier_heartbeat::io::marketplace::{Hints, Listing, Lookup, wire};
+use atelier_heartbeat::io::store::History;
+use atelier_heartbeat::sandbox::{Answer, Damage, Dialect, Market, Placement, Reply, Request};
+use atelier_heartbeat::worker::{self, Broken, Parcel, Sent, Unsent, Wish};
+
+const BASE: &str = "http://127.0.0.1:1/api";
+const START: i64 = 1_795_000_000;
+
+/// The worker dies here.
+struct Died;
+
+/// What the gate is told by.
+fn moment(clock: &Clock) -> Moment {
+    Moment { wall: clock.wall, uptime: clock.boot.as_ref().map(|boot| boot.seconds) }
+}
+
+/// Deaths are part of the dream: they leave no trace on the terminal.
+pub fn hush() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.payload().is::<Died>() {
+            usual(info);
+        }
+    }));
+}
+
+/// What a dream came to.
+pub struct Dreamt {
+    pub broken: Vec<String>,
+    pub story: Vec<String>,
+    pub deaths: u64,
+    pub deliveries: u64,
+    pub orders: u64,
+    pub faults: u64,
+    pub quotes: u64,
+    pub again: u64,
+    /// Files and deliveries that went on their way beside another.
+    pub beside: u64,
+    /// Everything that went wrong in it, counted.
+    pub mishaps: u64,
+}
+
+#[derive(Default)]
+struct Disk {
+    worker: Option<String>,
+    /// What a cut of power may bring back in its place.
+    worker_before: Option<String>,
+    gate: Option<String>,
+    orders: BTreeMap<OrderId, String>,
+    closed: BTreeMap<OrderId, String>,
+    awaiting: String,
+}
+
+pub struct Generator {
+    ends_at: i64,
+    made: Made,
+}
+
+pub struct World {
+    dice: u64,
+    /// What came later into these worlds has dice of its own: those that found something stay as they were.
+    also_dice: u64,
+    pub now: i64,
+    turned: i64,
+    /// By how much the clock was turned when the worker last wrote down what it shows.
+    witnessed: i64,
+    /// On which boot that was.
+    witnessed_boot: u32,
+    boot: (u32, i64),
+    pub calm: bool,
+    /// How long every picture takes to be made, where that is not left to chance.
+    pub making: Option<i64>,
+    /// How long it is from one beat to the next, where that is not left to chance.
+    pub pause: Option<i64>,
+    /// Mishaps that are left out, and how many there were so far.
+    spared: BTreeSet<u64>,
+    mishaps: u64,
+    pub market: Market,
+    pub agent_id: String,
+    key: String,
+    late: Vec<(i64, Request)>,
+    /// Generators and deliveries at once, and what is on its way until when.
+    parallel: usize,
+    /// The worker's record was written durably in this beat.
+    recorded: bool,
+    on_its_way: Vec<(i64, OrderId, Sent)>,
+    disk: Disk,
+    pub generators: BTreeMap<(OrderId, String, u32), Generator>,
+    /// Where prices are asked for.
+    pub quote_service: Option<String>,
+    /// How often each order's client asked for it to be done again.
+    pub again: BTreeMap<String, usize>,
+    /// Deliveries that were seen to be completed.
+    pub completed: Vec<OrderId>,
+    /// What a person was told: when, about what, and why.
+    pub heard: Vec<(i64, String, String)>,
+    dies_in: Option<u32>,
+    stops_in: Option<u32>,
+    pub told: Dreamt,
+}
+
+impl World {
+    /// Dreams one world to its end.
+    pub fn dream(seed: u64) -> Dreamt {
+        Self::dream_without(seed, &BTreeSet::new())
+    }
+
+    /// Dreams one world without these of its mishaps, by their number in the order in which they came.
+    pub fn dream_without(seed: u64, spared: &BTreeSet<u64>) -> Dreamt {
+        let mut world = Self::new(seed);
+        world.spared.clone_from(spared);
+        let shared = world.market.dialect() == Dialect::Live || world.chance(50);
+        let settled = world.chance(50);
+        let rules = Rules {
+            allowance: Allowance { per_hour: 30, shared },
+            parallel: world.below(3) as usize + 1,
+            agent: world.agent_id.clone(),
+            says_something: world.chance(30),
+            quote_command: !settled,
+            trades: vec![Trade {
+                title: "Sandbox service".into(),
+                turnaround: Some(Duration::from_secs(24 * 3600)),
+                own: None,
+                quote_price: settled.then(|| "15.00".into()),
+            }],
+            ..Rules::default()
+        };
+        world.parallel = rules.parallel;
+        world.quote_service = Some(world.market.offer(Time::from_unix(START), &world.agent_id.clone(), "quote", 0));
+        for _ in 0..world.below(90) + 10 {
+            world.something_happens();
+            world.beat(&rules);
+        }
+        world.calm = true;
+        world.say("calm");
+        let until = world.now + 36 * 3600;
+        while world.now < until && !world.is_settled() {
+            world.pass(120);
+            world.beat(&rules);
+        }
+        world.judge(&rules);
+        world.told
+    }
+
+    pub fn new(seed: u64) -> Self {
+        let dialect = if seed.is_multiple_of(3) { Dialect::Document } else { Dialect::Live };
+        let mut market = Market::new(dialect, seed);
+        let register = Request {
+            method: "POST".into(),
+            path: "/api/agents/register".into(),
+            body: br#"{"name":"Dreamer","description":"Made for a dream","endpoint_url":"https://a.example"}"#.to_vec(),
+            ..Request::default()
+        };
+        let reply = market.handle(Time::from_unix(START - 7200), &register);
+        let (agent_id, key, _) = wire::credentials(&reply.body).unwrap();
+        Self {
+            dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d,
+            also_dice: seed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ 0x94d0_49bb_1331_11eb,
+            now: START,
+            turned: 0,
+            witnessed: 0,
+            witnessed_boot: 1,
+            boot: (1, START - 500),
+            calm: false,
+            making: None,
+            pause: None,
+            spared: BTreeSet::new(),
+            mishaps: 0,
+            market,
+            agent_id,
+            key: key.expose().to_owned(),
+            late: Vec::new(),
+            parallel: 1,
+            recorded: false,
+            on_its_way: Vec::new(),
+            disk: Disk::default(),
+            generators: BTreeMap::new(),
+            quote_service: None,
+            again: BTreeMap::new(),
+            completed: Vec::new(),
+            heard: Vec::new(),
+            dies_in: None,
+            stops_in: None,
+            told: Dreamt {
+                broken: Vec::new(),
+                story: Vec::new(),
+                deaths: 0,
+                deliveries: 0,
+                orders: 0,
+                faults: 0,
+                quotes: 0,
+                again: 0,
+                beside: 0,
+                mishaps: 0,
+            },
+        }
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        thrown(&mut self.dice) % end
+    }
+
+    fn also_below(&mut self, end: u64) -> u64 {
+        thrown(&mut self.also_dice) % end
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One more mishap: whether it happens in this world.
+    fn happens(&mut self) -> bool {
+        self.mishaps += 1;
+        !self.spared.contains(&self.mishaps)
+    }
+
+    fn say(&mut self, what: impl std::fmt::Display) {
+        let line = format!("{:>8} {what}", self.now - START);
+        self.told.story.push(line);
+    }
+
+    pub fn pass(&mut self, seconds: i64) {
+        self.now += seconds;
+        // What the server was late with happens in between.
+        let (mut due, late): (Vec<_>, Vec<_>) = self.late.drain(..).partition(|(at, _)| *at <= self.now);
+        self.late = late;
+        due.sort_by_key(|(at, _)| *at);
+        for (at, request) in due {
+            self.say(format!("the server acts late, at {}, on {} {}", at - START, request.method, request.path));
+            self.market.handle(Time::from_unix(at), &request);
+        }
+    }
+
+    /// Between two beats: time, clients, clocks, power.
+    pub fn something_happens(&mut self) {
+        let pause = match self.below(10) {
+            _ if self.pause.is_some() => self.pause.unwrap_or_default(),
+            0 => self.below(20) as i64,
+            1 => 600 + self.below(7200) as i64,
+            _ => 60 + self.below(120) as i64,
+        };
+        self.pass(pause);
+        while self.chance(12) {
+            let id = self.place_at(self.now);
+            self.say(format!("a client pays for {id}"));
+        }
+        if self.chance(2) {
+            let paid: Vec<String> = self
+                .market
+                .statuses()
+                .filter(|(_, status)| **status == Status::Paid)
+                .map(|(id, _)| id.to_owned())
+                .collect();
+            if let Some(id) = paid.first() {
+                let _ = self.market.cancel(Time::from_unix(self.now), id);
+                self.say(format!("a client calls {id} off"));
+            }
+        }
+        if self.quote_service.is_some() {
+            self.clients_act();
+        }
+        if self.chance(2) && self.happens() {
+            let by = [-40_000_000, -86_400, -3600, -70, 70, 3600, 86_400, 40_000_000][self.below(8) as usize];
+            // A clock that jumps ahead on a boot that the worker has not seen yet looks like a long time without power.
+            if by < 0 || self.boot.0 == self.witnessed_boot {
+                self.turned += by;
+                self.say(format!("the clock is turned by {by} s"));
+            }
+        }
+        if self.chance(2) && self.happens() {
+            self.boot = (self.boot.0 + 1, self.now);
+            self.say("power cut");
+            if let Some(before) = self.disk.worker_before.take().filter(|_| self.also_below(2) == 0) {
+                self.disk.worker = Some(before);
+            }
+            for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
+                (generator.ends_at, generator.made) = (self.now, Made::Vanished);
+            }
+            // Back only: a clock that jumps ahead while the machine is off takes every witness along.
+            self.turned = self.turned.min(self.witnessed);
+            if self.chance(20) && self.happens() {
+                self.turned -= [60, 3600, 40_000_000][self.below(3) as usize];
+                self.say("and the clock comes back wrong");
+            }
+        }
+        let (dies, stops) = (self.below(60) as u32, self.below(40) as u32);
+        self.dies_in = (self.chance(35) && self.happens()).then_some(dies);
+        self.stops_in = (self.chance(8) && self.happens()).then_some(stops);
+    }
+
+    /// Clients ask for prices, take them, and are not content.
+    fn clients_act(&mut self) {
+        let now = Time::from_unix(self.now);
+        if self.chance(5) {
+            let (brief, service_id) = (format!("a price for {}", self.told.orders), self.quote_service.clone());
+            self.told.orders += 1;
+            let id = self.market.place(now, Placement { brief, service_id, ..Placement::default() });
+            self.say(format!("a client asks for a price: {id}"));
+        }
+        let those = |world: &Self, status: &Status| -> Vec<String> {
+            world.market.statuses().filter(|(_, is)| *is == status).map(|(id, _)| id.to_owned()).collect()
+        };
+        for id in those(self, &Status::Quoted) {
+            if self.chance(30) && self.market.pay_quote(now, &id).is_ok() {
+                self.say(format!("the client takes the price of {id}"));
+            }
+        }
+        for id in those(self, &Status::Delivered) {
+            match self.below(100) {
+                0..3 if self.market.dispute(now, &id).is_ok() => {
+                    *self.again.entry(id.clone()).or_default() += 1;
+                    self.say(format!("the client disputes {id}"));
+                }
+                3..6 if self.market.request_revision(now, &id, "Revision request: better").is_ok() => {
+                    *self.again.entry(id.clone()).or_default() += 1;
+                    self.say(format!("the client wants {id} changed"));
+                }
+                6..20 => drop(self.market.accept(now, &id)),
+                _ => {}
+            }
+        }
+    }
+
+    /// A client pays for an order.
+    pub fn place_at(&mut self, moment: i64) -> String {
+        let brief = format!("wish {}", self.told.orders);
+        self.told.orders += 1;
+        self.market.place(Time::from_unix(moment), Placement { brief, ..Placement::default() })
+    }
+
+    /// Bytes of what is kept for the beats to come: the worker's own record, the orders in flight, those awaiting payment.
+    pub fn kept(&self) -> (usize, usize, usize) {
+        let worker = self.disk.worker.as_ref().map_or(0, String::len);
+        (worker, self.disk.orders.values().map(String::len).max().unwrap_or(0), self.disk.awaiting.len())
+    }
+
+    /// Orders that wait for a person for so long: their client takes the money back, or the seller says `retry`.
+    pub fn somebody_looks_after(&mut self, after: i64) {
+        let now = Time::from_unix(self.now);
+        let waits = |text: &String| {
+            let record: Record = serde_json::from_str(text).unwrap();
+            let placed = record.order.created_at.unwrap_or(record.first_seen);
+            (record.hold.is_some() && now.since(placed) > Duration::from_secs(after as u64)).then_some(record)
+        };
+        let those: Vec<Record> = self.disk.orders.values().filter_map(waits).collect();
+        for mut record in those {
+            if self.market.cancel(now, record.order.id.as_str()).is_err() {
+                record.retry(self.read_clock().wall);
+                self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(&record).unwrap());
+            }
+        }
+    }
+
+    /// How many orders are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.disk.orders.len()
+    }
+
+    /// Orders that the server has a delivery of and that our own books do not know.
+    pub fn unknown_to_us(&self) -> Vec<String> {
+        let known = |id: &String| {
+            OrderId::new(id).is_some_and(|id| self.disk.closed.contains_key(&id) || self.disk.orders.contains_key(&id))
+        };
+        self.market.books().deliveries.keys().filter(|id| !known(id)).cloned().collect()
+    }
+
+    pub fn beat(&mut self, rules: &Rules) {
+        if self.calm {
+            (self.dies_in, self.stops_in) = (None, None);
+        }
+        // Whose answer a beat did not live to hear, nobody hears.
+        self.on_its_way.clear();
+        self.recorded = false;
+        let mut state = State::default();
+        if let Some(text) = &self.disk.worker {
+            state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
+        }
+        let clock = self.read_clock();
+        let gate = self.disk.gate.as_deref().and_then(Gate::parse);
+        if gate.is_some_and(|gate| gate.holds(0, moment(&clock)).is_some()) {
+            return;
+        }
+        // Who goes in takes the gate away; a power cut may bring it back.
+        if self.also_below(100) >= 5 || !self.happens() {
+            self.disk.gate = None;
+        }
+        state.worker.rebase(&clock, rules.interval);
+        for (id, text) in &self.disk.orders {
+            state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
+        }
+        let wish = Wish { force: !self.calm && self.chance(3), dry_run: false, only: None };
+        let statuses =
+            [Status::Paid, Status::InProgress, Status::Disputed, Status::RevisionRequested, Status::PendingQuote];
+        let ended = catch_unwind(AssertUnwindSafe(|| worker::run(self, &mut state, rules, &statuses, &wish)));
+        match ended {
+            Ok((summary, failure)) => {
+                let now = self.now;
+                self.heard.extend(summary.told.iter().map(|(about, notice)| (now, about.clone(), notice.why.clone())));
+                self.say(format!(
+                    "beat: {:?} {:?} delivered {:?}, waiting {}, {failure:?} {:?}",
+                    summary.outcome,
+                    summary.reason,
+                    summary.delivered.iter().map(OrderId::as_str).collect::<Vec<_>>(),
+                    summary.waiting.len(),
+                    summary.error
+                ));
+            }
+            Err(payload) if payload.is::<Died>() => {
+                self.told.deaths += 1;
+                self.say("the worker dies");
+            }
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
+    }
+
+    /// The next beat dies within so many verbs.
+    pub fn kill_after(&mut self, verbs: u64) {
+        self.dies_in = Some(self.below(verbs) as u32);
+    }
+
+    /// The record of an order as it is on disk.
+    pub fn written(&self, id: &OrderId) -> Option<String> {
+        self.disk.orders.get(id).or_else(|| self.disk.closed.get(id)).cloned()
+    }
+
+    fn write_worker(&mut self, worker: &Worker, before: Option<String>) {
+        self.verb();
+        (self.disk.worker, self.disk.worker_before) = (Some(serde_json::to_string(worker).unwrap()), before);
+        (self.witnessed, self.witnessed_boot) = (self.turned, self.boot.0);
+        self.verb();
+    }
+
+    fn read_clock(&self) -> Clock {
+        Clock {
+            wall: Time::from_unix(self.now + self.turned),
+            boot: Some(Boot { id: self.boot.0.to_string(), seconds: self.now - self.boot.1 }),
+        }
+    }
+
+    /// One verb of the world: the worker may die before it or after it.
+    fn verb(&mut self) {
+        match &mut self.dies_in {
+            Some(0) => {
+                self.dies_in = None;
+                panic_any(Died);
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+    }
+
+    /// Every order is delivered, off, or with a person.
+    pub fn is_settled(&self) -> bool {
+        self.late.is_empty() && self.forgotten().is_empty()
+    }
+
+    pub fn forgotten(&self) -> Vec<String> {
+        let held = |id: &str| {
+            let record = OrderId::new(id).and_then(|id| self.disk.orders.get(&id).cloned());
+            record.is_some_and(|text| serde_json::from_str::<Record>(&text).unwrap().hold.is_some())
+        };
+        self.market
+            .statuses()
+            .filter(|(id, status)| status.is_work() && !held(id))
+            .map(|(id, _)| id.to_owned())
+            .collect()
+    }
+
+    /// What must never be true, as the server's books have it.
+    pub fn judge(&mut self, rules: &Rules) {
+        let mut broken = Vec::new();
+        for id in self.forgotten() {
+            broken.push(format!("order {id} is paid for and forgotten"));
+        }
+        let books = self.market.books();
+        for request in books.requests.iter().filter(|request| request.refused) {
+            broken.push(format!("{:?} was refused with 429 at {}", request.endpoint, request.at.unix() - START));
+        }
+        let counted: Vec<Time> =
+            books.requests.iter().map(|request| request.at).filter(|at| at.unix() >= START).collect();
+        if rules.allowance.shared {
+            for (index, first) in counted.iter().enumerate() {
+                let hour = counted[index..].iter().filter(|at| at.since(*first) < Duration::from_secs(3600)).count();
+                if hour > rules.allowance.per_hour {
+                    broken.push(format!("{hour} requests in the hour from {}", first.unix() - START));
+                    break;
+                }
+            }
+        }
+        for (order, deliveries) in &books.deliveries {
+            if deliveries.len() > 1 + self.again.get(order).copied().unwrap_or(0) {
+                let times: Vec<i64> = deliveries.iter().map(|delivery| delivery.at.unix() - START).collect();
+                broken.push(format!("order {order} was delivered at {times:?}"));
+            }
+        }
+        for (order, quotes) in books.quotes.iter().filter(|(_, quotes)| quotes.len() > 1) {
+            broken.push(format!("order {order} was quoted {} times", quotes.len()));
+        }
+        for (order, said) in books.messages.iter().filter(|(_, said)| said.len() > 1) {
+            let deliveries = books.deliveries.get(order).map_or(0, Vec::len);
+            if said.len() > deliveries {
+                broken.push(format!("the client of {order} was told {} times of {deliveries} deliveries", said.len()));
+            }
+        }
+        self.told.mishaps = self.mishaps;
+        self.told.quotes = books.quotes.len() as u64;
+        let answered =
+            |(order, times): (&String, &usize)| *times > 0 && books.deliveries.get(order).is_some_and(|d| d.len() > 1);
+        self.told.again = self.again.iter().filter(|one| answered(*one)).count() as u64;
+        self.told.deliveries = books.deliveries.len() as u64;
+        self.told.broken.extend(broken);
+    }
+
+    fn send(&mut self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Result<wire::Answer, Fault> {
+        let request = Request {
+            method: method.into(),
+            path: format!("/api{path}"),
+            headers: vec![
+                ("authorization".into(), format!("Bearer {}", self.key)),
+                ("content-type".into(), content_type.into()),
+            ],
+            body,
+            address: "10.0.0.1".into(),
+        };
+        let fault = |kind| Err(Fault::new(kind, "dreamt"));
+        let mut trouble = if self.calm { 99 } else { self.below(100) };
+        if trouble < 16 && !self.happens() {
+            trouble = 99;
+        }
+        self.told.faults += u64::from(trouble < 16);
+        let seconds = self.below(4) as i64;
+        self.pass(seconds);
+        match trouble {
+            0..2 => return fault(FaultKind::Unreachable),
+            2..5 => {
+                self.pass(20);
+                return fault(FaultKind::Unanswered);
+            }
+            5..8 => {
+                self.handle(&request);
+                self.pass(15);
+                return fault(FaultKind::Unanswered);
+            }
+            8..10 => {
+                // It arrives after we have given it up, as late as our own patience allows.
+                let patience = match path {
+                    "/upload" => 600,
+                    _ if path.ends_with("/deliver") => 119,
+                    _ => 30,
+                };
+                let at = self.now - seconds + self.below(patience) as i64;
+                self.late.push((at, request));
+                return fault(FaultKind::Unanswered);
+            }
+            10 => return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}")),
+            11 => {
+                self.handle(&request);
+                return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}"));
+            }
+            12 => return Ok(plain(200, b"<html>sign in</html>")),
+            13 => {
+                self.handle(&request);
+                return Ok(plain(502, b"<html>bad gateway</html>"));
+            }
+            14 => {
+                let mut answer = plain(503, b"");
+                answer.hints.retry_after = Some("90".into());
+                return Ok(answer);
+            }
+            15 => return Ok(plain(200, b"{\"success\":true,\"data\":7}")),
+            _ => {}
+        }
+        let reply = self.handle(&request);
+        if reply.status == 999 {
+            return fault(FaultKind::Unanswered);
+        }
+        if path.ends_with("/deliver") && self.making.is_none() {
+            let seconds = self.below(60) as i64;
+            self.pass(seconds);
+        }
+        let header = |name: &str| reply.header(name).map(str::to_owned);
+        let hints =
+            Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: header("date") };
+        Ok(wire::Answer { status: reply.status, hints, location: header("location"), body: reply.body })
+    }
+
+    fn handle(&mut self, request: &Request) -> Reply {
+        match self.market.answer(Time::from_unix(self.now), request) {
+            Answer::Reply(reply) | Answer::Mangled { reply, damage: Damage::Late } => reply,
+            // Whatever else comes is no answer; `999` stands for it until `send` says so.
+            _ => Reply { status: 999, headers: Vec::new(), body: Vec::new() },
+        }
+    }
+
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
+        self.verb();
+        if !self.calm && self.chance(2) && self.happens() {
+            return Err(Unsent::Unread("dreamt".into()));
+        }
+        let hosted = self.upload_bytes(&record.deliverables[file].content_type);
+        self.verb();
+        hosted.map_err(Unsent::Fault)
+    }
+
+    /// Uploads a file of this type.
+    pub fn upload_bytes(&mut self, content_type: &str) -> Result<Hosted, Fault> {
+        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: ";
+        let body = format!("{head}{content_type}\r\n\r\nBYTES\r\n--b--\r\n").into_bytes();
+        let answer = self.send("POST", "/upload", "multipart/form-data; boundary=b", body)?;
+        wire::hosted(&wire::judge(&answer, BASE, None, Time::from_unix(self.now + self.turned))?)
+    }
+
+    /// Delivers an order with what is hosted.
+    pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
+        let body = wire::deliver_body(hosted).to_string().into_bytes();
+        wire::taken(&self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body)?)
+    }
+
+    fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, Fault> {
+        self.verb();
+        let answer = self.send(method, path, "application/json", body);
+        self.verb();
+        wire::judge(&answer?, BASE, None, Time::from_unix(self.now + self.turned))
+    }
+}
+
+fn thrown(dice: &mut u64) -> u64 {
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 7;
+    *dice ^= *dice << 17;
+    *dice >> 11
+}
+
+/// An id as one segment of a path.
+fn encoded(id: &OrderId) -> String {
+    id.as_str()
+        .bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || byte == b'_' {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+fn plain(status: u16, body: &[u8]) -> wire::Answer {
+    wire::Answer { status, body: body.to_vec(), ..wire::Answer::default() }
+}
