@@ -7,15 +7,15 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use atelier_heartbeat::domain::clock::Moment;
-use atelier_heartbeat::domain::lifecycle::Record;
-use atelier_heartbeat::domain::rules::Rules;
-use atelier_heartbeat::domain::scheduler::{self, Session};
-use atelier_heartbeat::domain::state::State;
-use atelier_heartbeat::domain::time::Time;
-use atelier_heartbeat::domain::wake_hint::{Gate, Reason, Wake};
-use atelier_heartbeat::io::marketplace::wire;
-use atelier_heartbeat::sandbox::{Dialect, Market, Placement, Request};
+use atelier_heartbeat::internals::domain::clock::Moment;
+use atelier_heartbeat::internals::domain::lifecycle::Record;
+use atelier_heartbeat::internals::domain::rules::Rules;
+use atelier_heartbeat::internals::domain::scheduler::{self, RunState};
+use atelier_heartbeat::internals::domain::state::State;
+use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::domain::wake_hint::{Reason, Wake, WakeHint};
+use atelier_heartbeat::internals::io::marketplace::wire;
+use atelier_heartbeat::internals::sandbox::{Market, Placement, Request, ServerVersion};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 const BASE: &str = "http://127.0.0.1/api";
@@ -26,7 +26,7 @@ fn now() -> Time {
 
 /// What the live marketplace answers to a poll when so many orders are paid for.
 fn answer(orders: usize) -> wire::Answer {
-    let mut market = Market::new(Dialect::Live, 7);
+    let mut market = Market::new(ServerVersion::Live, 7);
     let agent = market.enrol(now(), "Bench Studio");
     let service = market.offer(now(), &agent.agent_id, "fixed", 0);
     for number in 0..orders {
@@ -62,7 +62,8 @@ fn main() {
     for (name, decide) in [
         (
             "what now",
-            (|state, rules| _ = black_box(scheduler::next(state, rules, &Session::new(now(), false), now()))) as Decide,
+            (|state, rules| _ = black_box(scheduler::next(state, rules, &RunState::new(now(), false), now())))
+                as Decide,
         ),
         ("when next", |state, rules| _ = black_box(scheduler::wake(state, rules, now()))),
     ] {
@@ -83,9 +84,9 @@ fn main() {
     drop(group);
     let wake = Wake { at: now() + Duration::from_secs(60), poll_at: now(), reason: Reason::Window };
     let written = Moment { wall: now(), uptime: Some(500) };
-    let line = Gate { wake, written, seal: 7 }.to_line();
-    assert!(Gate::parse(&line).unwrap().holds(7, written).is_some());
-    criterion.bench_function("the gate", |bench| bench.iter(|| Gate::parse(black_box(&line))?.holds(7, written)));
+    let line = WakeHint { wake, written, fingerprint: 7 }.to_line();
+    assert!(WakeHint::parse(&line).unwrap().holds(7, written).is_some());
+    criterion.bench_function("the gate", |bench| bench.iter(|| WakeHint::parse(black_box(&line))?.holds(7, written)));
     criterion.final_summary();
 }
 

@@ -1,21 +1,50 @@
 //! The seller's worker for the Atelier marketplace.
 //!
-//! * [`domain`]: what is decided, pure: no files, network, processes, environment, clock or log
-//! * [`io`]: one effect each
-//! * [`config`]: `heartbeat.toml`; may use `domain` and `io`
-//! * [`fast_path`]: all that a start with nothing to do touches
-//! * [`worker`]: the loop
-//! * [`cli`]: arguments in, an exit code out
-//! * [`sandbox`], [`report`], [`poster`]: beside them; nothing above imports them but `cli`
+//! * `domain`: what is decided, and about what; pure
+//! * `io`: effects, one a module; may use `domain`
+//! * `config`: `heartbeat.toml`; may use `domain` and `io`
+//! * `fast_path`: all that a start with nothing to do touches; may use `domain`, `io` and `config`
+//! * `worker`: the loop; may use `domain`, `io` and `config`
+//! * `cli`: arguments in, an exit code out; may use everything
+//! * `sandbox`, `report`, `poster`: beside them; only `cli` uses them
 //!
-//! Imports point down; a test reads this tree.
+//! `tests/architecture.rs` reads this tree and holds the code to it.
 
-pub mod cli;
-pub mod config;
-pub mod domain;
-pub mod fast_path;
-pub mod io;
-pub mod poster;
-pub mod report;
-pub mod sandbox;
-pub mod worker;
+mod cli;
+mod config;
+mod domain;
+mod fast_path;
+mod io;
+mod poster;
+mod report;
+mod sandbox;
+mod worker;
+
+pub use cli::run;
+
+/// What the tests, benchmarks and fuzzers of this package drive. Not an interface for anybody else.
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod internals {
+    pub mod config {
+        pub use crate::config::*;
+    }
+    pub mod domain {
+        pub use crate::domain::{
+            api_error, clock, deliverable, field_rules, lifecycle, limits, money, order, rate_budget, rules, sanitize,
+            scheduler, secret, state, time, url, wake_hint, worker_state,
+        };
+    }
+    pub mod io {
+        pub use crate::io::{clock, credentials, downloads, generator, marketplace, media, store};
+    }
+    pub mod report {
+        pub use crate::report::gallery;
+    }
+    pub mod sandbox {
+        pub use crate::sandbox::*;
+    }
+    pub mod worker {
+        pub use crate::worker::*;
+    }
+}

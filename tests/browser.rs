@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -153,7 +153,7 @@ fn id_of(element: &Value) -> &str {
 
 #[test]
 fn a_person_plays_the_client() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(&format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"), "");
     let page = format!("{}/sandbox/page", shop.server.base_url().trim_end_matches("/api"));
     for (width, height) in [(390, 844), (1280, 900)] {
@@ -192,7 +192,7 @@ fn a_person_plays_the_client() {
 
 #[test]
 fn the_report_fits_a_phone_and_a_desk() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(
         &format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT; echo '{{\"cost_usd\": 0.04}}'"),
         "",

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use atelier_heartbeat::config::{self, Config, ConfigError, Environment, Overrides, PriceType};
-use atelier_heartbeat::domain::order::Status;
+use atelier_heartbeat::internals::config::{self, Config, ConfigError, Environment, Overrides, PriceType};
+use atelier_heartbeat::internals::domain::order::Status;
 
 /// A folder to stand in, with a home of its own.
 struct Place {

@@ -13,7 +13,7 @@ mod shop;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::sandbox::{Dialect, Placement};
+use atelier_heartbeat::internals::sandbox::{Placement, ServerVersion};
 use serde_json::Value;
 use shop::{Shop, now};
 
@@ -55,7 +55,7 @@ fn beat(shop: &Shop, words: &[&str], outcome: &str) -> u64 {
 
 /// A shop with so many paid orders that its settings do not want: each is parsed, judged and recorded, and none is made.
 fn with_orders(count: usize) -> Shop {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.settings("[accept]\nservices = [\"svc_another\"]\n");
     for number in 0..count {
         let placed = now() - Duration::from_secs((count - number) as u64);
@@ -151,7 +151,7 @@ fn a_skip_makes_few_system_calls_and_touches_little_memory() {
 
 #[test]
 fn a_large_file_is_uploaded_in_little_memory() {
-    let shop = Shop::open(Dialect::Document);
+    let shop = Shop::open(ServerVersion::Document);
     let film = shop.path("film.mp4");
     let mut bytes = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".to_vec();
     bytes.resize(45_000_000, 7);

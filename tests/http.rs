@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::domain::api_error::FaultKind;
-use atelier_heartbeat::domain::order::OrderId;
-use atelier_heartbeat::domain::secret::Secret;
-use atelier_heartbeat::io::marketplace::{Client, Connection, Lookup};
+use atelier_heartbeat::internals::domain::api_error::ApiErrorKind;
+use atelier_heartbeat::internals::domain::order::OrderId;
+use atelier_heartbeat::internals::domain::secret::Secret;
+use atelier_heartbeat::internals::io::marketplace::{Client, Connection, Lookup};
 
 const KEY: &str = "atelier_0123456789abcdef";
 
@@ -77,7 +77,7 @@ fn ok(body: &str) -> Vec<u8> {
 }
 
 /// Polls once, and holds the client to its second, with another for a slow machine.
-fn poll(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Result<usize, FaultKind> {
+fn poll(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Result<usize, ApiErrorKind> {
     let server = Server::start(answer);
     let started = Instant::now();
     let polled = server.client().orders(&["paid"]);
@@ -89,7 +89,7 @@ fn poll(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Result
     })
 }
 
-fn bytes(answer: impl Into<Vec<u8>>) -> Result<usize, FaultKind> {
+fn bytes(answer: impl Into<Vec<u8>>) -> Result<usize, ApiErrorKind> {
     let answer = answer.into();
     poll(move |_, stream| {
         let _ = stream.write_all(&answer);
@@ -105,7 +105,7 @@ fn no_redirect_is_followed_and_the_key_stays_at_home() {
         let to = format!("http://{}/api/agents/ext_1/orders", elsewhere.address);
         let told =
             bytes(format!("HTTP/1.1 {status} Moved\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")).unwrap_err();
-        let FaultKind::Moved { to: named, permanent } = told else { panic!("{status}: {told:?}") };
+        let ApiErrorKind::Moved { to: named, permanent } = told else { panic!("{status}: {told:?}") };
         assert_eq!((named, permanent), (to, matches!(status, 301 | 308)));
     }
     // Also where bytes are sent along.
@@ -119,7 +119,7 @@ fn no_redirect_is_followed_and_the_key_stays_at_home() {
         })
     };
     let id = OrderId::new("ord_1").unwrap();
-    assert!(matches!(home.client().deliver(&id, &[]).unwrap_err().kind, FaultKind::Moved { .. }));
+    assert!(matches!(home.client().deliver(&id, &[]).unwrap_err().kind, ApiErrorKind::Moved { .. }));
     assert_eq!(elsewhere.connections(), 0, "something went where the redirect pointed");
 }
 
@@ -138,7 +138,7 @@ fn the_key_travels_in_one_header_of_one_origin() {
 #[test]
 fn answers_that_come_too_slowly_or_not_at_all_end_in_time() {
     let unanswered =
-        |told: Result<usize, FaultKind>, case: &str| assert_eq!(told, Err(FaultKind::Unanswered), "{case}");
+        |told: Result<usize, ApiErrorKind>, case: &str| assert_eq!(told, Err(ApiErrorKind::Unanswered), "{case}");
     unanswered(poll(|_, stream| drop(stream.read(&mut [0]))), "silence");
     unanswered(
         poll(|_, stream| {
@@ -171,7 +171,7 @@ fn what_is_not_http_is_no_answer() {
         ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}".to_owned()),
     ] {
         let told = bytes(answer);
-        assert!(matches!(told, Err(FaultKind::Unanswered | FaultKind::Garbled)), "{case}: {told:?}");
+        assert!(matches!(told, Err(ApiErrorKind::Unanswered | ApiErrorKind::Garbled)), "{case}: {told:?}");
     }
 }
 
@@ -186,23 +186,23 @@ fn what_is_http_and_not_the_marketplaces_is_garbled_or_a_refusal() {
         ("null", r#"{"success":true,"data":null}"#),
     ] {
         let told = bytes(ok(body));
-        assert_eq!(told, Err(FaultKind::Garbled), "{case}");
+        assert_eq!(told, Err(ApiErrorKind::Garbled), "{case}");
     }
     let cut = r#"{"success":true,"data":[{"id":"a","status":"paid","brief":"\ud83d"},{"id":"b","status":"paid"}]}"#;
     assert_eq!(bytes(ok(cut)), Ok(2), "a brief that was cut in the middle of a character hides no order");
     let deep = format!(r#"{{"success":true,"data":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
-    assert_eq!(bytes(ok(&deep)), Err(FaultKind::Garbled), "200,000 brackets deep");
-    let refused = |status| Err(FaultKind::Refused { status });
+    assert_eq!(bytes(ok(&deep)), Err(ApiErrorKind::Garbled), "200,000 brackets deep");
+    let refused = |status| Err(ApiErrorKind::Refused { status });
     assert_eq!(bytes(ok(r#"{"success":false,"error":"no"}"#)), refused(200));
     for status in [400, 404, 405, 409, 413, 418, 451] {
         assert_eq!(bytes(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")), refused(status));
     }
     for status in [500, 502, 503, 504, 521, 599] {
         let told = bytes(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\nRetry-After: 7\r\n\r\n"));
-        assert_eq!(told, Err(FaultKind::Broken { status, wait: Some(Duration::from_secs(7)) }));
+        assert_eq!(told, Err(ApiErrorKind::Broken { status, wait: Some(Duration::from_secs(7)) }));
     }
-    assert_eq!(bytes("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"), Err(FaultKind::Unauthorized));
-    let limited = |seconds| Err(FaultKind::Limited { wait: Duration::from_secs(seconds) });
+    assert_eq!(bytes("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"), Err(ApiErrorKind::Unauthorized));
+    let limited = |seconds| Err(ApiErrorKind::Limited { wait: Duration::from_secs(seconds) });
     assert_eq!(bytes("HTTP/1.1 429 No\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n"), limited(61));
     assert_eq!(bytes("HTTP/1.1 429 No\r\nContent-Length: 500\r\n\r\ncut off"), limited(601), "the status says it all");
 }
@@ -214,7 +214,7 @@ fn an_answer_without_end_or_packed_without_measure_is_cut_at_its_limit() {
         let chunk = [b"10000\r\n".as_slice(), &vec![b'['; 0x10000], b"\r\n"].concat();
         while stream.write_all(&chunk).is_ok() {}
     });
-    assert!(matches!(flood, Err(FaultKind::Garbled | FaultKind::Unanswered)), "{flood:?}");
+    assert!(matches!(flood, Err(ApiErrorKind::Garbled | ApiErrorKind::Unanswered)), "{flood:?}");
     // 64 MiB of spaces in a few kilobytes of gzip, as `gzip -9` packs them.
     let packed = packed_spaces();
     let bomb = [
@@ -223,7 +223,7 @@ fn an_answer_without_end_or_packed_without_measure_is_cut_at_its_limit() {
     ]
     .concat();
     let told = bytes(bomb);
-    assert!(matches!(told, Err(FaultKind::Garbled | FaultKind::Unanswered)), "{told:?}");
+    assert!(matches!(told, Err(ApiErrorKind::Garbled | ApiErrorKind::Unanswered)), "{told:?}");
 }
 
 /// 64 MiB of spaces as gzip: made by the real tool, so that it is not our own idea of the format.
@@ -257,7 +257,7 @@ fn nobody_there_is_known_to_be_without_effect() {
     };
     let id = OrderId::new("ord_1").unwrap();
     let refused = client(format!("http://{address}/api")).deliver(&id, &[]).unwrap_err();
-    assert!(refused.kind == FaultKind::Unreachable && refused.certainly_without_effect(), "{refused:?}");
+    assert!(refused.kind == ApiErrorKind::Unreachable && refused.certainly_without_effect(), "{refused:?}");
     let in_clear = client("http://marketplace.example/api".into()).deliver(&id, &[]).unwrap_err();
     assert!(in_clear.message.contains("not https"), "{in_clear}");
 }

@@ -8,14 +8,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use atelier_heartbeat::domain::api_error::{Fault, FaultKind};
-use atelier_heartbeat::domain::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::domain::lifecycle::{Event, Made, Record, Step, Told};
-use atelier_heartbeat::domain::order::{Order, Status};
-use atelier_heartbeat::domain::rules::{Rules, Trade};
-use atelier_heartbeat::domain::scheduler::{self, Action, Session};
-use atelier_heartbeat::domain::state::State;
-use atelier_heartbeat::domain::time::Time;
+use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
+use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
+use atelier_heartbeat::internals::domain::lifecycle::{Event, GenerationOutcome, MarketplaceReply, Record, Step};
+use atelier_heartbeat::internals::domain::order::{Order, Status};
+use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
+use atelier_heartbeat::internals::domain::scheduler::{self, Action, RunState};
+use atelier_heartbeat::internals::domain::state::State;
+use atelier_heartbeat::internals::domain::time::Time;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -31,13 +31,13 @@ fn now() -> Time {
 }
 
 fn rules() -> Rules {
-    let trade = Trade {
+    let trade = ServiceRules {
         title: "Posters".into(),
         turnaround: Some(Duration::from_secs(86_400)),
         own: None,
         quote_price: Some("15.00".into()),
     };
-    Rules { says_something: true, trades: vec![trade], ..Rules::default() }
+    Rules { message_after_delivery: true, trades: vec![trade], ..Rules::default() }
 }
 
 fn order(status: &str) -> Order {
@@ -63,20 +63,20 @@ fn steps() -> Vec<Record> {
         let asks = matches!(step, Step::Priced | Step::Quoting { .. });
         let mut record = Record::new(order(if asks { "pending_quote" } else { "paid" }), now());
         record.deliverables = match &step {
-            Step::Seen | Step::Generating { .. } | Step::Priced | Step::Quoting { .. } => Vec::new(),
+            Step::Queued | Step::Generating { .. } | Step::Priced | Step::Quoting { .. } => Vec::new(),
             Step::Generated | Step::Uploading { .. } => vec![file(false)],
             _ => vec![file(true)],
         };
-        record.attempt = u32::from(step != Step::Seen);
+        record.attempt = u32::from(step != Step::Queued);
         record.step = step;
         record
     };
     let mut asking = Record::new(order("pending_quote"), now());
     asking.note(now(), "asks for a price");
-    let mut again = at(Step::Seen);
+    let mut again = at(Step::Queued);
     again.round = 2;
     vec![
-        at(Step::Seen),
+        at(Step::Queued),
         at(Step::Generating { again: false }),
         at(Step::Generating { again: true }),
         at(Step::Generated),
@@ -84,7 +84,7 @@ fn steps() -> Vec<Record> {
         at(Step::Uploaded),
         at(Step::Delivering { since: now(), from: Status::Paid }),
         at(Step::Delivered),
-        at(Step::Saying),
+        at(Step::MessageSending),
         again,
         asking,
         at(Step::Priced),
@@ -94,9 +94,9 @@ fn steps() -> Vec<Record> {
 
 /// A step as the table names it.
 fn name(record: &Record) -> String {
-    match (&record.step, record.pricing, record.round) {
-        (Step::Seen, true, _) => "asks for a price".into(),
-        (Step::Seen, _, 2) => "delivered before".into(),
+    match (&record.step, record.is_quote_request, record.round) {
+        (Step::Queued, true, _) => "asks for a price".into(),
+        (Step::Queued, _, 2) => "delivered before".into(),
         (Step::Generating { again: true }, ..) => "generating, to be started".into(),
         (step, ..) => step.word().into(),
     }
@@ -108,8 +108,8 @@ fn told(record: &Record, status: &str) -> Record {
     let shown = matches!(status, "delivered" | "completed" | "disputed" | "revision_requested");
     let hosted = record.deliverables.iter().filter_map(|d| d.hosted.as_ref()).map(|hosted| hosted.url.clone());
     let urls = hosted.filter(|_| shown).collect();
-    let told = Told::Found { order: Box::new(order(status)), urls };
-    after.apply(now() + Duration::from_secs(60), &rules(), Event::Told(told));
+    let told = MarketplaceReply::Found { order: Box::new(order(status)), urls };
+    after.apply(now() + Duration::from_secs(60), &rules(), Event::Reply(told));
     after
 }
 
@@ -134,7 +134,7 @@ fn outcome(before: &Record, after: &Record) -> String {
 fn next(record: &Record, at: Time) -> Action {
     let mut state = State::default();
     state.worker.last_poll = Some(at);
-    let session = Session { polled: true, ..Session::new(at, false) };
+    let session = RunState { polled: true, ..RunState::new(at, false) };
     state.orders.insert(record.order.id.clone(), record.clone());
     scheduler::next(&state, &rules(), &session, at)
 }
@@ -146,13 +146,13 @@ fn every_step_has_an_answer_to_every_word_of_the_marketplace() {
             let after = told(&before, status);
             let settled = after.closed.is_some() || after.hold.is_some();
             let soon = after.not_before.unwrap_or(now()) + Duration::from_secs(3600);
-            let acts = next(&after, soon) != Action::Rest;
+            let acts = next(&after, soon) != Action::Done;
             // What the client is about (paying, accepting) is waited for: the next poll tells of it.
-            let waits =
-                matches!(status, "quoted" | "accepted" | "pending_quote" | "on_the_moon") || after.step == Step::Saying;
+            let waits = matches!(status, "quoted" | "accepted" | "pending_quote" | "on_the_moon")
+                || after.step == Step::MessageSending;
             assert!(settled || acts || waits, "{} and {status}: nothing would ever happen: {after:?}", name(&before));
-            if matches!(status, "cancelled") && !matches!(before.step, Step::Delivered | Step::Saying)
-                || status == "cancelled" && before.pricing
+            if matches!(status, "cancelled") && !matches!(before.step, Step::Delivered | Step::MessageSending)
+                || status == "cancelled" && before.is_quote_request
             {
                 assert!(after.closed.is_some(), "{} and {status}", name(&before));
             }
@@ -188,49 +188,49 @@ proptest! {
 
 /// Everything that can happen.
 fn events(record: &Record, status: &str) -> Vec<Event> {
-    let fault = |kind| Fault::new(kind, "dreamt");
-    let found = |urls| Event::Told(Told::Found { order: Box::new(order(status)), urls });
+    let fault = |kind| ApiError::new(kind, "dreamt");
+    let found = |urls| Event::Reply(MarketplaceReply::Found { order: Box::new(order(status)), urls });
     vec![
         found(Vec::new()),
         found(vec![URL.to_owned()]),
-        Event::Told(Told::Gone),
+        Event::Reply(MarketplaceReply::Gone),
         Event::Absent,
         Event::Starting,
-        Event::Made(Made::Running),
+        Event::Generation(GenerationOutcome::Running),
         Event::Cost(4_200),
-        Event::Made(Made::Done(vec![file(false)])),
-        Event::Made(Made::Done(vec![file(true)])),
-        Event::Made(Made::NotReady),
-        Event::Made(Made::Priced("12.00".into())),
-        Event::Made(Made::Failed("no".into())),
-        Event::Made(Made::Declined("no".into())),
-        Event::Made(Made::Misconfigured("no".into())),
-        Event::Made(Made::Vanished),
+        Event::Generation(GenerationOutcome::Done(vec![file(false)])),
+        Event::Generation(GenerationOutcome::Done(vec![file(true)])),
+        Event::Generation(GenerationOutcome::NotReady),
+        Event::Generation(GenerationOutcome::Priced("12.00".into())),
+        Event::Generation(GenerationOutcome::Failed("no".into())),
+        Event::Generation(GenerationOutcome::Declined("no".into())),
+        Event::Generation(GenerationOutcome::Misconfigured("no".into())),
+        Event::Generation(GenerationOutcome::Lost),
         Event::Uploading(0),
         Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() }),
-        Event::UploadFailed(fault(FaultKind::Refused { status: 400 })),
+        Event::UploadFailed(fault(ApiErrorKind::Refused { status: 400 })),
         Event::TooLarge(0),
-        Event::Made(Made::NeverStarted("no".into())),
-        Event::Made(Made::Unread("no".into())),
+        Event::Generation(GenerationOutcome::NeverStarted("no".into())),
+        Event::Generation(GenerationOutcome::Unread("no".into())),
         Event::Unread("no".into()),
-        Event::Spoiled("gone".into()),
+        Event::FileChanged("gone".into()),
         Event::Delivering,
         Event::Delivered,
-        Event::DeliverFailed { fault: fault(FaultKind::Unanswered), already: false },
+        Event::DeliverFailed { fault: fault(ApiErrorKind::Unanswered), already: false },
         Event::Quoting(record.price.clone().unwrap_or_else(|| "15.00".into())),
-        Event::QuoteFailed { fault: fault(FaultKind::Refused { status: 400 }), already: false },
+        Event::QuoteFailed { fault: fault(ApiErrorKind::Refused { status: 400 }), already: false },
     ]
 }
 
 /// The events that an order meets when all goes its way, at the step where each is met, by the words of the diagram.
 fn arrows() -> BTreeSet<(String, String, String)> {
-    let refused = || Fault::new(FaultKind::Unreachable, "dreamt");
+    let refused = || ApiError::new(ApiErrorKind::Unreachable, "dreamt");
     let met: Vec<(&str, &str, Event)> = vec![
         ("seen", "started", Event::Starting),
-        ("generating", "exit 0", Event::Made(Made::Done(vec![file(false)]))),
-        ("generating", "exit 75", Event::Made(Made::NotReady)),
-        ("generating", "failed", Event::Made(Made::Failed("no".into()))),
-        ("generating", "hosted elsewhere", Event::Made(Made::Done(vec![file(true)]))),
+        ("generating", "exit 0", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
+        ("generating", "exit 75", Event::Generation(GenerationOutcome::NotReady)),
+        ("generating", "failed", Event::Generation(GenerationOutcome::Failed("no".into()))),
+        ("generating", "hosted elsewhere", Event::Generation(GenerationOutcome::Done(vec![file(true)]))),
         ("generating, to be started", "started", Event::Starting),
         ("generated", "about to upload", Event::Uploading(0)),
         ("uploading", "hosted", Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() })),
@@ -238,8 +238,8 @@ fn arrows() -> BTreeSet<(String, String, String)> {
         ("uploaded", "about to deliver", Event::Delivering),
         ("delivering", "taken", Event::Delivered),
         ("delivering", "certainly not taken", Event::DeliverFailed { fault: refused(), already: false }),
-        ("delivered", "about to post the message", Event::Saying),
-        ("saying", "posted", Event::Said),
+        ("delivered", "about to post the message", Event::MessageSending),
+        ("saying", "posted", Event::MessageSent),
         ("asks for a price", "about to quote", Event::Quoting("15.00".into())),
         ("asks for a price", "command started", Event::Starting),
         ("priced", "about to quote", Event::Quoting("15.00".into())),

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use atelier_heartbeat::domain::time::Time;
-use atelier_heartbeat::sandbox::{Dialect, Options, Placement, Server};
+use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::sandbox::{Options, Placement, Server, ServerVersion};
 
 const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
 
@@ -101,8 +101,8 @@ fn what_init_writes_is_the_repositorys_own_and_is_read() {
 /// An order made by a generator as the README shows it, with a stand-in for the tool that is the user's own.
 fn delivers(script: &str, name: &str, command: &str, stand_in: impl Fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(Options { dialect: Dialect::Live, ..Options::default() }).unwrap();
-    let now = Time::from(std::time::SystemTime::now());
+    let server = Server::start(Options { dialect: ServerVersion::Live, ..Options::default() }).unwrap();
+    let now = atelier_heartbeat::internals::io::clock::now();
     let (agent, order) = {
         let mut market = server.market();
         let agent = market.enrol(now, "Reader");

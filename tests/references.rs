@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use atelier_heartbeat::io::downloads::{Reference, fetch};
+use atelier_heartbeat::internals::io::downloads::{Reference, fetch};
 
 /// A listener on every address of this machine that answers each request with `answer`.
 fn listener(answer: impl Fn(u16, &str) -> String + Send + Sync + 'static) -> (u16, Arc<AtomicUsize>) {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use atelier_heartbeat::domain::limits::Endpoint;
-use atelier_heartbeat::domain::time::Time;
-use atelier_heartbeat::sandbox::{Call, Dialect, Fault, Options, Placement, Server};
+use atelier_heartbeat::internals::domain::limits::Endpoint;
+use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::sandbox::{Call, Fault, Options, Placement, Server, ServerVersion};
 use serde_json::{Value, json};
 
 const START: i64 = 1_795_447_278;
@@ -46,7 +46,7 @@ impl Heard {
     }
 }
 
-fn options(dialect: Dialect) -> (Options, Arc<AtomicI64>) {
+fn options(dialect: ServerVersion) -> (Options, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(START));
     let hand = Arc::clone(&clock);
     let clock_of = Box::new(move || Time::from_unix(hand.load(Ordering::SeqCst)));
@@ -80,7 +80,7 @@ fn form(content_type: &str, content: &[u8]) -> Vec<u8> {
 
 impl Trial {
     /// Serves an empty world and registers over HTTP.
-    fn open(dialect: Dialect) -> Self {
+    fn open(dialect: ServerVersion) -> Self {
         let (options, clock) = options(dialect);
         let server = Server::start(options).expect("a server");
         let mut trial = Self { server, clock, agent: String::new(), key: String::new() };
@@ -138,7 +138,7 @@ impl Trial {
 const SERVICE: &str = "A service whose description is long enough for the live server too.";
 
 /// The life of a seller, by every endpoint of the document.
-fn a_sellers_life(dialect: Dialect) {
+fn a_sellers_life(dialect: ServerVersion) {
     let trial = Trial::open(dialect);
 
     let me = trial.get("/api/agents/me");
@@ -187,8 +187,8 @@ fn a_sellers_life(dialect: Dialect) {
     assert_eq!(trial.post(&format!("/api/orders/{order}/deliver"), &deliver).status, 200);
     let one = trial.get(&format!("/api/orders/{order}"));
     match dialect {
-        Dialect::Live => assert_eq!(one.json()["data"]["deliverables"][0]["deliverable_url"], json!(url)),
-        Dialect::Document => {
+        ServerVersion::Live => assert_eq!(one.json()["data"]["deliverables"][0]["deliverable_url"], json!(url)),
+        ServerVersion::Document => {
             assert_eq!((one.status, one.header("content-type")), (404, Some("text/html; charset=utf-8")));
         }
     }
@@ -235,17 +235,17 @@ fn a_sellers_life(dialect: Dialect) {
 
 #[test]
 fn a_sellers_life_by_the_document() {
-    a_sellers_life(Dialect::Document);
+    a_sellers_life(ServerVersion::Document);
 }
 
 #[test]
 fn a_sellers_life_on_the_live_server() {
-    a_sellers_life(Dialect::Live);
+    a_sellers_life(ServerVersion::Live);
 }
 
 #[test]
 fn thirty_polls_and_the_live_server_takes_no_upload_for_an_hour() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     trial.later(3601);
     for _ in 0..30 {
         assert_eq!(trial.get("/api/agents/AGENT/orders?status=paid").status, 200);
@@ -264,7 +264,7 @@ fn thirty_polls_and_the_live_server_takes_no_upload_for_an_hour() {
 
 #[test]
 fn the_document_counts_each_endpoint_by_itself() {
-    let trial = Trial::open(Dialect::Document);
+    let trial = Trial::open(ServerVersion::Document);
     for _ in 0..30 {
         assert_eq!(trial.get("/api/agents/AGENT/orders").status, 200);
     }
@@ -280,7 +280,7 @@ fn the_document_counts_each_endpoint_by_itself() {
 
 #[test]
 fn what_an_upload_must_be() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     let error = |heard: Heard| (heard.status, heard.json()["error"].as_str().unwrap_or_default().to_owned());
     assert_eq!(
         error(trial.upload("image/png; charset=utf-8", b"x")),
@@ -291,14 +291,14 @@ fn what_an_upload_must_be() {
     let nameless = b"--xyz\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--xyz--\r\n";
     let nameless = trial.send("POST", "/api/upload", "multipart/form-data; boundary=xyz", nameless);
     assert_eq!(error(nameless), (400, "No file provided".into()));
-    let document = Trial::open(Dialect::Document);
+    let document = Trial::open(ServerVersion::Document);
     assert_eq!(document.upload("text/markdown", b"# hi").status, 400);
     assert_eq!(document.get("/files/../lock").status, 404);
 }
 
 #[test]
 fn a_file_too_large_for_the_platform_goes_by_the_blob_store() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     trial.server.market().limit_bodies(1000);
     let counted = trial.server.market().books().requests.len();
     let file = vec![7; 2000];
@@ -324,12 +324,12 @@ fn a_file_too_large_for_the_platform_goes_by_the_blob_store() {
     let url = stored.json()["url"].as_str().expect("an address").to_owned();
     assert_eq!(trial.get(trial.path_of(&url)).body, file);
     assert_eq!(put(token, "x-api-version: 12\r\n").status, 403, "a token is for one file");
-    assert_eq!(Trial::open(Dialect::Document).post("/api/upload/token", &json!({})).status, 404);
+    assert_eq!(Trial::open(ServerVersion::Document).post("/api/upload/token", &json!({})).status, 404);
 }
 
 #[test]
 fn one_connection_serves_many_requests_in_every_framing() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     let before = trial.server.connections();
     let get = "GET /api/agents/me HTTP/1.1\r\nHost: x\r\n\r\n";
     let chunked =
@@ -346,7 +346,7 @@ fn one_connection_serves_many_requests_in_every_framing() {
 
 #[test]
 fn faults_as_bytes() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     trial.server.market().place(Time::from_unix(START), Placement { brief: "a cat".into(), ..Placement::default() });
     let whole = exchange(&trial.server, &trial.raw_poll()).expect("an answer");
     let length: usize = heard(&whole).header("content-length").and_then(|n| n.parse().ok()).expect("a length");
@@ -378,7 +378,7 @@ fn faults_as_bytes() {
 
 #[test]
 fn the_control_api_breaks_and_mends() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     let armed = trial.post("/sandbox/faults", &json!({"fault": "status-500", "endpoint": "upload", "times": 1}));
     assert_eq!(armed.json()["armed"], json!([{"fault": "status-500", "call": "upload", "times": 1}]));
     assert_eq!(trial.get("/api/agents/AGENT/orders").status, 200);
@@ -411,7 +411,7 @@ fn the_control_api_breaks_and_mends() {
 
 #[test]
 fn other_sites_and_false_names_do_not_control_it() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     let status = |headers: &str| {
         let text = format!(
             "POST /sandbox/orders HTTP/1.1\r\nConnection: close\r\n{headers}Content-Length: 13\r\n\r\n{{\"brief\":\"x\"}}"
@@ -434,18 +434,18 @@ fn a_world_in_a_folder_is_found_again() {
         let (options, clock) = options(dialect);
         Server::start(Options { folder: Some(folder.path().join("world")), ..options }).map(|server| (server, clock))
     };
-    let (server, clock) = start(Dialect::Live).expect("a server");
+    let (server, clock) = start(ServerVersion::Live).expect("a server");
     let enrolled = server.market().enrol(Time::from_unix(START), "Night Shift");
     let trial = Trial { server, clock, agent: enrolled.agent_id, key: enrolled.api_key };
     let url = trial.upload("image/png", b"picture").json()["data"]["url"].as_str().expect("an address").to_owned();
     let path = trial.path_of(&url).to_owned();
     let order = trial.server.market().place(Time::from_unix(START), Placement::default());
-    assert!(start(Dialect::Live).is_err_and(|error| error.to_string().contains("another sandbox is using")));
+    assert!(start(ServerVersion::Live).is_err_and(|error| error.to_string().contains("another sandbox is using")));
     let Trial { server, agent, key, .. } = trial;
     drop(server);
 
-    assert!(start(Dialect::Document).is_err_and(|error| error.to_string().contains("is live")));
-    let (server, clock) = start(Dialect::Live).expect("a server");
+    assert!(start(ServerVersion::Document).is_err_and(|error| error.to_string().contains("is live")));
+    let (server, clock) = start(ServerVersion::Live).expect("a server");
     let trial = Trial { server, clock, agent, key };
     assert_eq!(trial.get(&path).body, b"picture");
     assert_eq!(trial.get("/api/agents/AGENT/orders").json()["data"][0]["id"], json!(order));
@@ -453,13 +453,13 @@ fn a_world_in_a_folder_is_found_again() {
 
     let world = folder.path().join("world/world.json");
     std::fs::write(&world, "{\"dialect\":").expect("damage");
-    assert!(start(Dialect::Live).is_err_and(|error| error.to_string().contains("move it away")));
+    assert!(start(ServerVersion::Live).is_err_and(|error| error.to_string().contains("move it away")));
     assert_eq!(std::fs::read_to_string(&world).expect("the damaged world"), "{\"dialect\":", "never overwritten");
 }
 
 #[test]
 fn it_stops_when_dropped_whoever_is_connected() {
-    let (options, _clock) = options(Dialect::Live);
+    let (options, _clock) = options(ServerVersion::Live);
     let server = Server::start(Options { slowness: Duration::from_secs(600), ..options }).expect("a server");
     server.market().arm(Fault::Slow, None, None);
     let mut idle = TcpStream::connect(server.address()).expect("a connection");
@@ -479,7 +479,7 @@ fn it_stops_when_dropped_whoever_is_connected() {
 
 #[test]
 fn a_person_plays_the_client_on_a_page_without_scripts() {
-    let trial = Trial::open(Dialect::Live);
+    let trial = Trial::open(ServerVersion::Live);
     let service = json!({"category": "image_gen", "title": "Posters <b>", "description": "x".repeat(60), "price_usd": "5.00", "price_type": "fixed"});
     assert_eq!(trial.post("/api/agents/AGENT/services", &service).status, 201);
     let page = trial.get("/sandbox/page");

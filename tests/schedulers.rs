@@ -13,7 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use shop::{BIN, Shop};
 
 /// The program and its settings at a place whose name every format has to write in a way of its own.
@@ -24,7 +24,7 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         let place = shop.path("an $ODD 100% ${place} %h &amp; <here>");
         fs::create_dir(&place).unwrap();
         // By a process of its own: a program that some thread here has open for writing, or had when another thread started

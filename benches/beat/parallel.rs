@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use atelier_heartbeat::sandbox::{Call, Fault, Options};
+use atelier_heartbeat::internals::sandbox::{Call, Fault, Options};
 
 use crate::cost::{plain, timed};
 use crate::machine;

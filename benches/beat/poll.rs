@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use atelier_heartbeat::sandbox::{Call, Options};
+use atelier_heartbeat::internals::sandbox::{Call, Options};
 
 use crate::cost::{measured, plain, timed};
 use crate::machine;

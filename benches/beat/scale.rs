@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
-use atelier_heartbeat::domain::lifecycle::Ending;
-use atelier_heartbeat::domain::order::OrderId;
-use atelier_heartbeat::io::store::Line;
-use atelier_heartbeat::sandbox::{Call, Options};
+use atelier_heartbeat::internals::domain::lifecycle::Ending;
+use atelier_heartbeat::internals::domain::order::OrderId;
+use atelier_heartbeat::internals::io::store::LedgerEntry;
+use atelier_heartbeat::internals::sandbox::{Call, Options};
 
 use crate::cost::{Cost, measured, timed};
 use crate::machine;
@@ -137,7 +137,7 @@ fn closed(orders: usize) -> Stand {
     let mut ledger = BufWriter::new(File::create(stand.shop.path("state/ledger.jsonl")).unwrap());
     for number in 0..orders {
         let at = now() - Duration::from_secs(300 * (orders - number) as u64);
-        let line = Line {
+        let line = LedgerEntry {
             at,
             order: OrderId::new(&format!("ord_{}000_{number:09}", at.unix())).unwrap(),
             round: 1,

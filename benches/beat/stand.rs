@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use atelier_heartbeat::sandbox::{Books, Call, Market, Options, Placement};
+use atelier_heartbeat::internals::sandbox::{Call, Market, Options, Placement, Recorder};
 use serde_json::Value;
 
 use crate::cost::plain;
@@ -42,7 +42,7 @@ impl Stand {
 
     /// As [`Stand::keep`], with a poll due: the worker's memory of the last one, and of the budget, is gone.
     pub fn keep_due(&mut self) {
-        for name in ["worker.json", "gate"] {
+        for name in ["worker.json", "wake"] {
             let _ = fs::remove_file(self.shop.path("state").join(name));
         }
         self.keep();
@@ -111,7 +111,7 @@ impl Stand {
         self.counted(|books| books.deliveries.values().map(|those| those.len() as u64).sum())
     }
 
-    fn counted(&self, count: impl Fn(&Books) -> u64) -> u64 {
+    fn counted(&self, count: impl Fn(&Recorder) -> u64) -> u64 {
         let before = self.kept.as_ref().map_or(0, |market| count(market.books()));
         count(self.shop.server.market().books()) - before
     }

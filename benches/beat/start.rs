@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use atelier_heartbeat::sandbox::Options;
+use atelier_heartbeat::internals::sandbox::Options;
 
 use crate::cost::{measured, plain, timed};
 use crate::machine;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use atelier_heartbeat::sandbox::{Dialect, Options};
+use atelier_heartbeat::internals::sandbox::{Options, ServerVersion};
 
 use crate::cost::{Cost, measured, plain};
 use crate::machine;
@@ -33,12 +33,12 @@ pub fn print() {
     let (small, large) = (folder.path().join("small.mp4"), folder.path().join("large.mp4"));
     write_video(&small, SMALL);
     write_video(&large, LARGE);
-    let beat = |dialect: Dialect, video| move || delivered(dialect, video);
+    let beat = |dialect: ServerVersion, video| move || delivered(dialect, video);
     let curl = "curl -F, 45 MB";
     let sides: Vec<Side<Cost>> = vec![
-        Side::new("a beat, 45 KB", beat(Dialect::Document, &small)),
-        Side::new("a beat, 45 MB", beat(Dialect::Document, &large)),
-        Side::new("a beat, 45 MB, by an upload token (live dialect)", beat(Dialect::Live, &large)),
+        Side::new("a beat, 45 KB", beat(ServerVersion::Document, &small)),
+        Side::new("a beat, 45 MB", beat(ServerVersion::Document, &large)),
+        Side::new("a beat, 45 MB, by an upload token (live dialect)", beat(ServerVersion::Live, &large)),
         match machine::tool("curl") {
             Some(program) => Side::new(curl, {
                 let large = &large;
@@ -72,7 +72,7 @@ pub fn print() {
 }
 
 /// A beat that delivers this video, in a shop of its own.
-fn delivered(dialect: Dialect, video: &Path) -> Cost {
+fn delivered(dialect: ServerVersion, video: &Path) -> Cost {
     let stand = Stand::open(&machine::memory(), Options { dialect, ..Options::default() });
     stand.shop.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT_DIR/made.mp4\"", video.display()), "");
     stand.change("[api]\n", &format!("[api]\nblob_url = \"{}\"\n", stand.shop.server.blob_url()));
@@ -84,7 +84,7 @@ fn delivered(dialect: Dialect, video: &Path) -> Cost {
 
 /// The same file by curl, as a form.
 fn sent(curl: &Path, video: &Path) -> Cost {
-    let stand = Stand::open(&machine::memory(), Options { dialect: Dialect::Document, ..Options::default() });
+    let stand = Stand::open(&machine::memory(), Options { dialect: ServerVersion::Document, ..Options::default() });
     let mut command = plain(curl);
     command.args(["--silent", "--show-error", "--fail", "--header"]);
     command.arg(format!("Authorization: Bearer {}", stand.shop.key));

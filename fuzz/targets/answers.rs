@@ -1,16 +1,16 @@
 //! Whatever a server answers: it is read or refused, never believed beyond its words.
 #![no_main]
 
-use atelier_heartbeat::io::marketplace::{Hints, wire};
-use atelier_heartbeat::domain::secret::Secret;
-use atelier_heartbeat::domain::time::Time;
+use atelier_heartbeat::internals::io::marketplace::{RateLimitHeaders, wire};
+use atelier_heartbeat::internals::domain::secret::Secret;
+use atelier_heartbeat::internals::domain::time::Time;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u16, &[u8])| {
     let key = Secret::new("atelier_0123456789abcdef");
     let (status, body) = input;
     let body = &wire::whole(body.to_vec())[..];
-    let answer = wire::Answer { status: status % 700, body: body.to_vec(), hints: Hints::default(), location: None };
+    let answer = wire::Answer { status: status % 700, body: body.to_vec(), hints: RateLimitHeaders::default(), location: None };
     let _ = wire::credentials(body);
     let _ = wire::stored(&answer, "image/png", "https://blob.example", Some(&key));
     let judged = wire::judge(&answer, "https://market.example/api", Some(&key), Time::from_unix(1_795_000_000));

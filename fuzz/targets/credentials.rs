@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use atelier_heartbeat::config::Environment;
-use atelier_heartbeat::io::credentials;
+use atelier_heartbeat::internals::config::Environment;
+use atelier_heartbeat::internals::io::credentials;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, &[u8])| {

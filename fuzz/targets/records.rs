@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use atelier_heartbeat::domain::scheduler::{self, Session};
-use atelier_heartbeat::domain::rules::Rules;
-use atelier_heartbeat::domain::lifecycle::{Awaiting, Record};
-use atelier_heartbeat::domain::clock::Clock;
-use atelier_heartbeat::domain::state::State;
-use atelier_heartbeat::domain::worker_state::Worker;
-use atelier_heartbeat::domain::time::Time;
+use atelier_heartbeat::internals::domain::scheduler::{self, RunState};
+use atelier_heartbeat::internals::domain::rules::Rules;
+use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, Record};
+use atelier_heartbeat::internals::domain::clock::Clock;
+use atelier_heartbeat::internals::domain::state::State;
+use atelier_heartbeat::internals::domain::worker_state::Worker;
+use atelier_heartbeat::internals::domain::time::Time;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&[u8], &[u8], i32)| {
@@ -28,7 +28,7 @@ fuzz_target!(|input: (&[u8], &[u8], i32)| {
         record.retry(now);
         state.orders.insert(record.order.id.clone(), record);
     }
-    let _ = scheduler::next(&state, &rules, &Session::new(now, false), now);
+    let _ = scheduler::next(&state, &rules, &RunState::new(now, false), now);
     let wake = scheduler::wake(&state, &rules, now);
     assert!(wake.at >= now && wake.at.since(now).as_secs() <= 86_402, "{wake:?}");
 });

@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use atelier_heartbeat::report::gallery;
-use atelier_heartbeat::io::media;
-use atelier_heartbeat::io::generator;
+use atelier_heartbeat::internals::report::gallery;
+use atelier_heartbeat::internals::io::media;
+use atelier_heartbeat::internals::io::generator;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&[u8], &[u8])| {

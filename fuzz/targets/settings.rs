@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use atelier_heartbeat::config::{Config, Environment, Overrides};
+use atelier_heartbeat::internals::config::{Config, Environment, Overrides};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {

@@ -1,16 +1,16 @@
 //! Whatever a stranger writes: it can neither move a cursor, nor open a tag, nor become a path, nor carry the key along.
 #![no_main]
 
-use atelier_heartbeat::domain::order::OrderId;
-use atelier_heartbeat::domain::secret::Secret;
-use atelier_heartbeat::domain::wake_hint::Gate;
-use atelier_heartbeat::domain::sanitize::{html, is_invisible, order_name, plain, quotable};
-use atelier_heartbeat::domain::url::Address;
-use atelier_heartbeat::config::duration;
-use atelier_heartbeat::domain::money;
-use atelier_heartbeat::domain::order;
-use atelier_heartbeat::domain::field_rules;
-use atelier_heartbeat::domain::url;
+use atelier_heartbeat::internals::domain::order::OrderId;
+use atelier_heartbeat::internals::domain::secret::Secret;
+use atelier_heartbeat::internals::domain::wake_hint::WakeHint;
+use atelier_heartbeat::internals::domain::sanitize::{html, is_invisible, display_id, plain, quotable};
+use atelier_heartbeat::internals::domain::url::Address;
+use atelier_heartbeat::internals::config::duration;
+use atelier_heartbeat::internals::domain::money;
+use atelier_heartbeat::internals::domain::order;
+use atelier_heartbeat::internals::domain::field_rules;
+use atelier_heartbeat::internals::domain::url;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
     assert!(line.chars().count() <= 101 && !line.chars().any(is_invisible));
     assert!(!html(text, 100).contains(['<', '>', '"', '\'']));
     assert!(!quotable(text).contains("atelier_"));
-    let named = order_name(text);
+    let named = display_id(text);
     assert!(named.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') && named.len() <= 80);
     assert!(!named.to_ascii_uppercase().contains("HEARTBEAT_OK") && !named.contains("MEDIA:"));
     if let Some(id) = OrderId::new(text) {
@@ -33,8 +33,8 @@ fuzz_target!(|text: &str| {
     }
     let _ = (money::cents(text), money::round_down(text), money::micros(text));
     let _ = (field_rules::address(text), field_rules::read_all(field_rules::SERVICE, &[text.to_owned()]));
-    if let Some(gate) = Gate::parse(text) {
-        assert_eq!(Gate::parse(&gate.to_line()), Some(gate));
+    if let Some(gate) = WakeHint::parse(text) {
+        assert_eq!(WakeHint::parse(&gate.to_line()), Some(gate));
     }
     let _ = (duration::parse(text), order::texts(Some(&text.into())));
 });

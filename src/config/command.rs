@@ -38,11 +38,8 @@ const INTERPRETERS: [&str; 14] = [
     "osascript",
 ];
 
-/// A rule a command breaks, told as what it must do.
-pub(super) type Must = String;
-
 /// A command that is run as it is.
-pub(super) fn check(command: &[String]) -> Result<(), Must> {
+pub(super) fn check(command: &[String]) -> Result<(), String> {
     let program = command.first().map_or("", String::as_str);
     if program.trim().is_empty() {
         return Err("name a program, such as [\"./generate.sh\"]".into());
@@ -57,7 +54,7 @@ pub(super) fn check(command: &[String]) -> Result<(), Must> {
 }
 
 /// A command whose placeholders are filled in for each order.
-pub(super) fn check_with_placeholders(command: &[String]) -> Result<(), Must> {
+pub(super) fn check_with_placeholders(command: &[String]) -> Result<(), String> {
     check(command)?;
     for argument in command {
         check_placeholders(argument, &PLACEHOLDERS)?;
@@ -69,7 +66,7 @@ pub(super) fn check_with_placeholders(command: &[String]) -> Result<(), Must> {
 }
 
 /// Every `{word}` of `text` must be known: an order must not go out with one left in.
-pub(super) fn check_placeholders(text: &str, known: &[&str]) -> Result<(), Must> {
+pub(super) fn check_placeholders(text: &str, known: &[&str]) -> Result<(), String> {
     match in_braces(text).into_iter().find(|word| !known.contains(word)) {
         Some(word) => {
             let hint = suggest(word, known, braced);
@@ -80,7 +77,7 @@ pub(super) fn check_placeholders(text: &str, known: &[&str]) -> Result<(), Must>
 }
 
 /// A client's words inside a script are run as a script.
-fn check_scripts(command: &[String]) -> Result<(), Must> {
+fn check_scripts(command: &[String]) -> Result<(), String> {
     let mut interpreted = false;
     let mut script_follows = false;
     for argument in command {
@@ -133,7 +130,7 @@ fn braced(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn judge(words: &[&str]) -> Result<(), Must> {
+    fn judge(words: &[&str]) -> Result<(), String> {
         check_with_placeholders(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 

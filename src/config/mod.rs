@@ -5,9 +5,9 @@
 mod command;
 mod connection;
 pub mod duration;
-mod environment;
 mod error;
 mod explain;
+pub(crate) mod fingerprint;
 mod rules;
 mod source;
 mod tables;
@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use crate::io::environment::Environment;
 pub use connection::connection;
-pub use environment::{Environment, Overrides};
 pub use error::ConfigError;
 pub use tables::{
     Accept, Agent, Api, Beat, Budget, Delivery, Generator, Notify, Poll, PriceType, Quotes, Revisions, Service,
@@ -38,6 +38,15 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 /// Larger than most files of settings, in bytes.
 const USUAL_FILE: usize = 8 * 1024;
 
+/// Settings from the command line. They win over everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+}
+
 /// Everything a run can be told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -48,7 +57,7 @@ pub struct Config {
     /// Where state is kept; absolute.
     pub state_dir: PathBuf,
     /// What stands in for the settings where it matters only whether they are others than before.
-    pub seal: u64,
+    pub fingerprint: u64,
     /// `[api]`
     pub api: Api,
     /// `[agent]`
@@ -151,7 +160,7 @@ impl Config {
             path,
             dir,
             state_dir,
-            seal: crate::fast_path::fingerprint::seal(&text, environment),
+            fingerprint: fingerprint::fingerprint(&text, environment),
             api: settings.api,
             agent: settings.agent,
             poll: settings.poll,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::source::Way;
 use super::{Accept, Agent, Api, Service, ServiceGenerator, Settings, command, duration};
-use crate::domain::field_rules::{self, Field, Must, PROFILE, QUOTE, SERVICE};
+use crate::domain::field_rules::{self, Field, PROFILE, QUOTE, SERVICE, Violation};
 use crate::domain::limits;
 use crate::domain::order::Status;
 use crate::domain::suggest::{quoted, suggest};
@@ -16,14 +16,14 @@ use crate::domain::url::Address;
 
 /// A rule that a value breaks.
 #[derive(Debug)]
-pub(super) struct Breach {
+pub(super) struct SettingViolation {
     pub(super) way: Way,
     must: String,
     /// Whether the value as written helps to see it.
     telling: bool,
 }
 
-impl Breach {
+impl SettingViolation {
     /// The sentence, for a setting known to the user as `name`.
     pub(super) fn sentence(&self, name: &str, written: Option<&str>) -> String {
         match written {
@@ -33,16 +33,16 @@ impl Breach {
     }
 }
 
-type Checked = Result<(), Breach>;
+type Checked = Result<(), SettingViolation>;
 
 /// Passes when `holds`; else the value at `way` must do as said, and is shown.
 fn rule(holds: bool, way: impl FnOnce() -> Way, must: impl Into<String>) -> Checked {
-    if holds { Ok(()) } else { Err(Breach { way: way(), must: must.into(), telling: true }) }
+    if holds { Ok(()) } else { Err(SettingViolation { way: way(), must: must.into(), telling: true }) }
 }
 
 /// As [`rule`], for values that say nothing or should not be repeated.
 fn silent(judged: Result<(), String>, way: impl FnOnce() -> Way) -> Checked {
-    judged.map_err(|must| Breach { way: way(), must, telling: false })
+    judged.map_err(|must| SettingViolation { way: way(), must, telling: false })
 }
 
 fn ensure(holds: bool, must: &str) -> Result<(), String> {
@@ -134,13 +134,13 @@ fn api(api: &Api) -> Checked {
 /// What the marketplace takes in a field of its own.
 fn takes(fields: &'static [Field], name: &str, text: &str, way: impl FnOnce() -> Way) -> Checked {
     let judged = field_rules::named(fields, name)
-        .map_err(|what| Must { what, telling: false })
+        .map_err(|what| Violation { what, telling: false })
         .and_then(|field| field.takes(text));
     told(judged, way)
 }
 
-fn told(judged: Result<(), Must>, way: impl FnOnce() -> Way) -> Checked {
-    judged.map_err(|must| Breach { way: way(), must: must.what, telling: must.telling })
+fn told(judged: Result<(), Violation>, way: impl FnOnce() -> Way) -> Checked {
+    judged.map_err(|must| SettingViolation { way: way(), must: must.what, telling: must.telling })
 }
 
 fn agent(agent: &Agent) -> Checked {

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use super::{Config, Generator, Service};
 use crate::domain::order::Status;
-use crate::domain::rules::{Accept, Patience, Rules, Trade, Work};
+use crate::domain::rules::{Accept, RetryLimits, Rules, ServiceRules, Timeouts};
 
 /// The settings as far as decisions depend on them.
 #[must_use]
 pub fn rules(config: &Config, agent: &str) -> Rules {
-    let work =
-        |generator: &Generator| Work { max_attempts: generator.max_attempts, total_timeout: generator.total_timeout };
-    let trade = |service: &Service| Trade {
+    let work = |generator: &Generator| RetryLimits {
+        max_attempts: generator.max_attempts,
+        total_timeout: generator.total_timeout,
+    };
+    let trade = |service: &Service| ServiceRules {
         title: service.title.clone(),
         turnaround: service.turnaround_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600)),
         own: service.generator.is_some().then(|| work(&config.generator.for_service(Some(service)))),
@@ -34,12 +36,12 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
         },
         revisions: config.revisions.auto,
         quote_command: config.quotes.command.is_some(),
-        says_something: !config.delivery.message.is_empty(),
+        message_after_delivery: !config.delivery.message.is_empty(),
         pause_after: config.accept.pause_after_failures as usize,
         time_limit: config.beat.time_limit,
         deliver_subscriptions: config.subscriptions.deliver,
         agent: agent.to_owned(),
-        patience: Patience {
+        patience: Timeouts {
             request: config.api.timeout,
             deliver: config.api.deliver_timeout,
             upload: config.api.upload_timeout,

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 /// A request that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ApiError {
     /// What is known of the effect.
-    pub kind: FaultKind,
+    pub kind: ApiErrorKind,
     /// The server's words, or the cause, as one line of printable text without secrets.
     pub message: String,
 }
 
 /// What is known of a request that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum ApiErrorKind {
     /// Nothing reached the server (no address, no connection, no handshake): certainly without effect.
     Unreachable,
     /// It was sent and no whole answer came back: whether it took effect is not known.
@@ -51,23 +51,23 @@ pub enum FaultKind {
     },
 }
 
-impl Fault {
+impl ApiError {
     /// A fault of `kind`, told in `message`.
-    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ApiErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
     /// Whether the request certainly had no effect on the server.
     #[must_use]
     pub fn certainly_without_effect(&self) -> bool {
-        !matches!(self.kind, FaultKind::Unanswered | FaultKind::Garbled | FaultKind::Broken { .. })
+        !matches!(self.kind, ApiErrorKind::Unanswered | ApiErrorKind::Garbled | ApiErrorKind::Broken { .. })
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ApiError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ApiError {}

@@ -52,14 +52,14 @@ pub struct Hosted {
 
 /// Why what was made cannot be delivered. The sentence is for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum MediaError {
     /// It is not fit: its maker is to blame.
     Judged(String),
     /// The disk would not show it just now: it may be fit, and was paid for.
     Unread(String),
 }
 
-impl Unfit {
+impl MediaError {
     /// What an error that came while looking at it means: what is not there, is no file, or may not be read is its
     /// maker's doing; anything else is the machine's.
     #[must_use]
@@ -85,13 +85,13 @@ impl Unfit {
     }
 }
 
-impl From<String> for Unfit {
+impl From<String> for MediaError {
     fn from(said: String) -> Self {
         Self::Judged(said)
     }
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for MediaError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Judged(said) | Self::Unread(said)) = self;
         out.write_str(said)

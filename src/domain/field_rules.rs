@@ -108,24 +108,24 @@ pub fn named(fields: &'static [Field], name: &str) -> Result<Field, String> {
 
 /// What a value must do, and whether it helps to see the value that does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Must {
+pub struct Violation {
     /// As in "the name must …".
     pub what: String,
     /// Whether the value is to be shown.
     pub telling: bool,
 }
 
-fn telling(holds: bool, what: &str) -> Result<(), Must> {
-    if holds { Ok(()) } else { Err(Must { what: what.to_owned(), telling: true }) }
+fn telling(holds: bool, what: &str) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { what: what.to_owned(), telling: true }) }
 }
 
-fn silent(holds: bool, what: impl FnOnce() -> String) -> Result<(), Must> {
-    if holds { Ok(()) } else { Err(Must { what: what(), telling: false }) }
+fn silent(holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { what: what(), telling: false }) }
 }
 
 impl Field {
     /// Whether the marketplace takes this text in this field, and what it must do if not.
-    pub fn takes(&self, text: &str) -> Result<(), Must> {
+    pub fn takes(&self, text: &str) -> Result<(), Violation> {
         match self.takes {
             Takes::Line(least, most) => {
                 length(text, least, most)?;
@@ -207,7 +207,7 @@ pub fn read_all(fields: &'static [Field], words: &[String]) -> Result<serde_json
     Ok(object)
 }
 
-fn length(text: &str, least: usize, most: usize) -> Result<(), Must> {
+fn length(text: &str, least: usize, most: usize) -> Result<(), Violation> {
     let count = text.trim().chars().count();
     silent((least..=most).contains(&count), || format!("have {least} to {most} characters, and has {count}"))
 }
@@ -217,7 +217,7 @@ fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
 }
 
 /// An http(s) address with a host, and without a name or a password in it.
-pub fn address(text: &str) -> Result<(), Must> {
+pub fn address(text: &str) -> Result<(), Violation> {
     let authority = text.split_once("://").map_or(text, |(_, after)| after).split('/').next().unwrap_or_default();
     silent(!authority.contains('@'), || "carry no user name and no password".to_owned())?;
     telling(Address::parse(text).is_some(), "be a plain web address such as \"https://some.host/path\"")

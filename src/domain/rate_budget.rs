@@ -14,8 +14,8 @@ use crate::domain::time::Time;
 /// Times are whole seconds, so two of them an hour apart may be a second less than an hour apart in truth.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// The longest a closure is believed after the clock was turned, and the longest `Retry-After` taken at its word.
-pub const LONGEST_CLOSURE: Duration = Duration::from_secs(24 * 3600 + 1);
+/// The longest a block is believed after the clock was turned, and the longest `Retry-After` taken at its word.
+pub const MAX_BLOCK: Duration = Duration::from_secs(24 * 3600 + 1);
 
 /// What the user grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub struct Budget {
     sent: BTreeMap<Endpoint, Vec<Time>>,
     /// What a 429 closed: one endpoint, or everything (`null`).
     #[serde(default)]
-    closed: Vec<Closure>,
+    blocks: Vec<Block>,
     /// Behind one address: what each agent still needs for work it has begun.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     claims: BTreeMap<String, Claim>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Closure {
+struct Block {
     endpoint: Option<Endpoint>,
     until: Time,
 }
@@ -54,17 +54,17 @@ struct Claim {
 
 /// When a change must be on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durable {
+pub enum Durability {
     /// Before anything else is done.
-    Now,
+    Sync,
     /// With the next record: lost in a crash, it leaves the worker more careful than it need be.
-    Later,
+    Deferred,
 }
 
 /// A booked request, to be handed back when its answer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an answered request counts from its answer, an unanswered one from its last chance to arrive"]
-pub struct Ticket {
+pub struct Reservation {
     endpoint: Endpoint,
     at: Time,
 }
@@ -97,26 +97,26 @@ impl Budget {
 
     /// Until when `endpoint` may not be asked, because the server said so.
     #[must_use]
-    pub fn closed_until(&self, endpoint: Endpoint, now: Time) -> Option<Time> {
-        self.closed
+    pub fn blocked_until(&self, endpoint: Endpoint, now: Time) -> Option<Time> {
+        self.blocks
             .iter()
-            .filter(|closure| closure.endpoint.is_none_or(|closed| closed == endpoint) && closure.until > now)
-            .map(|closure| closure.until)
+            .filter(|block| block.endpoint.is_none_or(|closed| closed == endpoint) && block.until > now)
+            .map(|block| block.until)
             .max()
     }
 
     /// Counts a request about to be sent. Until its answer comes it counts as sent at the last moment it could still arrive.
-    pub fn book(&mut self, endpoint: Endpoint, now: Time, patience: Duration) -> Ticket {
-        self.forget(now);
+    pub fn reserve(&mut self, endpoint: Endpoint, now: Time, patience: Duration) -> Reservation {
+        self.prune(now);
         let at = now + patience;
         self.sent.entry(endpoint).or_default().push(at);
-        Ticket { endpoint, at }
+        Reservation { endpoint, at }
     }
 
     /// The answer came at `now`: the server counted the request no later than that.
-    pub fn answered(&mut self, ticket: Ticket, now: Time) {
-        if let Some(times) = self.sent.get_mut(&ticket.endpoint) {
-            if let Some(at) = times.iter_mut().rev().find(|at| **at == ticket.at) {
+    pub fn settle(&mut self, reservation: Reservation, now: Time) {
+        if let Some(times) = self.sent.get_mut(&reservation.endpoint) {
+            if let Some(at) = times.iter_mut().rev().find(|at| **at == reservation.at) {
                 *at = now;
             }
             times.sort_unstable();
@@ -124,16 +124,16 @@ impl Budget {
     }
 
     /// The server said to wait: nothing to `endpoint` (or to any, when the count is shared) before `until`.
-    pub fn close(&mut self, allowance: Allowance, endpoint: Endpoint, until: Time) {
+    pub fn block(&mut self, allowance: Allowance, endpoint: Endpoint, until: Time) {
         let endpoint = (!allowance.shared).then_some(endpoint);
-        match self.closed.iter_mut().find(|closure| closure.endpoint == endpoint) {
-            Some(closure) => closure.until = closure.until.max(until),
-            None => self.closed.push(Closure { endpoint, until }),
+        match self.blocks.iter_mut().find(|block| block.endpoint == endpoint) {
+            Some(block) => block.until = block.until.max(until),
+            None => self.blocks.push(Block { endpoint, until }),
         }
     }
 
     /// Drops what no longer counts and brings what a turned clock left in the future down to what it can be at most.
-    pub fn forget(&mut self, now: Time) {
+    pub fn prune(&mut self, now: Time) {
         for times in self.sent.values_mut() {
             times.retain(|at| counts(*at, now));
             for at in times.iter_mut() {
@@ -145,9 +145,9 @@ impl Budget {
             times.sort_unstable();
         }
         self.sent.retain(|_, times| !times.is_empty());
-        self.closed.retain(|closure| closure.until > now);
-        for closure in &mut self.closed {
-            closure.until = closure.until.min(now + LONGEST_CLOSURE);
+        self.blocks.retain(|block| block.until > now);
+        for block in &mut self.blocks {
+            block.until = block.until.min(now + MAX_BLOCK);
         }
         self.claims.retain(|_, claim| claim.until > now && claim.until <= now + WINDOW);
     }
@@ -155,15 +155,15 @@ impl Budget {
     /// Moves every stored time: the wall clock was turned by `seconds` while the machine's own clock ran on.
     pub fn shift(&mut self, seconds: i64) {
         self.sent.values_mut().flatten().for_each(|at| *at = at.shifted(seconds));
-        self.closed.iter_mut().for_each(|closure| closure.until = closure.until.shifted(seconds));
+        self.blocks.iter_mut().for_each(|block| block.until = block.until.shifted(seconds));
         self.claims.values_mut().for_each(|claim| claim.until = claim.until.shifted(seconds));
     }
 
-    /// The moments after `now` at which something becomes possible that was not: a request stops counting, a closure ends.
+    /// The moments after `now` at which something becomes possible that was not: a request stops counting, a block ends.
     #[must_use]
     pub fn turning_points(&self, now: Time) -> Vec<Time> {
         let expiries = self.sent.values().flatten().map(|at| *at + WINDOW + ROUNDING);
-        let openings = self.closed.iter().map(|closure| closure.until);
+        let openings = self.blocks.iter().map(|block| block.until);
         let mut points: Vec<Time> = expiries.chain(openings).filter(|at| *at > now).collect();
         points.sort_unstable();
         points.dedup();
@@ -214,8 +214,8 @@ mod tests {
     }
 
     fn sent(budget: &mut Budget, endpoint: Endpoint, now: Time) {
-        let ticket = budget.book(endpoint, now, PATIENCE);
-        budget.answered(ticket, now);
+        let reservation = budget.reserve(endpoint, now, PATIENCE);
+        budget.settle(reservation, now);
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_request_without_an_answer_counts_from_its_last_chance_to_arrive() {
         let mut budget = Budget::default();
-        let _lost = budget.book(Endpoint::Upload, at(0), Duration::from_secs(600));
+        let _lost = budget.reserve(Endpoint::Upload, at(0), Duration::from_secs(600));
         assert_eq!(budget.spent(at(4200)), 1);
         assert_eq!(budget.spent(at(4201)), 0);
     }
@@ -257,53 +257,53 @@ mod tests {
     #[test]
     fn a_closure_is_remembered_never_cut_short_and_clamped_when_the_clock_is_set_back() {
         let mut budget = Budget::default();
-        budget.close(SHARED, Endpoint::Orders, at(3600));
-        budget.close(SHARED, Endpoint::Upload, at(60));
-        assert_eq!(budget.closed_until(Endpoint::Deliver, at(1)), Some(at(3600)));
-        assert_eq!(budget.closed_until(Endpoint::Deliver, at(3600)), None);
+        budget.block(SHARED, Endpoint::Orders, at(3600));
+        budget.block(SHARED, Endpoint::Upload, at(60));
+        assert_eq!(budget.blocked_until(Endpoint::Deliver, at(1)), Some(at(3600)));
+        assert_eq!(budget.blocked_until(Endpoint::Deliver, at(3600)), None);
         let mut apart = Budget::default();
-        apart.close(APART, Endpoint::Orders, at(3600));
-        assert_eq!(apart.closed_until(Endpoint::Upload, at(1)), None);
-        budget.forget(at(-1_000_000));
-        assert_eq!(budget.closed_until(Endpoint::Orders, at(-1_000_000)), Some(at(-1_000_000) + LONGEST_CLOSURE));
+        apart.block(APART, Endpoint::Orders, at(3600));
+        assert_eq!(apart.blocked_until(Endpoint::Upload, at(1)), None);
+        budget.prune(at(-1_000_000));
+        assert_eq!(budget.blocked_until(Endpoint::Orders, at(-1_000_000)), Some(at(-1_000_000) + MAX_BLOCK));
     }
 
     #[test]
     fn entries_from_the_future_count_as_just_now() {
         let mut budget = Budget::default();
         sent(&mut budget, Endpoint::Orders, at(1_000_000));
-        budget.forget(at(0));
+        budget.prune(at(0));
         assert_eq!(budget.spent(at(3600)), 1);
         assert_eq!(budget.spent(at(3601)), 0);
     }
 
     #[test]
     fn each_moment_is_on_the_right_side_of_its_limit() {
-        assert_eq!(LONGEST_CLOSURE.as_secs(), 86_401);
+        assert_eq!(MAX_BLOCK.as_secs(), 86_401);
         let mut budget = Budget::default();
-        budget.close(APART, Endpoint::Orders, at(10));
-        budget.close(APART, Endpoint::Upload, at(20));
-        budget.close(APART, Endpoint::Orders, at(5));
-        assert_eq!(budget.closed_until(Endpoint::Orders, at(0)), Some(at(10)));
-        assert_eq!(budget.closed_until(Endpoint::Upload, at(0)), Some(at(20)));
-        let _ = budget.book(Endpoint::Deliver, at(-10), Duration::from_secs(10));
+        budget.block(APART, Endpoint::Orders, at(10));
+        budget.block(APART, Endpoint::Upload, at(20));
+        budget.block(APART, Endpoint::Orders, at(5));
+        assert_eq!(budget.blocked_until(Endpoint::Orders, at(0)), Some(at(10)));
+        assert_eq!(budget.blocked_until(Endpoint::Upload, at(0)), Some(at(20)));
+        let _ = budget.reserve(Endpoint::Deliver, at(-10), Duration::from_secs(10));
         assert_eq!(budget.turning_points(at(0)), [at(10), at(20), at(3601)]);
         assert_eq!(budget.turning_points(at(10)), [at(20), at(3601)]);
-        budget.forget(at(10));
-        assert_eq!((budget.closed.len(), budget.sent.len()), (1, 1), "what is over is gone at that very second");
-        budget.forget(at(3601));
+        budget.prune(at(10));
+        assert_eq!((budget.blocks.len(), budget.sent.len()), (1, 1), "what is over is gone at that very second");
+        budget.prune(at(3601));
         assert_eq!(budget, Budget::default());
         // An answer may be waited for an hour, and not a second longer.
         for (ahead, counted_at) in [(3600, 3600), (3601, 0)] {
             let mut budget = Budget::default();
             sent(&mut budget, Endpoint::Orders, at(ahead));
-            budget.forget(at(0));
+            budget.prune(at(0));
             assert_eq!(budget.times(Endpoint::Orders).next(), Some(at(counted_at)));
         }
         for (now, left) in [(-1, 0), (0, 1), (3599, 1), (3600, 0)] {
             let mut budget = Budget::default();
             budget.claim("a", 4, at(0));
-            budget.forget(at(now));
+            budget.prune(at(now));
             assert_eq!(budget.claims.len(), left, "a claim an hour long, seen at {now}");
         }
         let nothing_left = Budget::exhausted(SHARED, at(0));
@@ -337,10 +337,10 @@ mod tests {
             for (gap, delay) in gaps.iter().zip(delays) {
                 now = now.shifted(*gap);
                 if budget.free(SHARED, Endpoint::Orders, now) > 0 {
-                    let ticket = budget.book(Endpoint::Orders, now, PATIENCE);
+                    let reservation = budget.reserve(Endpoint::Orders, now, PATIENCE);
                     counted.push(now.shifted(delay / 2));
                     now = now.shifted(delay);
-                    budget.answered(ticket, now);
+                    budget.settle(reservation, now);
                 }
             }
             for (index, first) in counted.iter().enumerate() {
@@ -352,17 +352,17 @@ mod tests {
         #[test]
         fn a_turned_clock_never_closes_the_budget_for_longer_than_a_day(
             stamps in proptest::collection::vec(-4_000_000_000i64..4_000_000_000, 0..40),
-            closure in -4_000_000_000i64..4_000_000_000,
+            block in -4_000_000_000i64..4_000_000_000,
             now in -1_000_000_000i64..1_000_000_000,
         ) {
             let mut budget = Budget::default();
             for stamp in stamps {
                 sent(&mut budget, Endpoint::Orders, at(stamp));
             }
-            budget.close(SHARED, Endpoint::Orders, at(closure));
-            budget.forget(at(now));
-            let later = at(now) + LONGEST_CLOSURE;
-            prop_assert_eq!(budget.closed_until(Endpoint::Orders, later), None);
+            budget.block(SHARED, Endpoint::Orders, at(block));
+            budget.prune(at(now));
+            let later = at(now) + MAX_BLOCK;
+            prop_assert_eq!(budget.blocked_until(Endpoint::Orders, later), None);
             prop_assert_eq!(budget.free(SHARED, Endpoint::Orders, later), 30);
         }
     }

@@ -20,9 +20,9 @@ pub struct Rules {
     /// Orders begun per beat.
     pub max_per_beat: usize,
     /// How the generator of services without one of their own is used.
-    pub work: Work,
+    pub work: RetryLimits,
     /// The services, as far as they say more than that.
-    pub trades: Vec<Trade>,
+    pub trades: Vec<ServiceRules>,
     /// Work that is left alone.
     pub accept: Accept,
     /// Regenerations per order without a person.
@@ -30,7 +30,7 @@ pub struct Rules {
     /// Prices are asked of a command.
     pub quote_command: bool,
     /// The client is told something after a delivery.
-    pub says_something: bool,
+    pub message_after_delivery: bool,
     /// Distinct orders of one generator that may fail in a row before it pauses.
     pub pause_after: usize,
     /// A beat starts nothing new after this.
@@ -40,12 +40,12 @@ pub struct Rules {
     /// Who we are among the agents that share one budget.
     pub agent: String,
     /// How long each request may take before it is given up: what an unanswered one counts as.
-    pub patience: Patience,
+    pub patience: Timeouts,
 }
 
 /// How often and how long a generator is tried for one order.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
+pub struct RetryLimits {
     /// Attempts per order.
     pub max_attempts: u32,
     /// How long one that is not ready may be asked again.
@@ -54,13 +54,13 @@ pub struct Work {
 
 /// What is known of a service.
 #[derive(Clone, Debug)]
-pub struct Trade {
+pub struct ServiceRules {
     /// Its title: what orders name it by.
     pub title: String,
     /// How long it promises to take, for orders that do not tell it.
     pub turnaround: Option<Duration>,
     /// How its generator is used, when it has one of its own.
-    pub own: Option<Work>,
+    pub own: Option<RetryLimits>,
     /// The price that is quoted without asking anybody.
     pub quote_price: Option<String>,
 }
@@ -78,7 +78,7 @@ pub struct Accept {
 
 /// The longest each kind of request may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// Any but the two slow ones.
     pub request: Duration,
     /// A delivery.
@@ -104,17 +104,17 @@ impl Default for Rules {
             allowance: Allowance { per_hour: 30, shared: true },
             parallel: 1,
             max_per_beat: 10,
-            work: Work { max_attempts: 3, total_timeout: Duration::from_secs(6 * 3600) },
+            work: RetryLimits { max_attempts: 3, total_timeout: Duration::from_secs(6 * 3600) },
             trades: Vec::new(),
             accept: Accept::default(),
             revisions: 1,
             quote_command: false,
-            says_something: false,
+            message_after_delivery: false,
             pause_after: 3,
             time_limit: Duration::from_secs(55 * 60),
             deliver_subscriptions: false,
             agent: String::new(),
-            patience: Patience {
+            patience: Timeouts {
                 request: Duration::from_secs(30),
                 deliver: Duration::from_secs(150),
                 upload: Duration::from_secs(600),
@@ -126,20 +126,20 @@ impl Default for Rules {
 impl Rules {
     /// The service that an order was placed on, where the settings know it.
     #[must_use]
-    pub fn trade(&self, order: &Order) -> Option<&Trade> {
+    pub fn trade(&self, order: &Order) -> Option<&ServiceRules> {
         let title = order.service_title.as_deref()?.trim();
         self.trades.iter().find(|trade| trade.title.trim() == title)
     }
 
     /// How the generator of an order is used.
     #[must_use]
-    pub fn work(&self, order: &Order) -> Work {
+    pub fn work(&self, order: &Order) -> RetryLimits {
         self.trade(order).and_then(|trade| trade.own).unwrap_or(self.work)
     }
 
     /// The name of the generator of an order: its service's title, or nothing for the one that all others share.
     #[must_use]
-    pub fn workshop(&self, order: &Order) -> String {
+    pub fn generator_key(&self, order: &Order) -> String {
         let own = self.trade(order).filter(|trade| trade.own.is_some());
         own.map(|trade| trade.title.trim().to_owned()).unwrap_or_default()
     }
@@ -159,7 +159,7 @@ impl Rules {
 
     /// Why this order is left alone, if it is. Never a word of its client's.
     #[must_use]
-    pub fn unwanted(&self, order: &Order) -> Option<String> {
+    pub fn reject_reason(&self, order: &Order) -> Option<String> {
         let Accept { services, min_price_cents, refuse_words } = &self.accept;
         if !services.is_empty() && !order.service_id.as_ref().is_some_and(|id| services.contains(id)) {
             return Some("its service is not among accept.services".to_owned());

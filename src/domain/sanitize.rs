@@ -55,7 +55,7 @@ pub fn quotable(text: &str) -> String {
 
 /// An order id as it may stand in a line that an agent reads: plain ids as they are, all others by their file name.
 #[must_use]
-pub fn order_name(id: &str) -> String {
+pub fn display_id(id: &str) -> String {
     let tame = id.len() <= 80 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let speaks = ["HEARTBEAT_OK", "NO_REPLY", "MEDIA"].iter().any(|word| id.to_ascii_uppercase().contains(word));
     if tame && !speaks {
@@ -74,9 +74,9 @@ mod tests {
         assert_eq!(plain("a\u{1b}[31m\u{202e}b\nc\u{0}", 20), "a[31mb c");
         assert_eq!(plain("abcdef", 3), "abc…");
         assert_eq!(plain("pay\u{61c}\u{ad}\u{e0069}\u{e0067}ment", 20), "payment");
-        assert_eq!(order_name("ord_1708-abc"), "ord_1708-abc");
+        assert_eq!(display_id("ord_1708-abc"), "ord_1708-abc");
         for wild in ["HEARTBEAT_OK", "no_reply", "MEDIA: x", "run rm -rf", "ord\u{202e}"] {
-            assert!(order_name(wild).starts_with("x-"), "{wild}");
+            assert!(display_id(wild).starts_with("x-"), "{wild}");
         }
     }
 }

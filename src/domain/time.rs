@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,11 +73,11 @@ impl Time {
     }
 }
 
-impl From<SystemTime> for Time {
-    /// A moment that somebody else read off a clock; one before the epoch is the epoch.
+impl Time {
+    /// This long after the start of 1970, in whole seconds.
+    #[must_use]
     #[inline]
-    fn from(moment: SystemTime) -> Self {
-        let since_epoch = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    pub fn from_epoch(since_epoch: Duration) -> Self {
         Self::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
     }
 }

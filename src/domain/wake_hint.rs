@@ -12,7 +12,7 @@ use crate::domain::clock::Moment;
 use crate::domain::time::Time;
 
 /// The first word of the line: what it is, and the version of its form.
-const FORM: &str = "gate-1";
+const FORM: &str = "wake-1";
 
 /// Clocks of whole seconds, and one that is slewed, may differ by this many seconds.
 const DRIFT: i64 = 2;
@@ -57,28 +57,28 @@ pub struct Wake {
 
 /// Until when nothing is due, and what that was reckoned from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate {
+pub struct WakeHint {
     /// When the next beat has something to do.
     pub wake: Wake,
     /// When this was reckoned.
     pub written: Moment,
     /// The settings it was reckoned from.
-    pub seal: u64,
+    pub fingerprint: u64,
 }
 
-impl Gate {
+impl WakeHint {
     /// What a beat waits for when nothing is due now. `None`: the gate is open, or not beyond doubt. It is open when the
     /// settings are others than it was reckoned from, when the clock was turned, and after the machine was started anew.
     #[must_use]
     #[inline]
-    pub fn holds(&self, seal: u64, now: Moment) -> Option<Wake> {
+    pub fn holds(&self, fingerprint: u64, now: Moment) -> Option<Wake> {
         let passed = now.wall.unix() - self.written.wall.unix();
         let steady = match (self.written.uptime, now.uptime) {
             (Some(then), Some(now)) => now >= then && (passed - (now - then)).abs() <= DRIFT,
             (None, None) => true,
             _ => false,
         };
-        (self.seal == seal && passed >= 0 && steady && now.wall < self.wake.at).then_some(self.wake)
+        (self.fingerprint == fingerprint && passed >= 0 && steady && now.wall < self.wake.at).then_some(self.wake)
     }
 
     /// Its line. Numbers, not JSON: nothing is parsed thousands of times a week that can be counted off.
@@ -87,7 +87,7 @@ impl Gate {
         let Wake { at, poll_at, reason } = self.wake;
         let uptime = self.written.uptime.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string());
         let (at, poll_at, wall) = (at.unix(), poll_at.unix(), self.written.wall.unix());
-        let what = format!("{at} {poll_at} {} {wall} {uptime} {}", reason.as_str(), self.seal);
+        let what = format!("{at} {poll_at} {} {wall} {uptime} {}", reason.as_str(), self.fingerprint);
         format!("{FORM} {} {what}\n", check(&what))
     }
 
@@ -108,8 +108,8 @@ impl Gate {
         let wall = time(words.next())?;
         let uptime = words.next()?;
         let uptime = if uptime == "-" { None } else { Some(uptime.parse().ok()?) };
-        let seal = words.next()?.parse().ok()?;
-        Some(Self { wake: Wake { at, poll_at, reason }, written: Moment { wall, uptime }, seal })
+        let fingerprint = words.next()?.parse().ok()?;
+        Some(Self { wake: Wake { at, poll_at, reason }, written: Moment { wall, uptime }, fingerprint })
     }
 }
 
@@ -130,14 +130,15 @@ mod tests {
         Time::from_unix(1_795_000_000 + seconds)
     }
 
-    fn gate() -> Gate {
+    fn wake_hint() -> WakeHint {
         let wake = Wake { at: at(100), poll_at: at(120), reason: Reason::RetryAfter };
-        Gate { wake, written: Moment { wall: at(0), uptime: Some(500) }, seal: 7 }
+        WakeHint { wake, written: Moment { wall: at(0), uptime: Some(500) }, fingerprint: 7 }
     }
 
     #[test]
     fn it_holds_until_something_is_due_and_no_longer_than_it_is_beyond_doubt() {
-        let holds = |seal, wall, uptime| gate().holds(seal, Moment { wall: at(wall), uptime }).is_some();
+        let holds =
+            |fingerprint, wall, uptime| wake_hint().holds(fingerprint, Moment { wall: at(wall), uptime }).is_some();
         assert!(holds(7, 0, Some(500)) && holds(7, 99, Some(599)) && !holds(7, 100, Some(600)));
         assert!(!holds(8, 50, Some(550)), "other settings");
         assert!(holds(7, 50, Some(552)) && holds(7, 50, Some(548)), "seconds are whole");
@@ -145,22 +146,22 @@ mod tests {
         assert!(!holds(7, -1, Some(500)), "the clock was set back");
         assert!(!holds(7, 1, Some(499)), "the machine was started anew");
         assert!(!holds(7, 50, None), "it cannot be told");
-        let told_by_the_wall = Gate { written: Moment { uptime: None, ..gate().written }, ..gate() };
+        let told_by_the_wall = WakeHint { written: Moment { uptime: None, ..wake_hint().written }, ..wake_hint() };
         let holds = |wall| told_by_the_wall.holds(7, Moment { wall: at(wall), uptime: None }).is_some();
         assert!(holds(0) && holds(99) && !holds(-1) && !holds(100));
     }
 
     #[test]
     fn a_line_that_lost_or_turned_a_bit_is_none() {
-        let line = gate().to_line();
-        assert_eq!(Gate::parse(&line), Some(gate()));
+        let line = wake_hint().to_line();
+        assert_eq!(WakeHint::parse(&line), Some(wake_hint()));
         for end in 0..line.len() {
-            assert_eq!(Gate::parse(&line[..end]), None, "{end}");
+            assert_eq!(WakeHint::parse(&line[..end]), None, "{end}");
         }
         for bit in 0..line.len() * 8 {
             let mut bytes = line.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(std::str::from_utf8(&bytes).ok().and_then(Gate::parse), None, "bit {bit}");
+            assert_eq!(std::str::from_utf8(&bytes).ok().and_then(WakeHint::parse), None, "bit {bit}");
         }
     }
 
@@ -170,12 +171,12 @@ mod tests {
             times in proptest::array::uniform3(0i64..253_000_000_000),
             uptime in proptest::option::of(0i64..1_000_000_000),
             reason in 0usize..3,
-            seal in any::<u64>(),
+            fingerprint in any::<u64>(),
         ) {
             let [wake, poll, wall] = times.map(Time::from_unix);
             let wake = Wake { at: wake, poll_at: poll, reason: Reason::ALL[reason] };
-            let gate = Gate { wake, written: Moment { wall, uptime }, seal };
-            prop_assert_eq!(Gate::parse(&gate.to_line()), Some(gate));
+            let gate = WakeHint { wake, written: Moment { wall, uptime }, fingerprint };
+            prop_assert_eq!(WakeHint::parse(&gate.to_line()), Some(gate));
         }
     }
 }

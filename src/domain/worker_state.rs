@@ -108,7 +108,7 @@ impl Worker {
         if self.away_since.is_some_and(|at| at > now) {
             self.away_since = Some(now);
         }
-        self.budget.forget(now);
+        self.budget.prune(now);
         self.clock = Some(present.clone());
     }
 
@@ -140,29 +140,29 @@ impl Worker {
 
     /// Whether a generator pauses: too many distinct orders of it failed in a row.
     #[must_use]
-    pub fn is_paused(&self, workshop: &str, after: usize, now: Time) -> bool {
-        let failing = self.failing.get(workshop).filter(|failing| failing.orders.len() >= after);
+    pub fn is_paused(&self, generator_key: &str, after: usize, now: Time) -> bool {
+        let failing = self.failing.get(generator_key).filter(|failing| failing.orders.len() >= after);
         failing.is_some_and(|failing| now < failing.tried_again_at())
     }
 
     /// How long a generator usually takes, as far as it is known.
     #[must_use]
-    pub fn typical(&self, workshop: &str) -> Duration {
-        Duration::from_secs(self.typical.get(workshop).copied().unwrap_or(0))
+    pub fn typical(&self, generator_key: &str) -> Duration {
+        Duration::from_secs(self.typical.get(generator_key).copied().unwrap_or(0))
     }
 
     /// An attempt of a generator succeeded, after so long.
-    pub fn succeeded(&mut self, workshop: &str, took: Duration) {
-        self.failing.remove(workshop);
-        let typical = self.typical.entry(workshop.to_owned()).or_insert(took.as_secs());
+    pub fn succeeded(&mut self, generator_key: &str, took: Duration) {
+        self.failing.remove(generator_key);
+        let typical = self.typical.entry(generator_key.to_owned()).or_insert(took.as_secs());
         // The longest it took, forgotten by and by.
         *typical = took.as_secs().max(*typical - *typical / 8);
     }
 
     /// An attempt of a generator failed, by no fault of the marketplace's.
-    pub fn failed(&mut self, workshop: &str, order: &OrderId, now: Time) {
+    pub fn failed(&mut self, generator_key: &str, order: &OrderId, now: Time) {
         let new = || Failing { orders: BTreeSet::new(), last: now };
-        let failing = self.failing.entry(workshop.to_owned()).or_insert_with(new);
+        let failing = self.failing.entry(generator_key.to_owned()).or_insert_with(new);
         failing.orders.insert(order.clone());
         failing.last = now;
     }
@@ -205,8 +205,8 @@ mod tests {
         for turned in [-40_000_000, -3600, 3600, 400_000_000] {
             let mut worker = Worker { clock: Some(clock(1_000_000_000, 50)), ..Worker::default() };
             worker.last_poll = Some(Time::from_unix(1_000_000_000));
-            let ticket = worker.budget.book(Endpoint::Orders, Time::from_unix(1_000_000_000), INTERVAL);
-            worker.budget.answered(ticket, Time::from_unix(1_000_000_000));
+            let reservation = worker.budget.reserve(Endpoint::Orders, Time::from_unix(1_000_000_000), INTERVAL);
+            worker.budget.settle(reservation, Time::from_unix(1_000_000_000));
             let present = clock(1_000_000_060 + turned, 110);
             worker.rebase(&present, INTERVAL);
             assert_eq!(present.wall.since(worker.last_poll.unwrap()).as_secs(), 60, "turned by {turned}");

@@ -1,3 +1,3 @@
 //! All that a start with nothing to do touches, and nothing else.
 
-pub mod fingerprint;
+pub mod state_pointer;

@@ -57,9 +57,9 @@ pub fn append_line(path: &Path, line: &str) -> io::Result<()> {
 
 /// Room on the disk for something that must not be lost once it is known: taken while nothing is at stake.
 #[derive(Debug)]
-pub struct Room(File);
+pub struct Preallocated(File);
 
-impl Room {
+impl Preallocated {
     /// Takes `size` bytes under this name, synced: `text` says meanwhile what they are for, blanks fill the rest.
     pub fn take(path: &Path, mut text: Vec<u8>, size: usize) -> io::Result<Self> {
         text.resize(size.max(text.len()), b' ');

@@ -10,14 +10,14 @@ use crate::domain::time::Time;
 /// The wall clock, and where the system tells it the clock of this boot.
 #[must_use]
 pub fn clock() -> Clock {
-    Clock { wall: Time::from(SystemTime::now()), boot: boot() }
+    Clock { wall: now(), boot: boot() }
 }
 
 /// The wall clock and the uptime, by two plain looks: what the gate is told by.
 #[must_use]
 #[inline]
 pub fn moment() -> Moment {
-    Moment { wall: Time::from(SystemTime::now()), uptime: uptime() }
+    Moment { wall: now(), uptime: uptime() }
 }
 
 #[cfg(target_os = "linux")]
@@ -43,4 +43,11 @@ fn boot() -> Option<Boot> {
 #[cfg(not(target_os = "linux"))]
 fn boot() -> Option<Boot> {
     None
+}
+
+/// The wall clock. One set before 1970 reads as its start.
+#[must_use]
+#[inline]
+pub fn now() -> Time {
+    Time::from_epoch(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }

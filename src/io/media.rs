@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::deliverable::{Deliverable, Unfit};
+use crate::domain::deliverable::{Deliverable, MediaError};
 use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::hex;
 use crate::domain::sanitize::plain;
@@ -34,21 +34,21 @@ const LONGEST_SIDE: usize = 16_384;
 const HEAD: usize = 64 * 1024;
 
 /// Judges one file of an order's work folder. The error is one sentence for a person.
-pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, Unfit> {
+pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, MediaError> {
     let relative = relative(work, file)?;
     let shown = plain(&relative, 120);
-    let unread = |error: io::Error| Unfit::of(&error, format!("{shown} cannot be read: {error}"));
+    let unread = |error: io::Error| MediaError::of(&error, format!("{shown} cannot be read: {error}"));
     let mut opened = open(file).map_err(unread)?;
     let meta = opened.metadata().map_err(unread)?;
     if !meta.is_file() {
-        return Err(Unfit::Judged(format!("{shown} is not a regular file")));
+        return Err(MediaError::Judged(format!("{shown} is not a regular file")));
     }
     if meta.len() == 0 {
-        return Err(Unfit::Judged(format!("{shown} is empty")));
+        return Err(MediaError::Judged(format!("{shown} is empty")));
     }
     if meta.len() > MAX_UPLOAD_BYTES {
         let why = format!("{shown} has {} bytes, the marketplace takes {MAX_UPLOAD_BYTES}", meta.len());
-        return Err(Unfit::Judged(why));
+        return Err(MediaError::Judged(why));
     }
     let (bytes, sha256, head, is_text) = pass(&mut opened).map_err(unread)?;
     let content_type = kind(&head, file, is_text).map_err(|why| format!("{shown} {why}"))?;
@@ -56,20 +56,20 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, Unfit> {
         let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
         let size = size.map_err(unread)?.map_err(|error| match error {
             imagesize::ImageError::IoError(error) if error.raw_os_error().is_some() => unread(error),
-            other => Unfit::Judged(format!("{shown} does not decode as {content_type}: {other}")),
+            other => MediaError::Judged(format!("{shown} does not decode as {content_type}: {other}")),
         })?;
         if content_type == "image/png" {
             opened.rewind().map_err(unread)?;
             let shows_anything = picture(&opened).map_err(|error| match error {
                 png::DecodingError::IoError(error) if error.raw_os_error().is_some() => unread(error),
-                other => Unfit::Judged(format!("{shown} does not decode as image/png: {other}")),
+                other => MediaError::Judged(format!("{shown} does not decode as image/png: {other}")),
             })?;
             if !shows_anything {
-                return Err(Unfit::Judged(format!("{shown} is one flat colour: no picture")));
+                return Err(MediaError::Judged(format!("{shown} is one flat colour: no picture")));
             }
         }
         if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
-            return Err(Unfit::Judged(format!("{shown} is {} by {} pixels", size.width, size.height)));
+            return Err(MediaError::Judged(format!("{shown} is {} by {} pixels", size.width, size.height)));
         }
     }
     Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), large: false, hosted: None })
@@ -95,13 +95,13 @@ fn picture(file: &File) -> Result<bool, png::DecodingError> {
 }
 
 /// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.
-pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), Unfit> {
+pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), MediaError> {
     let shown = plain(&deliverable.file, 120);
-    let unread = |error: io::Error| Unfit::of(&error, format!("{shown} cannot be read: {error}"));
+    let unread = |error: io::Error| MediaError::of(&error, format!("{shown} cannot be read: {error}"));
     let mut opened = open(&work.join(&deliverable.file)).map_err(unread)?;
     let (bytes, sha256, ..) = pass(&mut opened).map_err(unread)?;
     if bytes != deliverable.bytes || sha256 != deliverable.sha256 {
-        return Err(Unfit::Judged(format!("{shown} is not the file that was made: its bytes have changed")));
+        return Err(MediaError::Judged(format!("{shown} is not the file that was made: its bytes have changed")));
     }
     opened.rewind().map_err(unread)?;
     Ok((opened, bytes))
@@ -113,23 +113,23 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)
 }
 
-fn relative(work: &Path, file: &Path) -> Result<String, Unfit> {
+fn relative(work: &Path, file: &Path) -> Result<String, MediaError> {
     let real = |path: &Path| {
         fs::canonicalize(path)
-            .map_err(|error| Unfit::of(&error, format!("{} cannot be found: {error}", path.display())))
+            .map_err(|error| MediaError::of(&error, format!("{} cannot be found: {error}", path.display())))
     };
     // The parent of a bare name is nothing, and means here.
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder: PathBuf = real(parent)?;
     let home = real(work)?;
-    let outside = |_| Unfit::Judged(format!("{} is outside the order's folder", file.display()));
+    let outside = |_| MediaError::Judged(format!("{} is outside the order's folder", file.display()));
     let inside = folder.strip_prefix(&home).map_err(outside)?;
     let name = file.file_name().unwrap_or_default();
     inside
         .join(name)
         .to_str()
         .map(str::to_owned)
-        .ok_or_else(|| Unfit::Judged(format!("{} has a name that is not text", file.display())))
+        .ok_or_else(|| MediaError::Judged(format!("{} has a name that is not text", file.display())))
 }
 
 /// Size, hash, beginning, and whether it is text, in one pass.
@@ -225,7 +225,7 @@ mod tests {
         png(40, 40, |at| (at % 251) as u8)
     }
 
-    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, Unfit> {
+    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, MediaError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod credentials;
 pub mod dns;
 pub mod downloads;
+pub mod environment;
 pub mod failpoint;
 pub mod generator;
 pub mod marketplace;

@@ -96,7 +96,7 @@ impl Signals {
 
     /// From now on, a signal to stop calls `stop` at once and ends the process before two seconds are over, whatever its
     /// main thread is waiting for: every effect is recorded before it is made, so the next beat finds its way.
-    pub fn guard_exit(&self, stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub fn exit_watchdog(&self, stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let (mut told, writer) = UnixStream::pair()?;
         for signal in [SIGTERM, SIGINT] {
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;

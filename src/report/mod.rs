@@ -17,7 +17,7 @@ use crate::domain::lifecycle::Ending;
 use crate::domain::money::round_down;
 use crate::domain::order::OrderId;
 use crate::domain::time::Time;
-use crate::io::store::Line;
+use crate::io::store::LedgerEntry;
 
 /// What the marketplace keeps of a price, in percent.
 const FEE_PERCENT: u64 = 10;
@@ -92,7 +92,7 @@ pub struct Report {
     pub spans: [u64; SPANS.len() + 1],
     /// The latest deliveries, the latest first.
     #[serde(skip)]
-    pub latest: VecDeque<Line>,
+    pub latest: VecDeque<LedgerEntry>,
 }
 
 /// The day of a moment.
@@ -115,7 +115,7 @@ fn hashed(id: &OrderId) -> u64 {
 
 impl Report {
     /// Adds a ledger's lines up.
-    pub fn of(lines: impl Iterator<Item = Line>) -> Self {
+    pub fn of(lines: impl Iterator<Item = LedgerEntry>) -> Self {
         let mut report = Self::default();
         // Orders by the hash of their ids, and services by their place in a list: history is long, and words are many bytes.
         let mut pending: HashMap<u64, (Time, usize, u64)> = HashMap::new();
@@ -193,8 +193,8 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn line(order: &str, ending: Ending, price: &str, at: &str) -> Line {
-        Line {
+    fn line(order: &str, ending: Ending, price: &str, at: &str) -> LedgerEntry {
+        LedgerEntry {
             at: Time::parse(at).unwrap(),
             order: OrderId::new(order).unwrap(),
             round: 1,
@@ -210,9 +210,13 @@ mod tests {
     #[test]
     fn a_ledger_adds_up() {
         let again =
-            Line { round: 2, cost_micros: 20_000, ..line("b", Ending::Delivered, "10", "2026-11-23T12:00:00Z") };
+            LedgerEntry { round: 2, cost_micros: 20_000, ..line("b", Ending::Delivered, "10", "2026-11-23T12:00:00Z") };
         let lines = [
-            Line { attempts: 3, cost_micros: 4_200, ..line("a", Ending::Delivered, "5.00", "2026-11-23T10:10:00Z") },
+            LedgerEntry {
+                attempts: 3,
+                cost_micros: 4_200,
+                ..line("a", Ending::Delivered, "5.00", "2026-11-23T10:10:00Z")
+            },
             line("b", Ending::Delivered, "10", "2026-11-23T11:00:00Z"),
             line("c", Ending::Cancelled, "7.00", "2026-11-23T11:00:00Z"),
             again,

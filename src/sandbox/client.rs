@@ -42,14 +42,14 @@ pub enum Refused {
     /// There is no such order.
     Unknown(String),
     /// It cannot be done, or not now; the sentence says why.
-    Unfit(String),
+    MediaError(String),
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(id) => write!(out, "there is no order {id:?}: GET /sandbox lists them"),
-            Self::Unfit(why) => out.write_str(why),
+            Self::MediaError(why) => out.write_str(why),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Market {
 
     /// Why a placement would not be possible for a client, if it is not.
     pub(super) fn unfit(&self, placement: &Placement) -> Option<Refused> {
-        let unfit = |why: &str| Some(Refused::Unfit(why.to_owned()));
+        let unfit = |why: &str| Some(Refused::MediaError(why.to_owned()));
         let id = &placement.service_id;
         if id.is_some() && !self.services.iter().any(|service| Some(&service.id) == id.as_ref() && service.active) {
             return unfit("there is no such active service: GET /sandbox lists them");
@@ -224,12 +224,14 @@ impl Market {
     pub fn request_revision(&mut self, now: Time, id: &str, wish: &str) -> Result<(), Refused> {
         self.settle(now);
         if !self.dialect.is_live() {
-            return Err(Refused::Unfit("only the live dialect has revisions: dispute the delivery instead".into()));
+            return Err(Refused::MediaError(
+                "only the live dialect has revisions: dispute the delivery instead".into(),
+            ));
         }
         let index = self.standing(id, "request a revision of", &[Status::Delivered])?;
         let sale = &mut self.orders[index];
         if sale.revision_count >= sale.max_revisions {
-            return Err(Refused::Unfit(format!("all {} revisions of {id} are used", sale.max_revisions)));
+            return Err(Refused::MediaError(format!("all {} revisions of {id} are used", sale.max_revisions)));
         }
         sale.revision_count += 1;
         sale.status = Status::RevisionRequested;
@@ -250,7 +252,7 @@ impl Market {
         let index = self.position(id).ok_or_else(|| Refused::Unknown(id.to_owned()))?;
         let content: String = text.trim().chars().take(MAX_MESSAGE_CHARS).collect();
         if content.is_empty() {
-            return Err(Refused::Unfit("a message has at least one character".into()));
+            return Err(Refused::MediaError("a message has at least one character".into()));
         }
         let message = Message { id: self.name("msg", now), by_client: true, content, at: now };
         self.orders[index].messages.push(message);
@@ -271,6 +273,6 @@ impl Market {
         if from.contains(status) {
             return Ok(index);
         }
-        Err(Refused::Unfit(format!("cannot {verb} {id}: it is \"{}\"", status.as_str())))
+        Err(Refused::MediaError(format!("cannot {verb} {id}: it is \"{}\"", status.as_str())))
     }
 }

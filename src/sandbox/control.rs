@@ -105,9 +105,9 @@ impl Market {
             "message" => self.message(now, id, message),
             "pay" => self.pay_quote(now, id),
             "advance" => self.advance(now, id),
-            _ => {
-                Err(Refused::Unfit(format!("{verb:?} is not one of accept dispute revise cancel message pay advance")))
-            }
+            _ => Err(Refused::MediaError(format!(
+                "{verb:?} is not one of accept dispute revise cancel message pay advance"
+            ))),
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::market::Market;
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 
 /// Where it is kept.
 pub(super) enum Files {
@@ -35,7 +35,7 @@ impl Files {
     }
 
     /// The world that was kept, or a new one. One that cannot be read is never overwritten.
-    pub(super) fn load(&self, dialect: Dialect, seed: u64) -> io::Result<Market> {
+    pub(super) fn load(&self, dialect: ServerVersion, seed: u64) -> io::Result<Market> {
         let Self::Folder { folder, .. } = self else { return Ok(Market::new(dialect, seed)) };
         let path = folder.join("world.json");
         let bytes = match fs::read(&path) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 use crate::domain::limits::{Endpoint, WINDOW};
 use crate::domain::time::Time;
 
@@ -31,7 +31,7 @@ pub(super) struct TooMany {
 }
 
 /// What `endpoint` grants an address in an hour; none where nothing is counted.
-pub(super) fn limit(dialect: Dialect, endpoint: Endpoint) -> Option<usize> {
+pub(super) fn limit(dialect: ServerVersion, endpoint: Endpoint) -> Option<usize> {
     // The document's table has neither quotes nor messages.
     let counted = dialect.is_live() || !matches!(endpoint, Endpoint::Quote | Endpoint::Messages);
     counted.then(|| endpoint.per_hour())
@@ -41,15 +41,15 @@ impl Limiter {
     /// Counts one request, or refuses it without counting it.
     pub(super) fn admit(
         &mut self,
-        dialect: Dialect,
+        dialect: ServerVersion,
         now: Time,
         address: &str,
         endpoint: Endpoint,
     ) -> Result<(), TooMany> {
         let Some(limit) = limit(dialect, endpoint) else { return Ok(()) };
         let key = match dialect {
-            Dialect::Live => address.to_owned(),
-            Dialect::Document => format!("{address} {endpoint:?}"),
+            ServerVersion::Live => address.to_owned(),
+            ServerVersion::Document => format!("{address} {endpoint:?}"),
         };
         let window = self.windows.entry(key).or_insert(Window { opened: now, count: 0 });
         let reset = window.opened + WINDOW;
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_live_server_has_one_count_for_all() {
         let mut limiter = Limiter::default();
-        let mut admit = |at: i64, endpoint| limiter.admit(Dialect::Live, START.shifted(at), "1.2.3.4", endpoint);
+        let mut admit = |at: i64, endpoint| limiter.admit(ServerVersion::Live, START.shifted(at), "1.2.3.4", endpoint);
         for _ in 0..30 {
             assert_eq!(admit(0, Endpoint::Orders), Ok(()));
         }
@@ -94,8 +94,8 @@ mod tests {
     fn the_document_counts_each_endpoint_and_each_address() {
         let mut limiter = Limiter::default();
         for endpoint in Endpoint::ALL {
-            let mut admit = |address| limiter.admit(Dialect::Document, START, address, endpoint);
-            let Some(limit) = limit(Dialect::Document, endpoint) else {
+            let mut admit = |address| limiter.admit(ServerVersion::Document, START, address, endpoint);
+            let Some(limit) = limit(ServerVersion::Document, endpoint) else {
                 assert!((0..200).all(|_| admit("a").is_ok()));
                 continue;
             };

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::exchange::{Refusal, Reply, Request};
 use super::fault_injection::Armed;
 use super::limiter::Limiter;
-use super::recorder::{Books, Counted, Payout};
+use super::recorder::{Counted, Payout, Recorder};
 use super::routes::{Call, Routed, route};
 use super::rules;
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::Status;
 use crate::domain::time::Time;
@@ -28,7 +28,7 @@ const PLATFORM_LIMIT: u64 = 4_500_000;
 /// The whole world of the sandbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Market {
-    pub(super) dialect: Dialect,
+    pub(super) dialect: ServerVersion,
     seed: u64,
     drawn: u64,
     pub(super) public_url: String,
@@ -43,7 +43,7 @@ pub struct Market {
     /// By upload token.
     pub(super) grants: BTreeMap<String, Grant>,
     limiter: Limiter,
-    pub(super) books: Books,
+    pub(super) books: Recorder,
     pub(super) armed: Vec<Armed>,
     /// Nothing happens by itself before this.
     due: Option<Time>,
@@ -150,7 +150,7 @@ pub(super) struct Taken {
 impl Market {
     /// An empty world. The same seed makes the same ids and keys.
     #[must_use]
-    pub fn new(dialect: Dialect, seed: u64) -> Self {
+    pub fn new(dialect: ServerVersion, seed: u64) -> Self {
         Self {
             dialect,
             seed,
@@ -164,7 +164,7 @@ impl Market {
             uploads: BTreeMap::new(),
             grants: BTreeMap::new(),
             limiter: Limiter::default(),
-            books: Books::default(),
+            books: Recorder::default(),
             armed: Vec::new(),
             due: None,
         }
@@ -172,13 +172,13 @@ impl Market {
 
     /// Which marketplace it is.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
+    pub fn dialect(&self) -> ServerVersion {
         self.dialect
     }
 
     /// What really happened.
     #[must_use]
-    pub fn books(&self) -> &Books {
+    pub fn books(&self) -> &Recorder {
         &self.books
     }
 

@@ -46,10 +46,10 @@ pub use exchange::{Reply, Request};
 pub use fault_injection::{Answer, Armed, Damage};
 pub use faults::Fault;
 pub use market::Market;
-pub use recorder::{Books, Counted, Delivery, Fired, Payout, Quote, Registration, Stored};
+pub use recorder::{Counted, Delivery, Fired, Payout, Quote, Recorder, Registration, Stored};
 pub use routes::Call;
 pub use server::{Options, Server};
-pub use server_version::Dialect;
+pub use server_version::ServerVersion;
 
 #[cfg(test)]
 mod tests;

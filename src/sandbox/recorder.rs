@@ -13,7 +13,7 @@ use crate::domain::time::Time;
 
 /// What really happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Books {
+pub struct Recorder {
     /// How often each call was made, refused ones included.
     #[serde(default)]
     pub calls: BTreeMap<Call, u64>,
@@ -114,7 +114,7 @@ pub struct Fired {
     pub call: Call,
 }
 
-impl Books {
+impl Recorder {
     /// How many requests to `endpoint` were let through.
     #[must_use]
     pub fn accepted(&self, endpoint: Endpoint) -> usize {
@@ -163,7 +163,7 @@ mod tests {
             endpoint: Endpoint::Orders,
             refused: false,
         };
-        let books = Books { requests: vec![at(0), at(3599), at(3600), at(3601), at(9000)], ..Books::default() };
+        let books = Recorder { requests: vec![at(0), at(3599), at(3600), at(3601), at(9000)], ..Recorder::default() };
         assert_eq!(books.busiest("a", 3600), 3);
         assert_eq!(books.busiest("b", 3600), 0);
     }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{Request, unescape};
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 use crate::domain::limits::Endpoint;
 
 /// One call of the API.
@@ -153,7 +153,7 @@ pub(super) enum Routed {
 }
 
 /// Finds the call. Ids are unescaped; nothing is known of whether they exist.
-pub(super) fn route(dialect: Dialect, request: &Request) -> Routed {
+pub(super) fn route(dialect: ServerVersion, request: &Request) -> Routed {
     let path = request.bare_path();
     if dialect.is_live() && matches!(path, "/blob" | "/blob/") {
         return if request.method == "PUT" { Routed::To(Call::Blob, String::new()) } else { Routed::WrongMethod };
@@ -194,13 +194,13 @@ pub(super) fn route(dialect: Dialect, request: &Request) -> Routed {
 mod tests {
     use super::*;
 
-    fn at(dialect: Dialect, method: &str, path: &str) -> Routed {
+    fn at(dialect: ServerVersion, method: &str, path: &str) -> Routed {
         route(dialect, &Request::new(method, path))
     }
 
     #[test]
     fn roads_and_dead_ends() {
-        use Dialect::{Document, Live};
+        use ServerVersion::{Document, Live};
         assert_eq!(at(Live, "GET", "/api/orders/a%2Fb"), Routed::To(Call::Order, "a/b".into()));
         assert_eq!(at(Document, "GET", "/api/orders/a"), Routed::Unknown);
         assert_eq!(at(Live, "POST", "/api/orders/a"), Routed::WrongMethod);

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::exchange::{Refusal, Request};
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 
 const CAPABILITIES: [&str; 6] = ["image_gen", "video_gen", "ugc", "influencer", "brand_content", "custom"];
 const LIVE_CATEGORIES: [&str; 6] = ["coding", "analytics", "seo", "trading", "automation", "consulting"];
@@ -23,7 +23,7 @@ fn bad<T>(sentence: impl Into<String>) -> Checked<T> {
 }
 
 /// Reads a JSON body. The live server does not expect a malformed one, and falls over it.
-pub(super) fn members(dialect: Dialect, request: &Request) -> Checked<Members> {
+pub(super) fn members(dialect: ServerVersion, request: &Request) -> Checked<Members> {
     match serde_json::from_slice(&request.body) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(Value::Null) | Err(_) if dialect.is_live() => Err(Refusal::new(500, "Internal server error")),
@@ -65,7 +65,7 @@ pub(super) fn url(members: &Members, name: &str) -> Checked<Option<String>> {
     }
 }
 
-pub(super) fn name(dialect: Dialect, members: &Members) -> Checked<Option<String>> {
+pub(super) fn name(dialect: ServerVersion, members: &Members) -> Checked<Option<String>> {
     let name = sized(members, "name", dialect.name_length())?;
     let tight = |c: char| c.is_ascii_alphanumeric() || " -_.".contains(c);
     match name {
@@ -100,7 +100,7 @@ pub(super) fn capabilities(members: &Members) -> Checked<Option<Vec<String>>> {
     }
 }
 
-pub(super) fn category(dialect: Dialect, members: &Members) -> Checked<Option<String>> {
+pub(super) fn category(dialect: ServerVersion, members: &Members) -> Checked<Option<String>> {
     let live = if dialect.is_live() { &LIVE_CATEGORIES[..] } else { &[] };
     one_of(members, "category", &[&CAPABILITIES, live].concat())
 }
@@ -157,7 +157,7 @@ pub(super) fn whole(members: &Members, name: &str, bounds: RangeInclusive<u64>) 
 }
 
 /// What an upload of this exact type is called; none when it is not taken.
-pub(super) fn media_type(dialect: Dialect, content_type: &str) -> Option<&'static str> {
+pub(super) fn media_type(dialect: ServerVersion, content_type: &str) -> Option<&'static str> {
     Some(match content_type {
         "image/jpeg" | "image/png" | "image/webp" | "image/gif" => "image",
         "video/mp4" | "video/webm" | "video/quicktime" => "video",
@@ -170,7 +170,7 @@ pub(super) fn media_type(dialect: Dialect, content_type: &str) -> Option<&'stati
 }
 
 /// The media types a delivery may have.
-pub(super) fn media_types(dialect: Dialect) -> &'static [&'static str] {
+pub(super) fn media_types(dialect: ServerVersion) -> &'static [&'static str] {
     if dialect.is_live() { &["image", "video", "document", "code", "text"] } else { &["image", "video"] }
 }
 

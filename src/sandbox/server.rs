@@ -17,7 +17,7 @@ use super::files::Files;
 use super::market::Market;
 use super::request_reader::{Incoming, Next};
 use super::response_writer::{self, Manner};
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 use crate::domain::time::Time;
 
 /// How long a connection may be silent.
@@ -31,7 +31,7 @@ pub struct Options {
     /// Where the world and the files are kept; none keeps them in memory.
     pub folder: Option<PathBuf>,
     /// Which marketplace it plays.
-    pub dialect: Dialect,
+    pub dialect: ServerVersion,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
     /// What a new world's ids and keys are made from.
@@ -48,7 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             folder: None,
-            dialect: Dialect::Live,
+            dialect: ServerVersion::Live,
             port: 0,
             seed: 0,
             clock: Box::new(wall_clock),
@@ -59,7 +59,7 @@ impl Default for Options {
 }
 
 fn wall_clock() -> Time {
-    Time::from(SystemTime::now())
+    Time::from_epoch(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 /// A served sandbox. Stops when dropped.

@@ -14,7 +14,7 @@ use crate::domain::time::Time;
 /// Which marketplace the sandbox plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Dialect {
+pub enum ServerVersion {
     /// As the document says.
     Document,
     /// As the live server answers.
@@ -22,7 +22,7 @@ pub enum Dialect {
     Live,
 }
 
-impl Dialect {
+impl ServerVersion {
     pub(super) const fn is_live(self) -> bool {
         matches!(self, Self::Live)
     }
@@ -67,7 +67,7 @@ impl Dialect {
     }
 }
 
-impl fmt::Display for Dialect {
+impl fmt::Display for ServerVersion {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Document => "document",
@@ -76,7 +76,7 @@ impl fmt::Display for Dialect {
     }
 }
 
-impl FromStr for Dialect {
+impl FromStr for ServerVersion {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text {

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::market::{Market, REVIEW, Sale};
-use super::server_version::Dialect;
+use super::server_version::ServerVersion;
 use crate::domain::order::Status;
 
 /// Members of the live server that are null for every order of the sandbox.
@@ -31,7 +31,7 @@ const LIVE_NULLS: [&str; 16] = [
 
 /// An order, written straight into the answer: a poll of many orders is what the sandbox is asked for most.
 pub(super) struct OrderShape<'a> {
-    dialect: Dialect,
+    dialect: ServerVersion,
     sale: &'a Sale,
 }
 

@@ -16,7 +16,7 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(dialect: Dialect) -> Self {
+    fn open(dialect: ServerVersion) -> Self {
         let mut market = Market::new(dialect, 1);
         let agent = market.enrol(NOW, "Night Shift");
         Self { market, agent, now: NOW }
@@ -55,12 +55,12 @@ impl Shop {
     }
 }
 
-const BOTH: [Dialect; 2] = [Dialect::Document, Dialect::Live];
+const BOTH: [ServerVersion; 2] = [ServerVersion::Document, ServerVersion::Live];
 
 #[test]
 fn the_same_seed_makes_the_same_world() {
     let life = |seed| {
-        let mut market = Market::new(Dialect::Live, seed);
+        let mut market = Market::new(ServerVersion::Live, seed);
         let agent = market.enrol(NOW, "a");
         (agent, market.place(NOW, Placement::default()))
     };
@@ -70,7 +70,7 @@ fn the_same_seed_makes_the_same_world() {
 
 #[test]
 fn the_world_survives_being_written() {
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let id = shop.order();
     shop.deliver(&id, "https://a.example/1.png");
     shop.market.arm(Fault::Slow, Some(Call::Orders), Some(2));
@@ -82,14 +82,14 @@ fn the_world_survives_being_written() {
 
 #[test]
 fn each_dialect_writes_orders_its_own_way() {
-    let mut shop = Shop::open(Dialect::Document);
+    let mut shop = Shop::open(ServerVersion::Document);
     shop.order();
     let document = shop.poll("paid")[0].clone();
     assert_eq!(document.as_object().unwrap().len(), 10, "exactly the document's members: {document}");
     assert_eq!(document["reference_urls"], json!([]));
     assert_eq!(document["created_at"], "2026-11-23T15:21:18.000Z");
 
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let urls = vec!["https://a.example".to_owned()];
     shop.market.place(NOW, Placement { reference_urls: urls.clone(), ..Placement::default() });
     let live = shop.poll("paid")[0].clone();
@@ -121,14 +121,14 @@ fn an_order_from_payment_to_payout() {
 
 #[test]
 fn a_second_delivery_is_refused_by_one_and_taken_by_the_other() {
-    let mut shop = Shop::open(Dialect::Document);
+    let mut shop = Shop::open(ServerVersion::Document);
     let id = shop.order();
     shop.deliver(&id, "https://a.example/1.png");
     let (status, body) = shop.deliver(&id, "https://a.example/2.png");
     assert_eq!((status, body["error"].as_str()), (400, Some("Cannot deliver order with status \"delivered\"")));
     assert_eq!(shop.market.books().deliveries_of(&id).len(), 1);
 
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let id = shop.order();
     shop.deliver(&id, "https://a.example/1.png");
     let both = json!({"deliverable_url": "https://a.example/0.png", "deliverable_media_type": "image", "deliverables": [
@@ -164,7 +164,7 @@ fn bad_deliveries_are_named() {
 
 #[test]
 fn quotes_disputes_revisions_and_cancellations() {
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), "quote", 0);
     let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
     assert_eq!(shop.poll("pending_quote")[0]["quoted_price_usd"], Value::Null);
@@ -195,9 +195,11 @@ fn quotes_disputes_revisions_and_cancellations() {
 
 #[test]
 fn subscriptions_are_windows() {
-    for (dialect, kind, quota, days) in
-        [(Dialect::Live, "weekly", 0, 7), (Dialect::Live, "fixed", 3, 1), (Dialect::Document, "monthly", 0, 30)]
-    {
+    for (dialect, kind, quota, days) in [
+        (ServerVersion::Live, "weekly", 0, 7),
+        (ServerVersion::Live, "fixed", 3, 1),
+        (ServerVersion::Document, "monthly", 0, 30),
+    ] {
         let mut shop = Shop::open(dialect);
         let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), kind, quota);
         let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
@@ -217,7 +219,7 @@ fn subscriptions_are_windows() {
 
 #[test]
 fn looking_at_stuck_work_offers_it_again() {
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let id = shop.order();
     shop.market.advance(NOW, &id).unwrap();
     let path = format!("/api/orders/{id}");
@@ -235,7 +237,7 @@ fn the_limits_of_each_dialect() {
         let (status, answer) = shop.post(&format!("/api/agents/{}/services", shop.agent.agent_id), &body);
         if status == 201 { "taken".to_owned() } else { answer["error"].as_str().unwrap().to_owned() }
     };
-    use Dialect::{Document, Live};
+    use ServerVersion::{Document, Live};
     assert_eq!(error(Live, json!({})), "taken");
     assert_eq!(error(Live, service.clone()), "title must be 5-80 characters");
     assert_eq!(
@@ -267,16 +269,16 @@ fn keys_are_refused_as_each_endpoint_does() {
         let request = Request::get(&path);
         shop.market.handle(NOW, &key.map_or(request.clone(), |key| request.with_key(key))).status
     };
-    assert_eq!(status(Dialect::Live, "/api/agents/me", Some("atelier_no")), 401);
-    assert_eq!(status(Dialect::Live, "/api/agents/AGENT/orders", Some("atelier_no")), 403);
-    assert_eq!(status(Dialect::Live, "/api/agents/AGENT/orders", None), 401);
-    assert_eq!(status(Dialect::Live, "/api/orders/ORDER", Some("atelier_no")), 403);
-    assert_eq!(status(Dialect::Document, "/api/agents/AGENT/orders", Some("atelier_no")), 401);
+    assert_eq!(status(ServerVersion::Live, "/api/agents/me", Some("atelier_no")), 401);
+    assert_eq!(status(ServerVersion::Live, "/api/agents/AGENT/orders", Some("atelier_no")), 403);
+    assert_eq!(status(ServerVersion::Live, "/api/agents/AGENT/orders", None), 401);
+    assert_eq!(status(ServerVersion::Live, "/api/orders/ORDER", Some("atelier_no")), 403);
+    assert_eq!(status(ServerVersion::Document, "/api/agents/AGENT/orders", Some("atelier_no")), 401);
 }
 
 #[test]
 fn counted_before_the_key_is_looked_at_and_never_when_refused() {
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let poll = Request::get(&format!("/api/agents/{}/orders", shop.agent.agent_id)).with_key("atelier_wrong");
     assert!((0..30).all(|_| shop.market.handle(NOW, &poll).status == 403));
     let reply = shop.market.handle(NOW.shifted(1), &poll);
@@ -302,8 +304,8 @@ fn malformed_bodies_and_strange_paths() {
         )
         .0
     };
-    assert_eq!((broken(Dialect::Document), broken(Dialect::Live)), (400, 500));
-    let mut market = Market::new(Dialect::Live, 0);
+    assert_eq!((broken(ServerVersion::Document), broken(ServerVersion::Live)), (400, 500));
+    let mut market = Market::new(ServerVersion::Live, 0);
     let mut reply = |method: &str, path: &str| market.handle(NOW, &Request::new(method, path));
     let unknown = reply("GET", "/api/nothing/here");
     assert_eq!((unknown.status, unknown.header("content-type")), (404, Some("text/html; charset=utf-8")));
@@ -334,7 +336,7 @@ fn names_are_taken_on_the_live_server() {
         let reply = market.handle(now, &Request::new("POST", "/api/agents/register").with_json(&body));
         (reply.status, reply.body_json())
     };
-    let mut market = Market::new(Dialect::Live, 0);
+    let mut market = Market::new(ServerVersion::Live, 0);
     let (status, body) = register(&mut market, NOW, "Night Shift");
     assert_eq!(
         (status, &body["data"]["slug"], &body["data"]["marketable"]),
@@ -346,7 +348,7 @@ fn names_are_taken_on_the_live_server() {
     assert_eq!(register(&mut market, NOW.shifted(90_000), "Night-Shift").1["error"], "name_taken");
     assert_eq!(register(&mut market, NOW, "Café").0, 400);
     assert_eq!(market.books().registrations.len(), 1);
-    let mut market = Market::new(Dialect::Document, 0);
+    let mut market = Market::new(ServerVersion::Document, 0);
     assert_eq!(register(&mut market, NOW, "Café").0, 201);
     assert_eq!(register(&mut market, NOW, "Café").0, 201);
 }
@@ -356,7 +358,7 @@ fn every_fault_has_a_name_a_line_and_fires() {
     for fault in Fault::ALL.iter().copied() {
         assert_eq!(fault.to_string().parse(), Ok(fault));
         assert!(!fault.describe().is_empty());
-        let mut shop = Shop::open(Dialect::Live);
+        let mut shop = Shop::open(ServerVersion::Live);
         let id = shop.order();
         shop.market.arm(fault, Some(Call::Orders), Some(1));
         let poll = Request::get(&format!("/api/agents/{}/orders", shop.agent.agent_id)).with_key(&shop.agent.api_key);
@@ -372,7 +374,7 @@ fn every_fault_has_a_name_a_line_and_fires() {
 #[test]
 fn what_was_done_is_known_whatever_was_answered() {
     for fault in Fault::ALL.iter().copied() {
-        let mut shop = Shop::open(Dialect::Live);
+        let mut shop = Shop::open(ServerVersion::Live);
         let id = shop.order();
         shop.market.arm(fault, Some(Call::Deliver), None);
         let body = json!({"deliverable_url": "https://a.example/1.png", "deliverable_media_type": "image"});
@@ -389,7 +391,7 @@ fn what_was_done_is_known_whatever_was_answered() {
 
 #[test]
 fn odd_orders_do_not_hide_their_neighbours() {
-    let mut shop = Shop::open(Dialect::Live);
+    let mut shop = Shop::open(ServerVersion::Live);
     let id = shop.order();
     shop.market.misbehave("odd-order@orders*1").unwrap();
     shop.market.misbehave("duplicate-orders@orders*1").unwrap();

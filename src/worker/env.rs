@@ -13,40 +13,40 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::{self, Config, Generator, Service};
-use crate::domain::api_error::Fault;
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
-use crate::domain::deliverable::{Deliverable, Unfit};
-use crate::domain::lifecycle::{Awaiting, Made, Record, Told};
+use crate::domain::deliverable::{Deliverable, MediaError};
+use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, Record};
 use crate::domain::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
 use crate::domain::money;
 use crate::domain::order::{OrderId, Status};
-use crate::domain::rate_budget::{Budget, Durable};
+use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::sanitize::plain;
 use crate::domain::time::{Time, span};
-use crate::domain::wake_hint::{Gate, Wake};
+use crate::domain::wake_hint::{Wake, WakeHint};
 use crate::domain::worker_state::Worker;
 use crate::io::atomic_file;
 use crate::io::clock::{clock, moment};
 use crate::io::credentials::Credentials;
 use crate::io::downloads::{self, Reference};
-use crate::io::generator::{self, Job, OrderFacts, StartFault, Witness};
+use crate::io::generator::{self, Job, OrderFacts, StartFault, StartStatus};
 use crate::io::marketplace::{Client, Listing, Lookup};
 use crate::io::media;
 use crate::io::progress::Progress;
 use crate::io::signals::Signals;
-use crate::io::store::{History, Store, StoreFault};
-use crate::worker::transfers::{Dispatch, Sending};
-use crate::worker::{Broken, Parcel, Sent, World};
+use crate::io::store::{History, Store, StoreError};
+use crate::worker::transfers::{Transfer, Transfers};
+use crate::worker::{Payload, StateError, TransferResult, World};
 
 /// How often a generator that is not our child is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How long a beat that was told to stop listens for what is on its way.
-const HEARD_OUT: Duration = Duration::from_secs(1);
+const DRAIN_FOR: Duration = Duration::from_secs(1);
 
 /// The hands of one beat.
 #[derive(Debug)]
-pub struct Hands<'a> {
+pub struct Env<'a> {
     config: &'a Config,
     store: Store,
     client: Client,
@@ -55,7 +55,7 @@ pub struct Hands<'a> {
     /// Attempts that are, or may be, at work: what the guard stops when this thread cannot.
     at_work: AtWork,
     children: Vec<Child>,
-    dispatch: Dispatch,
+    dispatch: Transfers,
     /// The worker's record was written durably in this beat.
     recorded: bool,
     progress: Progress,
@@ -63,13 +63,13 @@ pub struct Hands<'a> {
 
 type AtWork = Arc<Mutex<BTreeSet<PathBuf>>>;
 
-impl<'a> Hands<'a> {
+impl<'a> Env<'a> {
     /// Ties them together. No connection is made before the first request.
     pub fn new(config: &'a Config, store: Store, credentials: &Credentials, progress: Progress) -> io::Result<Self> {
         let signals = Signals::watch()?;
         let at_work = AtWork::default();
         let known = Arc::clone(&at_work);
-        signals.guard_exit(move || {
+        signals.exit_watchdog(move || {
             let attempts = known.lock().unwrap_or_else(PoisonError::into_inner);
             attempts.iter().for_each(|attempt_dir| generator::tell_to_stop(attempt_dir));
         })?;
@@ -84,7 +84,7 @@ impl<'a> Hands<'a> {
             supervisor,
             at_work,
             children: Vec::new(),
-            dispatch: Dispatch::default(),
+            dispatch: Transfers::default(),
             recorded: false,
             progress,
         })
@@ -136,7 +136,7 @@ impl<'a> Hands<'a> {
         // What the client is not content with is said in the thread, if anywhere.
         let messages =
             if record.round > 1 { self.client.messages(&record.order.id).unwrap_or_default() } else { Vec::new() };
-        let previous = record.previous.iter().map(|before| {
+        let previous = record.rejected.iter().map(|before| {
             let hosted = before.hosted.as_ref();
             json!({
                 "path": (!before.file.is_empty()).then(|| work.join(&before.file)),
@@ -164,7 +164,7 @@ impl<'a> Hands<'a> {
     fn references(&self, record: &Record) -> Vec<Reference> {
         let order = &record.order;
         let urls: Vec<String> = order.reference_urls.iter().chain(&order.reference_images).cloned().collect();
-        if urls.is_empty() || record.pricing || !self.settings(record).references {
+        if urls.is_empty() || record.is_quote_request || !self.settings(record).references {
             return Vec::new();
         }
         let folder = self.store.work(&order.id).join("references");
@@ -176,7 +176,7 @@ impl<'a> Hands<'a> {
     }
 
     /// What the files of an attempt come to: judged one by one, none of them another order's.
-    fn collect(&self, record: &Record) -> Result<Made, Broken> {
+    fn collect(&self, record: &Record) -> Result<GenerationOutcome, StateError> {
         let work = self.store.work(&record.order.id);
         let results = match generator::results(&work, &self.attempt_dir(record)) {
             Ok(results) => results,
@@ -188,16 +188,21 @@ impl<'a> Hands<'a> {
                 Ok(deliverable) => deliverable,
                 Err(unfit) => return Ok(made_unfit(unfit)),
             };
-            let owner =
-                self.store.first_owner(&deliverable.sha256, &record.order.id).map_err(|fault| broken(&fault))?;
+            let owner = self
+                .store
+                .claim_content_hash(&deliverable.sha256, &record.order.id)
+                .map_err(|fault| state_error(&fault))?;
             if owner != record.order.id {
-                return Ok(Made::Failed(format!(
+                return Ok(GenerationOutcome::Failed(format!(
                     "{} holds the very bytes that were made for another order",
                     deliverable.file
                 )));
             }
-            if record.previous.iter().any(|before| before.sha256 == deliverable.sha256) {
-                return Ok(Made::Failed(format!("{} holds the very bytes that the client refused", deliverable.file)));
+            if record.rejected.iter().any(|before| before.sha256 == deliverable.sha256) {
+                return Ok(GenerationOutcome::Failed(format!(
+                    "{} holds the very bytes that the client refused",
+                    deliverable.file
+                )));
             }
             deliverables.push(deliverable);
         }
@@ -207,36 +212,36 @@ impl<'a> Hands<'a> {
                 "its picture has {} MiB, and its client would see no preview of one over 25: `retry` delivers it all the same",
                 heavy.bytes / 1024 / 1024
             );
-            return Ok(Made::Doubtful(deliverables, why));
+            return Ok(GenerationOutcome::Doubtful(deliverables, why));
         }
-        Ok(Made::Done(deliverables))
+        Ok(GenerationOutcome::Done(deliverables))
     }
 }
 
-fn made_unfit(unfit: Unfit) -> Made {
+fn made_unfit(unfit: MediaError) -> GenerationOutcome {
     match unfit {
-        Unfit::Judged(why) => Made::Failed(why),
-        Unfit::Unread(why) => Made::Unread(why),
+        MediaError::Judged(why) => GenerationOutcome::Failed(why),
+        MediaError::Unread(why) => GenerationOutcome::Unread(why),
     }
 }
 
 /// The price that a command named: its last line.
-fn priced(attempt_dir: &Path) -> Made {
+fn priced(attempt_dir: &Path) -> GenerationOutcome {
     let line = match generator::last_line(attempt_dir) {
         Ok(line) => line.unwrap_or_default(),
         Err(unfit) => return made_unfit(unfit),
     };
     match money::cents(&line) {
-        Some(1..) => Made::Priced(line),
-        _ => Made::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
+        Some(1..) => GenerationOutcome::Priced(line),
+        _ => GenerationOutcome::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
     }
 }
 
-fn broken(fault: &StoreFault) -> Broken {
-    Broken(fault.to_string())
+fn state_error(fault: &StoreError) -> StateError {
+    StateError(fault.to_string())
 }
 
-impl World for Hands<'_> {
+impl World for Env<'_> {
     fn clock(&mut self) -> Clock {
         clock()
     }
@@ -245,89 +250,89 @@ impl World for Hands<'_> {
         self.signals.stopping().is_some()
     }
 
-    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken> {
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), StateError> {
         // One of an earlier beat may tell times by a clock that was turned since.
         let left = if self.recorded { self.store.leave_worker(worker) } else { self.store.save_worker(worker) };
-        left.map_err(|fault| broken(&fault))
+        left.map_err(|fault| state_error(&fault))
     }
 
-    fn shut_gate(&mut self, wake: Wake) {
-        self.store.shut_gate(&Gate { wake, written: moment(), seal: self.config.seal });
+    fn write_wake_hint(&mut self, wake: Wake) {
+        self.store.write_wake_hint(&WakeHint { wake, written: moment(), fingerprint: self.config.fingerprint });
     }
 
-    fn save_order(&mut self, record: &Record) -> Result<(), Broken> {
-        self.store.save_order(record).map_err(|fault| broken(&fault))
+    fn save_order(&mut self, record: &Record) -> Result<(), StateError> {
+        self.store.save_order(record).map_err(|fault| state_error(&fault))
     }
 
-    fn met(&mut self, records: &[Record]) -> Result<(), Broken> {
-        self.store.met(records).map_err(|fault| broken(&fault))
+    fn save_new_orders(&mut self, records: &[Record]) -> Result<(), StateError> {
+        self.store.save_new_orders(records).map_err(|fault| state_error(&fault))
     }
 
-    fn close_order(&mut self, record: &Record) -> Result<(), Broken> {
-        self.store.close_order(record).map_err(|fault| broken(&fault))
+    fn close_order(&mut self, record: &Record) -> Result<(), StateError> {
+        self.store.close_order(record).map_err(|fault| state_error(&fault))
     }
 
-    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken> {
-        self.store.reopened(id).map_err(|fault| broken(&fault))
+    fn reopened(&mut self, id: &OrderId) -> Result<(), StateError> {
+        self.store.reopened(id).map_err(|fault| state_error(&fault))
     }
 
-    fn history(&mut self, id: &OrderId) -> Result<History, Broken> {
-        self.store.history(id).map_err(|fault| broken(&fault))
+    fn history(&mut self, id: &OrderId) -> Result<History, StateError> {
+        self.store.history(id).map_err(|fault| state_error(&fault))
     }
 
     fn with_budget(
         &mut self,
         worker: &mut Worker,
-        durable: Durable,
+        durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
-    ) -> Result<(), Broken> {
-        self.store.with_budget(worker, durable, change).map_err(|fault| broken(&fault))?;
-        self.recorded |= durable == Durable::Now;
+    ) -> Result<(), StateError> {
+        self.store.with_budget(worker, durable, change).map_err(|fault| state_error(&fault))?;
+        self.recorded |= durable == Durability::Sync;
         Ok(())
     }
 
-    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken> {
-        self.store.awaiting().map_err(|fault| broken(&fault))
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, StateError> {
+        self.store.awaiting().map_err(|fault| state_error(&fault))
     }
 
-    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken> {
-        self.store.save_awaiting(awaiting).map_err(|fault| broken(&fault))
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), StateError> {
+        self.store.save_awaiting(awaiting).map_err(|fault| state_error(&fault))
     }
 
-    fn completed(&mut self, id: &OrderId) -> Result<(), Broken> {
-        match self.store.history(id).map_err(|fault| broken(&fault))? {
-            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(|fault| broken(&fault)),
+    fn completed(&mut self, id: &OrderId) -> Result<(), StateError> {
+        match self.store.history(id).map_err(|fault| state_error(&fault))? {
+            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(|fault| state_error(&fault)),
             History::None | History::Damaged => Ok(()),
         }
     }
 
-    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault> {
+    fn heard(&mut self, id: &OrderId) -> Result<usize, ApiError> {
         Ok(self.client.messages(id)?.iter().filter(|message| message.sender_type == "client").count())
     }
 
-    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault> {
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError> {
         let statuses: Vec<&str> = statuses.iter().map(Status::as_str).collect();
         self.client.orders(&statuses)
     }
 
-    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault> {
+    fn ask(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
         Ok(match self.client.order(id)? {
-            Lookup::Found { order, urls } => Told::Found { order, urls },
-            Lookup::Missing => Told::Gone,
-            Lookup::Unsupported => Told::Unsupported,
+            Lookup::Found { order, urls } => MarketplaceReply::Found { order, urls },
+            Lookup::Missing => MarketplaceReply::Gone,
+            Lookup::Unsupported => MarketplaceReply::Unsupported,
         })
     }
 
-    fn key_is_refused(&mut self) -> Result<bool, Fault> {
+    fn key_is_refused(&mut self) -> Result<bool, ApiError> {
         self.client.key_is_refused()
     }
 
-    fn start(&mut self, record: &Record) -> Made {
+    fn start(&mut self, record: &Record) -> GenerationOutcome {
         let references = self.references(record);
         let stdin = self.stdin(record, &references);
         let order = &record.order;
         let settings = self.settings(record);
-        let command = match (&self.config.quotes.command, record.pricing) {
+        let command = match (&self.config.quotes.command, record.is_quote_request) {
             (Some(command), true) => command,
             _ => &settings.command,
         };
@@ -360,41 +365,51 @@ impl World for Hands<'_> {
         match started {
             Ok(child) => {
                 self.children.extend(child);
-                Made::Running
+                GenerationOutcome::Running
             }
-            Err(StartFault::Misconfigured(why)) => Made::Misconfigured(why),
-            Err(StartFault::Disk(error)) => Made::NeverStarted(format!("could not start the generator: {error}")),
+            Err(StartFault::Misconfigured(why)) => GenerationOutcome::Misconfigured(why),
+            Err(StartFault::Disk(error)) => {
+                GenerationOutcome::NeverStarted(format!("could not start the generator: {error}"))
+            }
         }
     }
 
-    fn look(&mut self, record: &Record) -> Result<Made, Broken> {
+    fn look(&mut self, record: &Record) -> Result<GenerationOutcome, StateError> {
         let attempt_dir = self.attempt_dir(record);
         let witness = generator::witness(&attempt_dir, record.starts)
-            .map_err(|error| Broken(format!("could not read {}: {error}", attempt_dir.display())))?;
-        self.set_at_work(&attempt_dir, witness == Witness::Running);
+            .map_err(|error| StateError(format!("could not read {}: {error}", attempt_dir.display())))?;
+        self.set_at_work(&attempt_dir, witness == StartStatus::Running);
         let ended = match witness {
-            Witness::Running => return Ok(Made::Running),
-            Witness::NeverStarted => return Ok(Made::NeverStarted("it died before it began".into())),
-            Witness::Vanished => return Ok(Made::Vanished),
-            Witness::Ended(ended) => ended,
+            StartStatus::Running => return Ok(GenerationOutcome::Running),
+            StartStatus::NeverStarted => return Ok(GenerationOutcome::NeverStarted("it died before it began".into())),
+            StartStatus::Vanished => return Ok(GenerationOutcome::Lost),
+            StartStatus::Ended(ended) => ended,
         };
         if ended.stopped {
-            return Ok(Made::Stopped);
+            return Ok(GenerationOutcome::Stopped);
         }
         if ended.timed_out {
             let limit = span(self.settings(record).timeout);
-            return Ok(Made::Failed(format!("not done within {limit} (generator.timeout): {}", ended.last_words)));
+            return Ok(GenerationOutcome::Failed(format!(
+                "not done within {limit} (generator.timeout): {}",
+                ended.output_tail
+            )));
         }
         Ok(match ended.code {
-            Some(0) if record.pricing => priced(&attempt_dir),
+            Some(0) if record.is_quote_request => priced(&attempt_dir),
             Some(0) => return self.collect(record),
-            Some(75) => Made::NotReady,
-            Some(65) => Made::Declined(format!("exit 65: {}", ended.last_words)),
-            Some(code @ (2 | 64 | 78 | 126 | 127)) => {
-                Made::Misconfigured(format!("the generator is misconfigured (exit {code}): {}", ended.last_words))
-            }
-            Some(code) => Made::Failed(format!("exit {code}: {}", ended.last_words)),
-            None => Made::Failed(format!("ended by signal {}: {}", ended.signal.unwrap_or(0), ended.last_words)),
+            Some(75) => GenerationOutcome::NotReady,
+            Some(65) => GenerationOutcome::Declined(format!("exit 65: {}", ended.output_tail)),
+            Some(code @ (2 | 64 | 78 | 126 | 127)) => GenerationOutcome::Misconfigured(format!(
+                "the generator is misconfigured (exit {code}): {}",
+                ended.output_tail
+            )),
+            Some(code) => GenerationOutcome::Failed(format!("exit {code}: {}", ended.output_tail)),
+            None => GenerationOutcome::Failed(format!(
+                "ended by signal {}: {}",
+                ended.signal.unwrap_or(0),
+                ended.output_tail
+            )),
         })
     }
 
@@ -426,27 +441,27 @@ impl World for Hands<'_> {
         generator::stop_all(&folders);
     }
 
-    fn send(&mut self, record: &Record, parcel: Parcel) {
-        let sending = Sending::of(record, parcel, self.store.work(&record.order.id));
+    fn send(&mut self, record: &Record, parcel: Payload) {
+        let sending = Transfer::of(record, parcel, self.store.work(&record.order.id));
         // One after the other goes over one connection, and needs no thread.
         let several = self.config.beat.parallel > 1;
         if !several || !self.dispatch.send(sending.clone(), self.client.sibling(), &self.signals) {
             let sent = sending.send(&mut self.client, &mut self.progress);
-            self.dispatch.answered(sending, sent);
+            self.dispatch.settle(sending, sent);
         }
     }
 
-    fn sent(&mut self) -> Option<(OrderId, Sent)> {
+    fn sent(&mut self) -> Option<(OrderId, TransferResult)> {
         // Told to stop, we hear for a moment what is about to be answered.
-        let at_most = if self.signals.stopping().is_some() { HEARD_OUT } else { Duration::ZERO };
+        let at_most = if self.signals.stopping().is_some() { DRAIN_FOR } else { Duration::ZERO };
         self.dispatch.sent(at_most)
     }
 
-    fn quote(&mut self, record: &Record) -> Result<(), Fault> {
+    fn quote(&mut self, record: &Record) -> Result<(), ApiError> {
         self.client.quote(&record.order.id, record.price.as_deref().unwrap_or_default())
     }
 
-    fn say(&mut self, record: &Record) -> Result<(), Fault> {
+    fn say(&mut self, record: &Record) -> Result<(), ApiError> {
         let url = record.deliverables.iter().find_map(|deliverable| deliverable.hosted.as_ref());
         let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
         let message =
@@ -455,7 +470,7 @@ impl World for Hands<'_> {
         self.client.send_message(&record.order.id, &message)
     }
 
-    fn says_already_delivered(&self, fault: &Fault) -> bool {
+    fn is_already_delivered(&self, fault: &ApiError) -> bool {
         Client::already_delivered(fault)
     }
 }

@@ -3,10 +3,10 @@
 //! Courtesies to the seller: none of it costs a counted request, and none of it fails a beat.
 
 use super::summary::{Attention, Failure};
-use super::{Beat, World, state_broken};
-use crate::domain::lifecycle::{Awaiting, Ending, Paid, Told};
+use super::{Beat, World, state_failure};
+use crate::domain::lifecycle::{Awaiting, Ending, MarketplaceReply, Paid};
 use crate::domain::order::OrderId;
-use crate::domain::sanitize::order_name;
+use crate::domain::sanitize::display_id;
 use crate::domain::worker_state::Notice;
 
 /// Orders asked about in one beat.
@@ -31,10 +31,12 @@ impl<W: World> Beat<'_, W> {
             }
             // Who does not answer one of these will not answer the next: there is another beat.
             let Ok(heard) = self.world.heard(&id) else { return Ok(()) };
-            let Some(record) = self.state.orders.get_mut(&id).filter(|record| heard > record.heard) else { continue };
-            record.heard = heard;
-            self.world.save_order(record).map_err(state_broken)?;
-            let name = order_name(id.as_str());
+            let Some(record) = self.state.orders.get_mut(&id).filter(|record| heard > record.messages_seen) else {
+                continue;
+            };
+            record.messages_seen = heard;
+            self.world.save_order(record).map_err(state_failure)?;
+            let name = display_id(id.as_str());
             self.tell(&id, "its client has written", &format!("atelier-heartbeat messages {name}"));
         }
         Ok(())
@@ -46,7 +48,7 @@ impl<W: World> Beat<'_, W> {
             return Ok(());
         }
         let now = self.now();
-        let mut awaiting = self.world.awaiting().map_err(state_broken)?;
+        let mut awaiting = self.world.awaiting().map_err(state_failure)?;
         let due: Vec<usize> = (0..awaiting.len()).filter(|at| awaiting[*at].is_due(now)).take(MOST).collect();
         if due.is_empty() {
             return Ok(());
@@ -59,9 +61,9 @@ impl<W: World> Beat<'_, W> {
             let one = &mut awaiting[at];
             one.asked_at = Some(now);
             let paid = match self.world.ask(&one.order) {
-                Ok(Told::Found { order, .. }) => one.told(&order, now),
-                Ok(Told::Gone) => Paid::Over,
-                Ok(Told::Unsupported) => Paid::Waits,
+                Ok(MarketplaceReply::Found { order, .. }) => one.told(&order, now),
+                Ok(MarketplaceReply::Gone) => Paid::Over,
+                Ok(MarketplaceReply::Unsupported) => Paid::Waits,
                 Err(_) => {
                     away = true;
                     Paid::Waits
@@ -70,7 +72,7 @@ impl<W: World> Beat<'_, W> {
             let id = one.order.clone();
             match paid {
                 Paid::Waits => {}
-                Paid::Completed => self.world.completed(&id).map_err(state_broken)?,
+                Paid::Completed => self.world.completed(&id).map_err(state_failure)?,
                 Paid::Unpaid => {
                     self.tell(&id, "is completed and not paid out: is a payout wallet set?", "atelier-heartbeat check");
                     over.push(id);
@@ -79,7 +81,7 @@ impl<W: World> Beat<'_, W> {
             }
         }
         awaiting.retain(|one| !over.contains(&one.order));
-        self.world.save_awaiting(&awaiting).map_err(state_broken)
+        self.world.save_awaiting(&awaiting).map_err(state_failure)
     }
 
     /// Told this once: nothing of it stays as a condition.
@@ -90,7 +92,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// A delivery was taken: it is looked after from now on.
-    pub(super) fn await_payout(&mut self, id: &OrderId) -> Result<(), Failure> {
+    pub(super) fn track_payout(&mut self, id: &OrderId) -> Result<(), Failure> {
         // Where single orders cannot be asked about there is nothing to wait for.
         if self.state.worker.no_lookup {
             return Ok(());
@@ -99,9 +101,9 @@ impl<W: World> Beat<'_, W> {
             record.closed.filter(|closed| closed.ending == Ending::Delivered)
         };
         let Some(closed) = self.state.orders.get(id).and_then(delivered) else { return Ok(()) };
-        let mut awaiting = self.world.awaiting().map_err(state_broken)?;
+        let mut awaiting = self.world.awaiting().map_err(state_failure)?;
         awaiting.retain(|one| one.order != *id);
         awaiting.push(Awaiting::new(id.clone(), closed.at));
-        self.world.save_awaiting(&awaiting).map_err(state_broken)
+        self.world.save_awaiting(&awaiting).map_err(state_failure)
     }
 }

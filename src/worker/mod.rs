@@ -15,14 +15,14 @@ use std::collections::BTreeMap;
 
 use crate::domain::clock::Clock;
 use crate::domain::lifecycle::Step;
-use crate::domain::rate_budget::{Budget, Durable};
+use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::rules::Rules;
-use crate::domain::scheduler::{self, Action, Session};
+use crate::domain::scheduler::{self, Action, RunState};
 use crate::domain::state::State;
 use crate::domain::time::Time;
 
-pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, Summary, Would};
-pub use world::{Broken, Parcel, Sent, Unsent, World};
+pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, PlannedAction, Summary};
+pub use world::{Payload, StateError, TransferResult, UploadError, World};
 
 /// More decisions than this in one beat are a fault of ours, not work.
 const MOST_ACTIONS: usize = 100_000;
@@ -32,7 +32,7 @@ const AWAY_QUIETLY: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// What the user asks of this beat.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct BeatOptions {
     /// Ignore the poll interval.
     pub force: bool,
     /// Poll and tell, but act on nothing.
@@ -47,7 +47,7 @@ pub fn run(
     state: &mut State,
     rules: &Rules,
     statuses: &[crate::domain::order::Status],
-    wish: &Wish,
+    wish: &BeatOptions,
 ) -> (Summary, Option<FailureKind>) {
     let clock = world.clock();
     let mut beat = Beat::new(world, state, rules, statuses, wish, &clock);
@@ -56,7 +56,7 @@ pub fn run(
         // A disk that refused once is not asked again.
         Err(failure) if failure.kind == FailureKind::State => Err(failure),
         Err(failure) => {
-            beat.hear_out();
+            beat.drain_transfers();
             if !matches!(failure.kind, FailureKind::Network | FailureKind::Server) {
                 beat.state.worker.notice(failure.kind.word(), &failure.message, "atelier-heartbeat check");
                 beat.summary.noticed = true;
@@ -81,8 +81,8 @@ struct Beat<'a, W: World> {
     state: &'a mut State,
     rules: &'a Rules,
     statuses: &'a [crate::domain::order::Status],
-    wish: &'a Wish,
-    session: Session,
+    wish: &'a BeatOptions,
+    session: RunState,
     summary: Summary,
     acted: bool,
 }
@@ -93,7 +93,7 @@ impl<'a, W: World> Beat<'a, W> {
         state: &'a mut State,
         rules: &'a Rules,
         statuses: &'a [crate::domain::order::Status],
-        wish: &'a Wish,
+        wish: &'a BeatOptions,
         clock: &Clock,
     ) -> Self {
         state.worker.rebase(clock, rules.interval);
@@ -102,16 +102,16 @@ impl<'a, W: World> Beat<'a, W> {
         }
         let reason = scheduler::poll_hold(state, rules, wish.force, clock.wall);
         let summary = Summary::new(Outcome::Skipped, reason.map(crate::domain::wake_hint::Reason::as_str));
-        let session = Session { only: wish.only.clone(), ..Session::new(clock.wall, wish.force) };
+        let session = RunState { only: wish.only.clone(), ..RunState::new(clock.wall, wish.force) };
         Self { world, state, rules, statuses, wish, session, summary, acted: false }
     }
 
     fn go(&mut self) -> Result<(), Failure> {
         // A budget shared with others may have changed since we last looked.
-        self.budget(Durable::Later, &mut |_| {})?;
+        self.budget(Durability::Deferred, &mut |_| {})?;
         self.close_what_is_over()?;
         for _ in 0..MOST_ACTIONS {
-            self.arrivals()?;
+            self.collect_results()?;
             if self.world.stopping() {
                 self.stop()?;
                 return Ok(());
@@ -119,21 +119,21 @@ impl<'a, W: World> Beat<'a, W> {
             let now = self.now();
             let action = scheduler::next(self.state, self.rules, &self.session, now);
             log::debug!("{now}: {action:?}");
-            let acts = !matches!(action, Action::Poll | Action::Rest | Action::Wait(_));
+            let acts = !matches!(action, Action::Poll | Action::Done | Action::Wait(_));
             if self.wish.dry_run && action != Action::Poll {
                 return Ok(());
             }
             self.acted |= acts;
             match action {
-                Action::Rest => return Ok(()),
+                Action::Done => return Ok(()),
                 Action::Poll => self.poll()?,
-                Action::Ask(id) => self.ask(&id)?,
+                Action::Lookup(id) => self.ask(&id)?,
                 Action::Start(id) => self.start(&id)?,
-                Action::Look(id) => self.look(&id)?,
+                Action::CheckGenerator(id) => self.look(&id)?,
                 Action::Upload(id, file) => self.upload(&id, file)?,
                 Action::Deliver(id) => self.deliver(&id)?,
                 Action::Quote(id) => self.quote(&id)?,
-                Action::Say(id) => self.say(&id)?,
+                Action::SendMessage(id) => self.say(&id)?,
                 Action::Wait(until) => {
                     self.world.wait(until);
                     // Whichever ended, a look tells.
@@ -152,11 +152,11 @@ impl<'a, W: World> Beat<'a, W> {
     }
 
     /// A beat that ends early hears out what is on its way: it may have been delivered. The first failure is the one to tell.
-    fn hear_out(&mut self) {
+    fn drain_transfers(&mut self) {
         while !self.session.sending.is_empty() && !self.world.stopping() {
             let until = self.now() + scheduler::A_WHILE;
             self.world.wait(until);
-            if self.arrivals().is_err_and(|failure| failure.kind == FailureKind::State) {
+            if self.collect_results().is_err_and(|failure| failure.kind == FailureKind::State) {
                 return;
             }
         }
@@ -166,12 +166,12 @@ impl<'a, W: World> Beat<'a, W> {
     fn close_what_is_over(&mut self) -> Result<(), Failure> {
         // A message that was about to be posted when we were killed may have been: it is not posted twice.
         let saying =
-            |record: &&crate::domain::lifecycle::Record| record.step == Step::Saying && record.closed.is_none();
+            |record: &&crate::domain::lifecycle::Record| record.step == Step::MessageSending && record.closed.is_none();
         let saying: Vec<_> = self.state.orders.values().filter(saying).map(|r| r.order.id.clone()).collect();
-        saying.iter().try_for_each(|id| self.happened(id, crate::domain::lifecycle::Event::Said))?;
+        saying.iter().try_for_each(|id| self.apply_event(id, crate::domain::lifecycle::Event::MessageSent))?;
         let over: Vec<_> =
             self.state.orders.values().filter(|record| record.closed.is_some()).map(|r| r.order.id.clone()).collect();
-        over.iter().try_for_each(|id| self.retire(id))
+        over.iter().try_for_each(|id| self.archive(id))
     }
 
     /// Told to stop: every generator is stopped; its attempt is not held against the order.
@@ -216,11 +216,11 @@ impl<'a, W: World> Beat<'a, W> {
         let wake = scheduler::wake(state, self.rules, now);
         summary.next_poll_at = Some(wake.poll_at);
         state.worker.clock = Some(clock);
-        let need = scheduler::own_work_ahead(state, now);
+        let need = scheduler::own_workload(state, now);
         let agent = self.rules.agent.clone();
-        self.budget(Durable::Later, &mut |budget| budget.claim(&agent, need, now))?;
-        self.world.leave_worker(&self.state.worker).map_err(state_broken)?;
-        self.world.shut_gate(wake);
+        self.budget(Durability::Deferred, &mut |budget| budget.claim(&agent, need, now))?;
+        self.world.leave_worker(&self.state.worker).map_err(state_failure)?;
+        self.world.write_wake_hint(wake);
         match self.session.broken.pop_first() {
             Some((_, why)) => {
                 self.summary.noticed = true;
@@ -231,17 +231,17 @@ impl<'a, W: World> Beat<'a, W> {
     }
 
     /// Changes the budget.
-    fn budget(&mut self, durable: Durable, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
-        self.world.with_budget(&mut self.state.worker, durable, change).map_err(state_broken)
+    fn budget(&mut self, durable: Durability, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
+        self.world.with_budget(&mut self.state.worker, durable, change).map_err(state_failure)
     }
 }
 
-fn state_broken(broken: Broken) -> Failure {
+fn state_failure(broken: StateError) -> Failure {
     Failure::new(FailureKind::State, broken.0)
 }
 
 /// Keeps the notices in step with what holds orders, generators and deadlines.
-fn sync_notices(state: &mut State, rules: &Rules, session: &Session, now: Time) {
+fn sync_notices(state: &mut State, rules: &Rules, session: &RunState, now: Time) {
     let mut wanted: BTreeMap<String, (String, String)> = BTreeMap::new();
     for record in state.orders.values() {
         let id = record.order.id.as_str();
@@ -252,16 +252,16 @@ fn sync_notices(state: &mut State, rules: &Rules, session: &Session, now: Time) 
             wanted.insert(id.to_owned(), (why, format!("atelier-heartbeat explain {id}")));
         }
     }
-    for (workshop, failing) in &state.worker.failing {
+    for (generator_key, failing) in &state.worker.failing {
         if failing.orders.len() >= rules.pause_after {
             let why = "one order after the other failed: it pauses, and is tried once an hour".to_owned();
             let help =
-                failing.orders.first().map(|id| crate::domain::sanitize::order_name(id.as_str())).unwrap_or_default();
-            wanted.insert(generator_name(workshop), (why, format!("atelier-heartbeat retry {help}")));
+                failing.orders.first().map(|id| crate::domain::sanitize::display_id(id.as_str())).unwrap_or_default();
+            wanted.insert(generator_name(generator_key), (why, format!("atelier-heartbeat retry {help}")));
         }
     }
-    for (workshop, why) in &session.broken {
-        wanted.insert(generator_name(workshop), (why.clone(), "atelier-heartbeat check".to_owned()));
+    for (generator_key, why) in &session.broken {
+        wanted.insert(generator_name(generator_key), (why.clone(), "atelier-heartbeat check".to_owned()));
     }
     let things = &THINGS;
     let over: Vec<String> = state
@@ -278,36 +278,37 @@ fn sync_notices(state: &mut State, rules: &Rules, session: &Session, now: Time) 
 }
 
 /// A generator as notices name it.
-fn generator_name(workshop: &str) -> String {
-    if workshop.is_empty() { "generator".to_owned() } else { format!("generator of {workshop}") }
+fn generator_name(generator_key: &str) -> String {
+    if generator_key.is_empty() { "generator".to_owned() } else { format!("generator of {generator_key}") }
 }
 
 /// Whether a notice is about a thing of ours, and not about an order.
 #[must_use]
-pub fn is_thing(about: &str) -> bool {
+pub fn is_subject(about: &str) -> bool {
     THINGS.contains(&about) || about == "generator" || about.starts_with("generator of ")
 }
 
 /// Notices that come and go by themselves.
 const THINGS: [&str; 6] = ["auth", "config", "credentials", "internal", "marketplace", "state"];
 
-fn would(state: &State, rules: &Rules, session: &Session, now: Time) -> Vec<Would> {
+fn would(state: &State, rules: &Rules, session: &RunState, now: Time) -> Vec<PlannedAction> {
     let mut records: Vec<_> = state.orders.values().filter(|record| record.hold.is_none()).collect();
     records.sort_by_key(|record| scheduler::deadline(rules, record));
     let step = |step: &Step| match step {
-        Step::Seen | Step::Generating { .. } => "generate",
+        Step::Queued | Step::Generating { .. } => "generate",
         Step::Generated | Step::Uploading { .. } => "upload",
         Step::Uploaded => "deliver",
         Step::Priced => "quote",
         Step::Delivered => "message",
-        Step::Delivering { .. } | Step::Quoting { .. } | Step::Saying => "ask",
+        Step::Delivering { .. } | Step::Quoting { .. } | Step::MessageSending => "ask",
     };
     let due = |record: &crate::domain::lifecycle::Record| {
-        record.not_before.is_none_or(|at| at <= now) && !session.broken.contains_key(&rules.workshop(&record.order))
+        record.not_before.is_none_or(|at| at <= now)
+            && !session.broken.contains_key(&rules.generator_key(&record.order))
     };
     records
         .into_iter()
-        .map(|record| Would {
+        .map(|record| PlannedAction {
             order: record.order.id.clone(),
             step: if due(record) { step(&record.step) } else { "wait" }.to_owned(),
         })

@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 pub fn tell(config: &Config, agent_id: &str, summary: &Summary, failure: Option<FailureKind>, now: Time) {
     if let Some(command) = &config.notify.command {
         for (about, notice) in &summary.told {
-            let order = (!worker::is_thing(about)).then_some(about);
+            let order = (!worker::is_subject(about)).then_some(about);
             let event = json!({
                 "kind": "attention", "at": now, "agent_id": agent_id,
                 "about": about, "order": order, "why": notice.why, "help": notice.help,

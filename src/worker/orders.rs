@@ -1,18 +1,18 @@
 //! One order's way: ask, start, look, upload, deliver. Each effect stands between two records.
 
 use super::summary::{Failed, Failure};
-use super::{Beat, Parcel, Sent, Unsent, World, state_broken};
-use crate::domain::api_error::{Fault, FaultKind};
+use super::{Beat, Payload, TransferResult, UploadError, World, state_failure};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::Hosted;
-use crate::domain::lifecycle::{Ending, Event, HoldKind, Made, Step, Told};
+use crate::domain::lifecycle::{Ending, Event, GenerationOutcome, HoldKind, MarketplaceReply, Step};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::OrderId;
-use crate::domain::rate_budget::Ticket;
+use crate::domain::rate_budget::Reservation;
 use crate::domain::rules::Pricing;
 
 impl<W: World> Beat<'_, W> {
     /// Something happened to an order: its record changes, and is on disk before anything else is done.
-    pub(super) fn happened(&mut self, id: &OrderId, event: Event) -> Result<(), Failure> {
+    pub(super) fn apply_event(&mut self, id: &OrderId, event: Event) -> Result<(), Failure> {
         let clock = self.world.clock();
         let now = clock.wall;
         let Some(record) = self.state.orders.get_mut(id) else { return Ok(()) };
@@ -25,8 +25,8 @@ impl<W: World> Beat<'_, W> {
         if record.step != before.step {
             log::info!("order {}: {}", id.file_stem(), record.step.word());
         }
-        if record.trouble != before.trouble
-            && let Some(trouble) = &record.trouble
+        if record.last_error != before.last_error
+            && let Some(trouble) = &record.last_error
         {
             log::warn!("order {}: {} failed: {}", id.file_stem(), trouble.step, trouble.text);
             let declined = record.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Declined);
@@ -48,20 +48,20 @@ impl<W: World> Beat<'_, W> {
             self.session.running.remove(id);
         }
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        if matches!(record.step, Step::Delivered) && !matches!(before.step, Step::Delivered | Step::Saying) {
+        if matches!(record.step, Step::Delivered) && !matches!(before.step, Step::Delivered | Step::MessageSending) {
             self.summary.delivered.push(id.clone());
         }
         if record.closed.is_some() {
-            return self.retire(id);
+            return self.archive(id);
         }
-        self.world.save_order(record).map_err(state_broken)
+        self.world.save_order(record).map_err(state_failure)
     }
 
     /// An order is over: into the ledger and out of the way.
-    pub(super) fn retire(&mut self, id: &OrderId) -> Result<(), Failure> {
+    pub(super) fn archive(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        self.world.close_order(record).map_err(state_broken)?;
-        self.await_payout(id)?;
+        self.world.close_order(record).map_err(state_failure)?;
+        self.track_payout(id)?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         if record.closed.is_some_and(|closed| closed.ending == Ending::Quoted) {
             self.summary.quoted.push(id.clone());
@@ -73,27 +73,26 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn ask(&mut self, id: &OrderId) -> Result<(), Failure> {
         self.session.asked.insert(id.clone());
         match self.world.ask(id) {
-            Ok(Told::Unsupported) => {
+            Ok(MarketplaceReply::Unsupported) => {
                 self.state.worker.no_lookup = true;
                 Ok(())
             }
-            Ok(told) => self.happened(id, Event::Told(told)),
+            Ok(told) => self.apply_event(id, Event::Reply(told)),
             Err(fault) => {
-                let fault = self.sorted(Endpoint::Messages, fault)?;
-                let needed = self
-                    .state
-                    .orders
-                    .get(id)
-                    .is_some_and(|r| r.missing || matches!(r.step, Step::Delivering { .. } | Step::Quoting { .. }));
+                let fault = self.classify(Endpoint::Messages, fault)?;
+                let needed =
+                    self.state.orders.get(id).is_some_and(|r| {
+                        r.unlisted || matches!(r.step, Step::Delivering { .. } | Step::Quoting { .. })
+                    });
                 // A look before a delivery is a courtesy: without an answer, the delivery itself will tell.
-                if needed { self.happened(id, Event::AskFailed(fault)) } else { Ok(()) }
+                if needed { self.apply_event(id, Event::LookupFailed(fault)) } else { Ok(()) }
             }
         }
     }
 
     pub(super) fn start(&mut self, id: &OrderId) -> Result<(), Failure> {
         let anew = self.state.orders.get(id).is_some_and(|record| !record.is_begun());
-        self.happened(id, Event::Starting)?;
+        self.apply_event(id, Event::Starting)?;
         self.session.begun += usize::from(anew);
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let made = self.world.start(record);
@@ -102,43 +101,44 @@ impl<W: World> Beat<'_, W> {
 
     pub(super) fn look(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        let made = self.world.look(record).map_err(state_broken)?;
+        let made = self.world.look(record).map_err(state_failure)?;
         // Of a start that did not come to be there may be another's words.
-        let ended = !matches!(made, Made::Running | Made::NeverStarted(_) | Made::Vanished);
+        let ended =
+            !matches!(made, GenerationOutcome::Running | GenerationOutcome::NeverStarted(_) | GenerationOutcome::Lost);
         if let Some(micros) = ended.then(|| self.world.cost(record)).flatten() {
-            self.happened(id, Event::Cost(micros))?;
+            self.apply_event(id, Event::Cost(micros))?;
         }
         self.made(id, made)
     }
 
-    fn made(&mut self, id: &OrderId, made: Made) -> Result<(), Failure> {
+    fn made(&mut self, id: &OrderId, made: GenerationOutcome) -> Result<(), Failure> {
         match &made {
-            Made::Running => {
+            GenerationOutcome::Running => {
                 self.session.running.insert(id.clone());
             }
-            Made::NotReady => {
+            GenerationOutcome::NotReady => {
                 self.session.not_ready.insert(id.clone());
             }
-            Made::Misconfigured(why) => {
-                let workshop = self.workshop(id);
-                self.session.broken.entry(workshop).or_insert_with(|| why.clone());
+            GenerationOutcome::Misconfigured(why) => {
+                let generator_key = self.generator_key(id);
+                self.session.broken.entry(generator_key).or_insert_with(|| why.clone());
             }
-            Made::Done(_) => {
-                let (workshop, now) = (self.workshop(id), self.now());
+            GenerationOutcome::Done(_) => {
+                let (generator_key, now) = (self.generator_key(id), self.now());
                 let began = self.state.orders.get(id).and_then(|record| record.attempt_since);
-                self.state.worker.succeeded(&workshop, now.since(began.unwrap_or(now)));
+                self.state.worker.succeeded(&generator_key, now.since(began.unwrap_or(now)));
             }
-            Made::Failed(_) | Made::Vanished => {
-                let (workshop, now) = (self.workshop(id), self.now());
-                self.state.worker.failed(&workshop, id, now);
+            GenerationOutcome::Failed(_) | GenerationOutcome::Lost => {
+                let (generator_key, now) = (self.generator_key(id), self.now());
+                self.state.worker.failed(&generator_key, id, now);
             }
             _ => {}
         }
-        self.happened(id, Event::Made(made))
+        self.apply_event(id, Event::Generation(made))
     }
 
-    fn workshop(&self, id: &OrderId) -> String {
-        self.state.orders.get(id).map(|record| self.rules.workshop(&record.order)).unwrap_or_default()
+    fn generator_key(&self, id: &OrderId) -> String {
+        self.state.orders.get(id).map(|record| self.rules.generator_key(&record.order)).unwrap_or_default()
     }
 
     pub(super) fn quote(&mut self, id: &OrderId) -> Result<(), Failure> {
@@ -148,8 +148,8 @@ impl<W: World> Beat<'_, W> {
             _ => None,
         };
         let Some(price) = record.price.clone().or_else(settled) else { return Ok(()) };
-        let Some(ticket) = self.book(Endpoint::Quote, self.rules.patience.request)? else { return Ok(()) };
-        self.happened(id, Event::Quoting(price))?;
+        let Some(reservation) = self.reserve(Endpoint::Quote, self.rules.patience.request)? else { return Ok(()) };
+        self.apply_event(id, Event::Quoting(price))?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.quote(record);
         self.session.asked.remove(id);
@@ -157,62 +157,63 @@ impl<W: World> Beat<'_, W> {
         let event = match answer {
             Ok(()) => Event::Quoted,
             Err(fault) => {
-                let already = matches!(fault.kind, FaultKind::Refused { .. }) && fault.message.contains("\"quoted\"");
+                let already =
+                    matches!(fault.kind, ApiErrorKind::Refused { .. }) && fault.message.contains("\"quoted\"");
                 let failed = |fault| Event::QuoteFailed { fault, already };
-                failed(self.sorted_or_recorded(id, Endpoint::Quote, fault, failed)?)
+                failed(self.classify_or_record(id, Endpoint::Quote, fault, failed)?)
             }
         };
-        self.happened(id, event)?;
-        self.answered(ticket, fault.as_ref())
+        self.apply_event(id, event)?;
+        self.settle(reservation, fault.as_ref())
     }
 
     pub(super) fn say(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let Some(ticket) = self.book(Endpoint::Messages, self.rules.patience.request)? else { return Ok(()) };
-        self.happened(id, Event::Saying)?;
+        let Some(reservation) = self.reserve(Endpoint::Messages, self.rules.patience.request)? else { return Ok(()) };
+        self.apply_event(id, Event::MessageSending)?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.say(record);
         let fault = answer.as_ref().err().cloned();
         let event = match answer {
             Err(fault) if fault.certainly_without_effect() => {
-                Event::SayFailed(self.sorted_or_recorded(id, Endpoint::Messages, fault, Event::SayFailed)?)
+                Event::MessageFailed(self.classify_or_record(id, Endpoint::Messages, fault, Event::MessageFailed)?)
             }
-            _ => Event::Said,
+            _ => Event::MessageSent,
         };
-        self.happened(id, event)?;
-        self.answered(ticket, fault.as_ref())
+        self.apply_event(id, event)?;
+        self.settle(reservation, fault.as_ref())
     }
 
     pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
-        let Some(ticket) = self.book(Endpoint::Upload, self.rules.patience.upload)? else { return Ok(()) };
-        self.happened(id, Event::Uploading(file))?;
-        self.send(id, Parcel::File(file), ticket);
+        let Some(reservation) = self.reserve(Endpoint::Upload, self.rules.patience.upload)? else { return Ok(()) };
+        self.apply_event(id, Event::Uploading(file))?;
+        self.send(id, Payload::File(file), reservation);
         Ok(())
     }
 
     pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let Some(ticket) = self.book(Endpoint::Deliver, self.rules.patience.deliver)? else { return Ok(()) };
-        self.happened(id, Event::Delivering)?;
-        self.send(id, Parcel::Delivery, ticket);
+        let Some(reservation) = self.reserve(Endpoint::Deliver, self.rules.patience.deliver)? else { return Ok(()) };
+        self.apply_event(id, Event::Delivering)?;
+        self.send(id, Payload::Delivery, reservation);
         Ok(())
     }
 
-    fn send(&mut self, id: &OrderId, parcel: Parcel, ticket: Ticket) {
+    fn send(&mut self, id: &OrderId, parcel: Payload, reservation: Reservation) {
         if let Some(record) = self.state.orders.get(id) {
-            self.session.sending.insert(id.clone(), ticket);
+            self.session.sending.insert(id.clone(), reservation);
             self.world.send(record, parcel);
         }
     }
 
     /// What came of everything that was on its way, as far as it is known by now.
-    pub(super) fn arrivals(&mut self) -> Result<(), Failure> {
+    pub(super) fn collect_results(&mut self) -> Result<(), Failure> {
         while let Some((id, sent)) = self.world.sent() {
-            let Some(ticket) = self.session.sending.remove(&id) else { continue };
+            let Some(reservation) = self.session.sending.remove(&id) else { continue };
             let (event, fault) = match sent {
-                Sent::File(file, answer) => self.file_sent(&id, file, answer)?,
-                Sent::Delivery(answer) => self.delivery_sent(&id, answer)?,
+                TransferResult::File(file, answer) => self.file_sent(&id, file, answer)?,
+                TransferResult::Delivery(answer) => self.delivery_sent(&id, answer)?,
             };
-            self.happened(&id, event)?;
-            self.answered(ticket, fault.as_ref())?;
+            self.apply_event(&id, event)?;
+            self.settle(reservation, fault.as_ref())?;
         }
         Ok(())
     }
@@ -221,41 +222,45 @@ impl<W: World> Beat<'_, W> {
         &mut self,
         id: &OrderId,
         file: usize,
-        answer: Result<Hosted, Unsent>,
-    ) -> Result<(Event, Option<Fault>), Failure> {
+        answer: Result<Hosted, UploadError>,
+    ) -> Result<(Event, Option<ApiError>), Failure> {
         Ok(match answer {
             Ok(hosted) => (Event::Uploaded(file, hosted), None),
-            Err(Unsent::Spoiled(why)) => (Event::Spoiled(why), None),
-            Err(Unsent::Unread(why)) => (Event::Unread(why), None),
-            Err(Unsent::TooLarge) => (Event::TooLarge(file), None),
-            Err(Unsent::Fault(fault)) => {
-                let sorted = self.sorted_or_recorded(id, Endpoint::Upload, fault.clone(), Event::UploadFailed)?;
+            Err(UploadError::FileChanged(why)) => (Event::FileChanged(why), None),
+            Err(UploadError::Unread(why)) => (Event::Unread(why), None),
+            Err(UploadError::TooLarge) => (Event::TooLarge(file), None),
+            Err(UploadError::Api(fault)) => {
+                let sorted = self.classify_or_record(id, Endpoint::Upload, fault.clone(), Event::UploadFailed)?;
                 (Event::UploadFailed(sorted), Some(fault))
             }
         })
     }
 
-    fn delivery_sent(&mut self, id: &OrderId, answer: Result<(), Fault>) -> Result<(Event, Option<Fault>), Failure> {
+    fn delivery_sent(
+        &mut self,
+        id: &OrderId,
+        answer: Result<(), ApiError>,
+    ) -> Result<(Event, Option<ApiError>), Failure> {
         // A delivery in doubt is asked about afresh, also when this order was looked up before.
         self.session.asked.remove(id);
         let Err(fault) = answer else { return Ok((Event::Delivered, None)) };
-        let already = self.world.says_already_delivered(&fault);
+        let already = self.world.is_already_delivered(&fault);
         let failed = |fault| Event::DeliverFailed { fault, already };
-        Ok((failed(self.sorted_or_recorded(id, Endpoint::Deliver, fault.clone(), failed)?), Some(fault)))
+        Ok((failed(self.classify_or_record(id, Endpoint::Deliver, fault.clone(), failed)?), Some(fault)))
     }
 
     /// A fault that ends the beat is recorded with the order first: its step must not be left in doubt.
-    fn sorted_or_recorded(
+    fn classify_or_record(
         &mut self,
         id: &OrderId,
         endpoint: Endpoint,
-        fault: Fault,
-        event: impl Fn(Fault) -> Event,
-    ) -> Result<Fault, Failure> {
-        match self.sorted(endpoint, fault.clone()) {
+        fault: ApiError,
+        event: impl Fn(ApiError) -> Event,
+    ) -> Result<ApiError, Failure> {
+        match self.classify(endpoint, fault.clone()) {
             Ok(fault) => Ok(fault),
             Err(failure) => {
-                self.happened(id, event(fault))?;
+                self.apply_event(id, event(fault))?;
                 Err(failure)
             }
         }

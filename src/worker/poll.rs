@@ -1,12 +1,12 @@
 //! The poll: what it costs is booked before it is sent, and each order of its answer is met on its own.
 
 use super::summary::{Failure, FailureKind, Outcome};
-use super::{AWAY_QUIETLY, Beat, World, state_broken};
-use crate::domain::api_error::{Fault, FaultKind};
-use crate::domain::lifecycle::{Event, Hold, HoldKind, Record, Step, Told, backoff};
+use super::{AWAY_QUIETLY, Beat, World, state_failure};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
+use crate::domain::lifecycle::{Event, Hold, HoldKind, MarketplaceReply, Record, Step, backoff};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId, Status};
-use crate::domain::rate_budget::{Durable, Ticket};
+use crate::domain::rate_budget::{Durability, Reservation};
 use crate::io::marketplace::Listing;
 use crate::io::store::History;
 
@@ -40,16 +40,16 @@ impl<W: World> Beat<'_, W> {
         let now = self.now();
         self.session.polled = true;
         self.state.worker.last_poll = Some(now);
-        let Some(ticket) = self.book(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
+        let Some(reservation) = self.reserve(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
         let in_doubt =
-            |record: &Record| record.missing || matches!(record.step, Step::Delivering { .. } | Step::Quoting { .. });
+            |record: &Record| record.unlisted || matches!(record.step, Step::Delivering { .. } | Step::Quoting { .. });
         let wide = self.state.worker.no_lookup && self.state.orders.values().any(in_doubt);
         let mut statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
         if self.state.worker.no_revisions_until.is_some_and(|until| now < until) {
             statuses.retain(|status| *status != Status::RevisionRequested);
         }
         let answer = self.world.poll(&statuses);
-        self.answered(ticket, answer.as_ref().err())?;
+        self.settle(reservation, answer.as_ref().err())?;
         match answer {
             Ok(listing) => {
                 self.summary.outcome = Outcome::Polled;
@@ -58,12 +58,12 @@ impl<W: World> Beat<'_, W> {
                 (worker.poll_failures, worker.poll_not_before, worker.away_since) = (0, None, None);
                 // An answer proves the address, the key and the agent id.
                 ["marketplace", "auth", "credentials", "config"].iter().for_each(|about| worker.settled(about));
-                self.meet(listing, wide)
+                self.admit(listing, wide)
             }
             Err(fault) => {
                 // A server of the document's days may not know this status; the next poll tells.
                 let asked = statuses.contains(&Status::RevisionRequested);
-                if asked && matches!(fault.kind, FaultKind::Refused { status: 400 | 422 }) {
+                if asked && matches!(fault.kind, ApiErrorKind::Refused { status: 400 | 422 }) {
                     self.state.worker.no_revisions_until = Some(now + NARROW_FOR);
                 }
                 self.poll_failed(fault)
@@ -72,7 +72,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// Each order of the answer on its own, and those that are missing from it.
-    fn meet(&mut self, listing: Listing, wide: bool) -> Result<(), Failure> {
+    fn admit(&mut self, listing: Listing, wide: bool) -> Result<(), Failure> {
         self.summary.orders_seen = listing.orders.len() + listing.odd.len();
         for odd in &listing.odd {
             log::warn!("passed over: {odd}");
@@ -82,15 +82,15 @@ impl<W: World> Beat<'_, W> {
             listing.orders.iter().map(|order| order.id.clone()).collect();
         let mut met = Vec::new();
         for order in listing.orders {
-            met.extend(self.meet_one(order)?);
+            met.extend(self.admit_one(order)?);
         }
-        self.world.met(&met).map_err(state_broken)?;
+        self.world.save_new_orders(&met).map_err(state_failure)?;
         if !met.is_empty() {
             let first: Vec<_> = met.iter().take(MOST_NAMED).map(|record| record.order.id.file_stem()).collect();
             log::info!("{} new order(s): {}", met.len(), first.join(" "));
         }
         for record in met {
-            self.enter(record);
+            self.track(record);
         }
         if complete {
             let (orders, sending) = (&self.state.orders, &self.session.sending);
@@ -98,24 +98,24 @@ impl<W: World> Beat<'_, W> {
             let absent: Vec<_> = orders.keys().filter(is_absent).cloned().collect();
             for id in absent {
                 // Where it cannot be asked for by itself, an answer that would have held it in any status is the last word.
-                let event = if wide { Event::Told(Told::Gone) } else { Event::Absent };
-                self.happened(&id, event)?;
+                let event = if wide { Event::Reply(MarketplaceReply::Gone) } else { Event::Absent };
+                self.apply_event(&id, event)?;
             }
         }
         Ok(())
     }
 
     /// One order of the answer. Given back when nothing was known of it: those are written down together.
-    fn meet_one(&mut self, order: Order) -> Result<Option<Record>, Failure> {
+    fn admit_one(&mut self, order: Order) -> Result<Option<Record>, Failure> {
         let id = order.id.clone();
         // Of what is on its way the answer itself will tell; the list may be older.
         if self.session.sending.contains_key(&id) {
             return Ok(None);
         }
         let urls: Vec<String> = order.deliverable_url.iter().cloned().collect();
-        let told = |order: Order| Event::Told(Told::Found { order: Box::new(order), urls: urls.clone() });
+        let told = |order: Order| Event::Reply(MarketplaceReply::Found { order: Box::new(order), urls: urls.clone() });
         if self.state.orders.contains_key(&id) {
-            return self.happened(&id, told(order)).map(|()| None);
+            return self.apply_event(&id, told(order)).map(|()| None);
         }
         let asks_a_price = order.status == Status::PendingQuote && self.rules.pricing(&order).is_some();
         if !order.status.takes_delivery() && !asks_a_price {
@@ -123,7 +123,7 @@ impl<W: World> Beat<'_, W> {
         }
         let clock = self.world.clock();
         let now = clock.wall;
-        let history = self.world.history(&id).map_err(state_broken)?;
+        let history = self.world.history(&id).map_err(state_failure)?;
         let is_new = matches!(history, History::None);
         let mut record = match history {
             History::None => Record::new(order.clone(), now),
@@ -146,28 +146,28 @@ impl<W: World> Beat<'_, W> {
         if is_new {
             return Ok(Some(record));
         }
-        self.world.save_order(&record).map_err(state_broken)?;
-        self.world.reopened(&id).map_err(state_broken)?;
+        self.world.save_order(&record).map_err(state_failure)?;
+        self.world.reopened(&id).map_err(state_failure)?;
         log::info!("order {}: told of again, {}", id.file_stem(), record.step.word());
-        self.enter(record);
+        self.track(record);
         Ok(None)
     }
 
     /// An order is in flight from here on.
-    fn enter(&mut self, record: Record) {
+    fn track(&mut self, record: Record) {
         let id = record.order.id.clone();
         self.session.new.insert(id.clone());
         self.state.orders.insert(id, record);
     }
 
-    fn poll_failed(&mut self, fault: Fault) -> Result<(), Failure> {
+    fn poll_failed(&mut self, fault: ApiError) -> Result<(), Failure> {
         let now = self.now();
         log::warn!("poll failed: {fault}");
-        let fault = self.sorted(Endpoint::Orders, fault)?;
-        if let FaultKind::Limited { .. } = fault.kind {
+        let fault = self.classify(Endpoint::Orders, fault)?;
+        if let ApiErrorKind::Limited { .. } = fault.kind {
             return Err(Failure::new(FailureKind::Server, fault.message));
         }
-        if let FaultKind::Refused { status: 401 | 403 | 404 } = fault.kind {
+        if let ApiErrorKind::Refused { status: 401 | 403 | 404 } = fault.kind {
             let message = format!(
                 "the key is good, but the marketplace does not show it the orders of this agent id: {}; compare agent_id with `atelier-heartbeat check`",
                 fault.message
@@ -175,13 +175,13 @@ impl<W: World> Beat<'_, W> {
             return Err(Failure::new(FailureKind::Credentials, message));
         }
         let kind = match fault.kind {
-            FaultKind::Unreachable | FaultKind::Unanswered => FailureKind::Network,
+            ApiErrorKind::Unreachable | ApiErrorKind::Unanswered => FailureKind::Network,
             _ => FailureKind::Server,
         };
         let worker = &mut self.state.worker;
         worker.poll_failures = worker.poll_failures.saturating_add(1);
         let wait = match fault.kind {
-            FaultKind::Broken { wait: Some(wait), .. } => wait,
+            ApiErrorKind::Broken { wait: Some(wait), .. } => wait,
             _ => self.rules.interval.max(backoff(worker.poll_failures).min(std::time::Duration::from_secs(900))),
         };
         worker.poll_not_before = Some(now + wait);
@@ -195,45 +195,45 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// Books a request before it is sent. `None` when another agent was faster: the budget is fresh, the decision is made anew.
-    pub(super) fn book(
+    pub(super) fn reserve(
         &mut self,
         endpoint: Endpoint,
         patience: std::time::Duration,
-    ) -> Result<Option<Ticket>, Failure> {
+    ) -> Result<Option<Reservation>, Failure> {
         let now = self.now();
         let allowance = self.rules.allowance;
-        let need = crate::domain::scheduler::own_work_ahead(self.state, now);
+        let need = crate::domain::scheduler::own_workload(self.state, now);
         let agent = self.rules.agent.clone();
-        let mut ticket = None;
-        self.budget(Durable::Now, &mut |budget| {
-            budget.forget(now);
-            if budget.closed_until(endpoint, now).is_none() && budget.free(allowance, endpoint, now) > 0 {
-                ticket = Some(budget.book(endpoint, now, patience));
+        let mut reservation = None;
+        self.budget(Durability::Sync, &mut |budget| {
+            budget.prune(now);
+            if budget.blocked_until(endpoint, now).is_none() && budget.free(allowance, endpoint, now) > 0 {
+                reservation = Some(budget.reserve(endpoint, now, patience));
                 budget.claim(&agent, need, now);
             }
         })?;
-        Ok(ticket)
+        Ok(reservation)
     }
 
     /// The answer came, whatever it was. Without one the request may still arrive, and stays booked for its last chance to.
-    pub(super) fn answered(&mut self, ticket: Ticket, fault: Option<&Fault>) -> Result<(), Failure> {
-        if fault.is_some_and(|fault| fault.kind == FaultKind::Unanswered) {
+    pub(super) fn settle(&mut self, reservation: Reservation, fault: Option<&ApiError>) -> Result<(), Failure> {
+        if fault.is_some_and(|fault| fault.kind == ApiErrorKind::Unanswered) {
             return Ok(());
         }
         let now = self.now();
-        self.budget(Durable::Later, &mut |budget| budget.answered(ticket, now))
+        self.budget(Durability::Deferred, &mut |budget| budget.settle(reservation, now))
     }
 
     /// What a fault means for the beat as a whole: a closed door, a refused key, a moved address. Else it is the order's.
-    pub(super) fn sorted(&mut self, endpoint: Endpoint, fault: Fault) -> Result<Fault, Failure> {
+    pub(super) fn classify(&mut self, endpoint: Endpoint, fault: ApiError) -> Result<ApiError, Failure> {
         match &fault.kind {
-            FaultKind::Limited { wait } => {
+            ApiErrorKind::Limited { wait } => {
                 let (allowance, until) = (self.rules.allowance, self.now() + *wait);
-                self.budget(Durable::Now, &mut |budget| budget.close(allowance, endpoint, until))?;
+                self.budget(Durability::Sync, &mut |budget| budget.block(allowance, endpoint, until))?;
                 Ok(fault)
             }
-            FaultKind::Unauthorized | FaultKind::Refused { status: 403 }
-                if endpoint == Endpoint::Orders || fault.kind == FaultKind::Unauthorized =>
+            ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 }
+                if endpoint == Endpoint::Orders || fault.kind == ApiErrorKind::Unauthorized =>
             {
                 if self.world.key_is_refused() == Ok(true) {
                     let message = format!(
@@ -242,17 +242,19 @@ impl<W: World> Beat<'_, W> {
                     );
                     return Err(Failure::new(FailureKind::Auth, message));
                 }
-                let status = if fault.kind == FaultKind::Unauthorized { 401 } else { 403 };
-                Ok(Fault::new(FaultKind::Refused { status }, fault.message))
+                let status = if fault.kind == ApiErrorKind::Unauthorized { 401 } else { 403 };
+                Ok(ApiError::new(ApiErrorKind::Refused { status }, fault.message))
             }
-            FaultKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
+            ApiErrorKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
                 Err(Failure::new(FailureKind::Config, fault.message))
             }
             // Where the path holds an order's id, it is the id that the server does not like: one odd order stops no other.
-            FaultKind::Moved { permanent: true, .. } => {
-                Ok(Fault::new(FaultKind::Refused { status: 308 }, fault.message))
+            ApiErrorKind::Moved { permanent: true, .. } => {
+                Ok(ApiError::new(ApiErrorKind::Refused { status: 308 }, fault.message))
             }
-            FaultKind::Moved { .. } => Ok(Fault::new(FaultKind::Broken { status: 302, wait: None }, fault.message)),
+            ApiErrorKind::Moved { .. } => {
+                Ok(ApiError::new(ApiErrorKind::Broken { status: 302, wait: None }, fault.message))
+            }
             _ => Ok(fault),
         }
     }

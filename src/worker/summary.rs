@@ -36,7 +36,7 @@ pub struct Summary {
     pub needs_attention: Vec<Attention>,
     /// What a beat that may act would do (`--dry-run`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub would: Option<Vec<Would>>,
+    pub would: Option<Vec<PlannedAction>>,
     /// Why the beat failed, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -93,7 +93,7 @@ pub struct Attention {
 
 /// One thing that a beat would do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Would {
+pub struct PlannedAction {
     /// Which order.
     pub order: OrderId,
     /// `generate`, `upload`, `deliver`, `ask` or `wait`.

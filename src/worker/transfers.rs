@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use crate::domain::api_error::{Fault, FaultKind};
-use crate::domain::deliverable::{Deliverable, Hosted, Unfit};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
+use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::lifecycle::Record;
 use crate::domain::order::OrderId;
 use crate::io::marketplace::Client;
 use crate::io::media;
 use crate::io::progress::Progress;
 use crate::io::signals::Signals;
-use crate::worker::{Parcel, Sent, Unsent};
+use crate::worker::{Payload, TransferResult, UploadError};
 
 /// One file or delivery, with all that is needed to send it.
 #[derive(Clone, Debug)]
-pub struct Sending {
+pub struct Transfer {
     order: OrderId,
     what: What,
 }
@@ -31,13 +31,13 @@ enum What {
     Delivery(Vec<Hosted>),
 }
 
-impl Sending {
+impl Transfer {
     /// Of this order, whose files are in the folder `work`.
     #[must_use]
-    pub fn of(record: &Record, parcel: Parcel, work: PathBuf) -> Self {
+    pub fn of(record: &Record, parcel: Payload, work: PathBuf) -> Self {
         let what = match parcel {
-            Parcel::File(index) => What::File { index, work, file: record.deliverables.get(index).cloned() },
-            Parcel::Delivery => {
+            Payload::File(index) => What::File { index, work, file: record.deliverables.get(index).cloned() },
+            Payload::Delivery => {
                 What::Delivery(record.deliverables.iter().filter_map(|one| one.hosted.clone()).collect())
             }
         };
@@ -45,23 +45,24 @@ impl Sending {
     }
 
     /// Sends it, and waits for the answer.
-    pub fn send(&self, client: &mut Client, progress: &mut Progress) -> Sent {
+    pub fn send(&self, client: &mut Client, progress: &mut Progress) -> TransferResult {
         match &self.what {
             What::File { index, work, file } => {
-                let gone = || Err(Unsent::Spoiled("it is not there".into()));
+                let gone = || Err(UploadError::FileChanged("it is not there".into()));
                 let upload = |file| upload(client, work, file, progress);
-                Sent::File(*index, file.as_ref().map_or_else(gone, upload))
+                TransferResult::File(*index, file.as_ref().map_or_else(gone, upload))
             }
-            What::Delivery(hosted) => Sent::Delivery(client.deliver(&self.order, hosted)),
+            What::Delivery(hosted) => TransferResult::Delivery(client.deliver(&self.order, hosted)),
         }
     }
 
     /// What is left to say of one whose thread ended without a word.
-    fn unanswered(&self) -> Sent {
-        let fault = Fault::new(FaultKind::Unanswered, "sending it ended in a fault of this program: please report it");
+    fn unanswered(&self) -> TransferResult {
+        let fault =
+            ApiError::new(ApiErrorKind::Unanswered, "sending it ended in a fault of this program: please report it");
         match self.what {
-            What::File { index, .. } => Sent::File(index, Err(Unsent::Fault(fault))),
-            What::Delivery(_) => Sent::Delivery(Err(fault)),
+            What::File { index, .. } => TransferResult::File(index, Err(UploadError::Api(fault))),
+            What::Delivery(_) => TransferResult::Delivery(Err(fault)),
         }
     }
 }
@@ -72,39 +73,39 @@ fn upload(
     work: &Path,
     deliverable: &Deliverable,
     progress: &mut Progress,
-) -> Result<Hosted, Unsent> {
+) -> Result<Hosted, UploadError> {
     let (opened, bytes) = media::open_unchanged(work, deliverable).map_err(|unfit| match unfit {
-        Unfit::Judged(why) => Unsent::Spoiled(why),
-        Unfit::Unread(why) => Unsent::Unread(why),
+        MediaError::Judged(why) => UploadError::FileChanged(why),
+        MediaError::Unread(why) => UploadError::Unread(why),
     })?;
     let body = progress.reading(opened, &deliverable.file, bytes);
     if deliverable.large {
-        return client.upload_large(body, bytes, &deliverable.content_type).map_err(Unsent::Fault);
+        return client.upload_large(body, bytes, &deliverable.content_type).map_err(UploadError::Api);
     }
     client.upload(body, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
-        FaultKind::Refused { status: 413 } => Unsent::TooLarge,
-        _ => Unsent::Fault(fault),
+        ApiErrorKind::Refused { status: 413 } => UploadError::TooLarge,
+        _ => UploadError::Api(fault),
     })
 }
 
 /// An order, what came of it, and the requests it took.
-type Arrival = (OrderId, Sent, u32);
+type Arrival = (OrderId, TransferResult, u32);
 
 /// Everything that is on its way.
 #[derive(Debug)]
-pub struct Dispatch {
+pub struct Transfers {
     arrivals: (Sender<Arrival>, Receiver<Arrival>),
     on_its_way: usize,
     requests: u32,
 }
 
-impl Default for Dispatch {
+impl Default for Transfers {
     fn default() -> Self {
         Self { arrivals: channel(), on_its_way: 0, requests: 0 }
     }
 }
 
-impl Dispatch {
+impl Transfers {
     /// How much is on its way.
     #[must_use]
     pub fn on_its_way(&self) -> usize {
@@ -118,7 +119,7 @@ impl Dispatch {
     }
 
     /// Sends it in a thread of its own, whose end ends the beat's wait. `false` where there is no room for a thread.
-    pub fn send(&mut self, sending: Sending, mut client: Client, signals: &Signals) -> bool {
+    pub fn send(&mut self, sending: Transfer, mut client: Client, signals: &Signals) -> bool {
         let Ok(waker) = signals.waker() else { return false };
         let arrived = self.arrivals.0.clone();
         let work = move || {
@@ -134,13 +135,13 @@ impl Dispatch {
     }
 
     /// What was sent without a thread has its answer already.
-    pub fn answered(&mut self, sending: Sending, sent: Sent) {
+    pub fn settle(&mut self, sending: Transfer, sent: TransferResult) {
         self.on_its_way += 1;
         let _ = self.arrivals.0.send((sending.order, sent, 0));
     }
 
     /// What came of one of them; none when nothing more arrives within this time.
-    pub fn sent(&mut self, within: Duration) -> Option<(OrderId, Sent)> {
+    pub fn sent(&mut self, within: Duration) -> Option<(OrderId, TransferResult)> {
         if self.on_its_way == 0 {
             return None;
         }

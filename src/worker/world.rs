@@ -4,12 +4,12 @@
 
 use std::fmt;
 
-use crate::domain::api_error::Fault;
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Hosted;
-use crate::domain::lifecycle::{Awaiting, Made, Record, Told};
+use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, Record};
 use crate::domain::order::{OrderId, Status};
-use crate::domain::rate_budget::{Budget, Durable};
+use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Wake;
 use crate::domain::worker_state::Worker;
@@ -26,60 +26,60 @@ pub trait World {
 
     /// Leaves the worker's record at the end of a beat. Where one was written durably in this very beat, a cut of power may
     /// bring that one back, whole: it is more careful than it need be.
-    fn leave_worker(&mut self, worker: &Worker) -> Result<(), Broken>;
+    fn leave_worker(&mut self, worker: &Worker) -> Result<(), StateError>;
 
     /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
-    fn shut_gate(&mut self, wake: Wake);
+    fn write_wake_hint(&mut self, wake: Wake);
 
     /// Durably writes down orders that were met just now, of which nothing was known.
-    fn met(&mut self, records: &[Record]) -> Result<(), Broken>;
+    fn save_new_orders(&mut self, records: &[Record]) -> Result<(), StateError>;
 
     /// Durably writes an order's record.
-    fn save_order(&mut self, record: &Record) -> Result<(), Broken>;
+    fn save_order(&mut self, record: &Record) -> Result<(), StateError>;
 
     /// Durably moves an order that is over out of the way.
-    fn close_order(&mut self, record: &Record) -> Result<(), Broken>;
+    fn close_order(&mut self, record: &Record) -> Result<(), StateError>;
 
     /// An order that was over is in flight again, and its new record is written.
-    fn reopened(&mut self, id: &OrderId) -> Result<(), Broken>;
+    fn reopened(&mut self, id: &OrderId) -> Result<(), StateError>;
 
     /// What is known of an order that is not in flight.
-    fn history(&mut self, id: &OrderId) -> Result<History, Broken>;
+    fn history(&mut self, id: &OrderId) -> Result<History, StateError>;
 
     /// Changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
     fn with_budget(
         &mut self,
         worker: &mut Worker,
-        durable: Durable,
+        durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
-    ) -> Result<(), Broken>;
+    ) -> Result<(), StateError>;
 
     /// The deliveries that are not paid out yet.
-    fn awaiting(&mut self) -> Result<Vec<Awaiting>, Broken>;
+    fn awaiting(&mut self) -> Result<Vec<Awaiting>, StateError>;
 
     /// Durably writes the deliveries that are not paid out yet.
-    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), Broken>;
+    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), StateError>;
 
     /// Durably writes that a delivery of before is completed.
-    fn completed(&mut self, id: &OrderId) -> Result<(), Broken>;
+    fn completed(&mut self, id: &OrderId) -> Result<(), StateError>;
 
     /// How many messages an order's client has written.
-    fn heard(&mut self, id: &OrderId) -> Result<usize, Fault>;
+    fn heard(&mut self, id: &OrderId) -> Result<usize, ApiError>;
 
     /// Asks for orders in these statuses.
-    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, Fault>;
+    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError>;
 
     /// Asks about one order.
-    fn ask(&mut self, id: &OrderId) -> Result<Told, Fault>;
+    fn ask(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError>;
 
     /// Asks the judge of keys: `true` when it refuses ours.
-    fn key_is_refused(&mut self) -> Result<bool, Fault>;
+    fn key_is_refused(&mut self) -> Result<bool, ApiError>;
 
     /// Starts the generator for the attempt that `record` intends.
-    fn start(&mut self, record: &Record) -> Made;
+    fn start(&mut self, record: &Record) -> GenerationOutcome;
 
     /// What became of the generator of the attempt that `record` intends.
-    fn look(&mut self, record: &Record) -> Result<Made, Broken>;
+    fn look(&mut self, record: &Record) -> Result<GenerationOutcome, StateError>;
     /// What the start that has ended cost, as its generator says: millionths of a US dollar.
     fn cost(&mut self, record: &Record) -> Option<u64>;
 
@@ -91,24 +91,24 @@ pub trait World {
 
     /// Sends a file of an order, after making sure that it is the one that was judged, or delivers it with what is hosted.
     /// Several may be on their way at once, of an order one at a time; what comes of each is told by [`World::sent`].
-    fn send(&mut self, record: &Record, parcel: Parcel);
+    fn send(&mut self, record: &Record, parcel: Payload);
 
     /// What came of something that was sent; none while nothing new is known.
-    fn sent(&mut self) -> Option<(OrderId, Sent)>;
+    fn sent(&mut self) -> Option<(OrderId, TransferResult)>;
 
     /// Quotes the price that `record` holds.
-    fn quote(&mut self, record: &Record) -> Result<(), Fault>;
+    fn quote(&mut self, record: &Record) -> Result<(), ApiError>;
 
     /// Posts the message that follows a delivery.
-    fn say(&mut self, record: &Record) -> Result<(), Fault>;
+    fn say(&mut self, record: &Record) -> Result<(), ApiError>;
 
     /// Whether a refusal says that the order is delivered already.
-    fn says_already_delivered(&self, fault: &Fault) -> bool;
+    fn is_already_delivered(&self, fault: &ApiError) -> bool;
 }
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parcel {
+pub enum Payload {
     /// The file of this index among the deliverables.
     File(usize),
     /// The delivery itself.
@@ -117,31 +117,31 @@ pub enum Parcel {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub enum TransferResult {
     /// The file of this index is hosted, or why not.
-    File(usize, Result<Hosted, Unsent>),
+    File(usize, Result<Hosted, UploadError>),
     /// The delivery was taken, or why not.
-    Delivery(Result<(), Fault>),
+    Delivery(Result<(), ApiError>),
 }
 
 /// Why an upload did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unsent {
+pub enum UploadError {
     /// The file is gone or is not what was judged.
-    Spoiled(String),
+    FileChanged(String),
     /// The disk would not show the file just now.
     Unread(String),
     /// The marketplace's own upload refuses it as too large.
     TooLarge,
     /// The request failed.
-    Fault(Fault),
+    Api(ApiError),
 }
 
 /// The state cannot be read or written: the beat ends at once, before its next effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken(pub String);
+pub struct StateError(pub String);
 
-impl fmt::Display for Broken {
+impl fmt::Display for StateError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::{Ran, Shop};
 
@@ -17,7 +17,7 @@ fn told(ran: &Ran, code: i32, words: &[&str]) {
 
 #[test]
 fn wrong_settings_are_told_with_line_key_and_remedy() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     // Every other mistake has its sentence in tests/config/wrong.txt.
     for (text, words) in [
         ("[poll]\nintervall = \"120s\"\n", &["heartbeat.toml:2", "intervall", "did you mean \"interval\"?"][..]),
@@ -37,7 +37,7 @@ fn wrong_settings_are_told_with_line_key_and_remedy() {
 
 #[test]
 fn credentials_that_are_missing_or_damaged_never_lead_to_a_registration() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let path = shop.path("state/credentials.json");
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
@@ -57,7 +57,7 @@ fn credentials_that_are_missing_or_damaged_never_lead_to_a_registration() {
 
 #[test]
 fn a_generator_that_cannot_run_costs_no_attempt_and_the_orders_wait() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = shop.order("x");
     shop.settings("[generator]\ncommand = [\"./not-there.sh\"]\n");
     told(&shop.run(&["--force"]), 78, &["not-there.sh", "is not there"]);
@@ -73,7 +73,7 @@ fn a_generator_that_cannot_run_costs_no_attempt_and_the_orders_wait() {
 
 #[test]
 fn damaged_state_is_set_aside_and_an_order_is_never_made_again_by_itself() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo x >> ../../../made; exit 75", "");
     let order = shop.order("x");
     shop.beat();
@@ -103,7 +103,7 @@ fn damaged_state_is_set_aside_and_an_order_is_never_made_again_by_itself() {
 
 #[test]
 fn newer_state_is_refused_and_left_alone() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let newer = r#"{"schema":9,"data":{"of":"tomorrow"}}"#;
     fs::write(shop.path("state/worker.json"), newer).unwrap();
     told(&shop.run(&["--force"]), 74, &["worker.json", "newer atelier-heartbeat (schema 9"]);
@@ -116,7 +116,7 @@ fn newer_state_is_refused_and_left_alone() {
 
 #[test]
 fn a_state_folder_that_cannot_be_written_stops_before_anything_is_sent() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.order("x");
     fs::remove_dir_all(shop.path("state")).unwrap();
     fs::write(shop.path("state"), "a file in the folder's place").unwrap();
@@ -142,7 +142,7 @@ fn a_state_folder_that_cannot_be_written_stops_before_anything_is_sent() {
 
 #[test]
 fn a_beat_beside_a_beat_is_busy_and_quiet() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo x > ../../../begun; while [ ! -e ../../../go ]; do sleep 0.02; done; echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("x");
     let first = shop.spawn(&["--force"]);

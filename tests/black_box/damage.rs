@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::{Ran, Shop, every, files, on_every_processor};
 
@@ -24,7 +24,7 @@ struct Stock {
 
 /// A shop with an order at each dangerous step; what a generator leaves is told by the brief.
 fn stocked() -> (Shop, Stock) {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(
         "echo x >> ../../../made\ncase \"$1\" in later) exit 75;; esac\necho \"made for $1\" > $ATELIER_OUTPUT_DIR/a.txt",
         "",

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::{BIN, Ran, Shop};
 
@@ -28,7 +28,7 @@ const MAKES: &str = "echo x >> ../../../made; echo \"made $$ $(date +%N)\" > $AT
 
 #[test]
 fn a_full_disk_is_met_before_money_is_spent_and_nothing_is_lost() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(MAKES, "");
     let order = shop.order("x");
     let ran = on_a_disk_of(
@@ -43,7 +43,7 @@ fn a_full_disk_is_met_before_money_is_spent_and_nothing_is_lost() {
 
 #[test]
 fn a_disk_that_fills_up_while_an_order_is_made_costs_no_second_delivery_and_loses_nothing() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     // The generator itself leaves no room, at its first start only, with its work done.
     shop.generator(
         &format!("{MAKES}; test -e ../../../filled || {{ touch ../../../filled; cat /dev/zero > ../../filler; }} 2>/dev/null; exit 0"),
@@ -64,7 +64,7 @@ fn a_disk_that_fills_up_while_an_order_is_made_costs_no_second_delivery_and_lose
 
 #[test]
 fn a_disk_that_can_only_be_read_is_named_with_its_remedy_and_costs_no_request() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(MAKES, "");
     let order = shop.order("x");
     let before = shop.server.connections();

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use serde_json::Value;
 
 use super::shop::{BIN, Ran, Shop};
 
 #[test]
 fn a_report_adds_the_ledger_up_and_draws_it() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     assert_eq!(shop.json(&["report"])["total"]["delivered"], 0);
     for brief in ["one", "two"] {
@@ -38,7 +38,7 @@ fn a_report_adds_the_ledger_up_and_draws_it() {
 
 #[test]
 fn a_report_knows_what_it_cost_and_shows_what_was_made() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     // Each start says what it cost: the one that waits, the one that fails, the one that succeeds.
     shop.generator(
         &format!(
@@ -79,7 +79,7 @@ fn a_report_knows_what_it_cost_and_shows_what_was_made() {
 
 #[test]
 fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let tab = shop.path("tab");
     shop.stand_in("crontab", &format!("case $1 in -l) cat {0};; -) cat > {0};; esac", tab.display()));
     let theirs = "MAILTO=me@example.com\n0 4 * * * backup 100\\%\n";
@@ -116,7 +116,7 @@ fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
 
 #[test]
 fn units_are_installed_for_the_user_alone_and_removed_again() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.stand_in("systemctl", "echo \"systemctl $*\" >> called");
     assert_eq!(shop.run(&["schedule", "systemd", "--install"]).code, 0);
     let folder = shop.path(".config/systemd/user");
@@ -150,7 +150,7 @@ fn units_are_installed_for_the_user_alone_and_removed_again() {
 
 #[test]
 fn every_scheduler_is_told_of_this_binary_and_these_settings() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     for (name, words) in [
         ("cron", &["*/2 * * * *"][..]),
         ("systemd", &["OnUnitInactiveSec", "Type=oneshot"]),
@@ -203,7 +203,7 @@ fn members(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn what_json_says_is_what_its_page_says() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(
         "grep -q good $ATELIER_BRIEF_FILE && echo $$ > $ATELIER_OUTPUT_DIR/a.txt || exit 3",
         "max_attempts = 2",
@@ -263,7 +263,7 @@ fn what_json_says_is_what_its_page_says() {
 
 #[test]
 fn every_command_has_its_page_and_the_version_says_what_it_was_built_for() {
-    let shop = Shop::empty(Dialect::Live);
+    let shop = Shop::empty(ServerVersion::Live);
     assert_eq!(shop.run(&["man", "--dir", "pages"]).code, 0);
     let help = shop.run(&["--help"]).out;
     for command in ["beat", "setup", "check", "status", "deliver", "quote", "report", "schedule", "sandbox"] {
@@ -283,7 +283,7 @@ fn every_command_has_its_page_and_the_version_says_what_it_was_built_for() {
 
 #[test]
 fn status_tells_what_was_earned_and_fits_a_narrow_terminal() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
     shop.order("x");
     shop.beat();

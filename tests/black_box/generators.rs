@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::shop::{Ran, Shop, eventually};
@@ -30,7 +30,7 @@ fn killed_beside_a_generator(shop: &Shop) -> String {
 
 #[test]
 fn a_generator_outlives_a_killed_worker_and_is_not_doubled() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = killed_beside_a_generator(&shop);
     let second = shop.spawn(&["--force"]);
     fs::write(shop.path("go"), "").unwrap();
@@ -41,7 +41,7 @@ fn a_generator_outlives_a_killed_worker_and_is_not_doubled() {
 
 #[test]
 fn a_generator_that_ended_while_nobody_watched_is_found() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = killed_beside_a_generator(&shop);
     fs::write(shop.path("go"), "").unwrap();
     let last_word = shop.path(&format!("state/work/{order}/attempt-1/exit.1.json"));
@@ -52,7 +52,7 @@ fn a_generator_that_ended_while_nobody_watched_is_found() {
 
 #[test]
 fn sigterm_stops_everything_within_two_seconds_and_costs_no_attempt() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(&format!("trap '' TERM; {PATIENT}"), "max_attempts = 1");
     let order = shop.order("x");
     let worker = shop.spawn(&["--force"]);
@@ -71,7 +71,7 @@ fn sigterm_stops_everything_within_two_seconds_and_costs_no_attempt() {
 
 #[test]
 fn sigterm_ends_a_beat_that_waits_for_the_server() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = shop.order("x");
     shop.server.market().misbehave("slow@deliver*1").unwrap();
     let worker = shop.spawn(&["--force"]);
@@ -89,7 +89,7 @@ fn sigterm_ends_a_beat_that_waits_for_the_server() {
 
 #[test]
 fn a_generator_that_never_ends_is_ended_and_tried_again_later() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("sleep 600 & echo $! > ../../../child; wait", "timeout = \"1s\"");
     let order = shop.order("x");
     let beat = shop.beat();
@@ -102,7 +102,7 @@ fn a_generator_that_never_ends_is_ended_and_tried_again_later() {
 
 #[test]
 fn a_daemon_in_its_own_session_does_not_live_on() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("setsid sh -c 'echo $$ > ../../../daemon; exec sleep 600' & while [ ! -s ../../../daemon ]; do sleep 0.02; done; echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("x");
     shop.beat_until_delivered(&order);
@@ -112,7 +112,7 @@ fn a_daemon_in_its_own_session_does_not_live_on() {
 
 #[test]
 fn exit_75_asks_again_in_the_same_folder_and_attempt() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo $ATELIER_ATTEMPT $ATELIER_IDEMPOTENCY_KEY $ATELIER_OUTPUT_DIR >> ../../../made; [ $(wc -l < ../../../made) -lt 3 ] && exit 75; echo made > $ATELIER_OUTPUT_DIR/a.txt", "max_attempts = 1");
     let order = shop.order("x");
     for _ in 0..2 {
@@ -128,7 +128,7 @@ fn exit_75_asks_again_in_the_same_folder_and_attempt() {
 
 #[test]
 fn exit_65_declines_for_good_and_tells_a_person() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo x >> ../../../made; echo 'not this' >&2; exit 65", "");
     let order = shop.order("x");
     let beat = shop.beat();
@@ -140,7 +140,7 @@ fn exit_65_declines_for_good_and_tells_a_person() {
 
 #[test]
 fn a_brief_is_one_argument_and_the_environment_is_clean() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("printf '%s|' \"$#\" \"$1\" > ../../../argv; env > ../../../env; cat > ../../../stdin; pwd > ../../../pwd; echo made > $ATELIER_OUTPUT_DIR/a.txt", "env = [\"GEMINI_API_KEY\"]");
     let brief = "--output=x \"two\" words; $(touch pwned) {output}\nline";
     let order = shop.order(brief);
@@ -174,7 +174,7 @@ fn what_is_no_result_is_a_failed_attempt() {
         ("rm -rf $ATELIER_OUTPUT_DIR", "could not look"),
         ("kill -9 $$", "signal 9"),
     ] {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         shop.generator(script, "");
         let order = shop.order("x");
         let beat = shop.beat();
@@ -187,7 +187,7 @@ fn what_is_no_result_is_a_failed_attempt() {
 #[test]
 fn several_files_and_named_files_and_addresses_are_delivered() {
     let text = |shop: &Shop, order: &str| shop.server.market().books().deliveries_of(order)[0].urls.clone();
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo two > $ATELIER_OUTPUT_DIR/b.txt; echo one > $ATELIER_OUTPUT_DIR/a.md; echo no > $ATELIER_OUTPUT_DIR/.hidden", "");
     let order = shop.order("x");
     shop.beat_until_delivered(&order);
@@ -207,7 +207,7 @@ fn several_files_and_named_files_and_addresses_are_delivered() {
 
 #[test]
 fn a_flood_on_stdout_is_capped_and_its_end_is_kept() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(
         "head -c 1000000000 /dev/zero | tr '\\0' 'x'; echo; echo named > result.txt; echo MEDIA: result.txt",
         "",
@@ -220,7 +220,7 @@ fn a_flood_on_stdout_is_capped_and_its_end_is_kept() {
 
 #[test]
 fn the_same_bytes_for_two_clients_are_refused() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo always the same > $ATELIER_OUTPUT_DIR/a.txt", "");
     let first = shop.order("x");
     shop.beat_until_delivered(&first);
@@ -232,7 +232,7 @@ fn the_same_bytes_for_two_clients_are_refused() {
 
 #[test]
 fn a_crowd_of_beats_makes_and_delivers_each_order_once() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo x >> ../../../made; sleep 0.3; echo \"made $$ $(date +%N)\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let orders: Vec<String> = (0..3).map(|n| shop.order(&format!("wish {n}"))).collect();
     let crowd: Vec<_> = (0..100).map(|_| shop.spawn(&["beat", "--force", "--json"])).collect();

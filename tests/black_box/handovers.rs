@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use serde_json::Value;
 
 use super::shop::{Shop, eventually, unchecked};
@@ -22,7 +22,7 @@ struct Engine {
 impl Engine {
     /// A shop whose orders are handed over by this command; each program of the engine is a shell script.
     fn new(command: &[String], programs: &[(&str, &str)], more: &str) -> Self {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         for (name, script) in programs {
             shop.stand_in(name, &format!("cd {}\n{script}", shop.folder.path().display()));
         }

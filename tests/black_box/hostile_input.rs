@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::sandbox::{Dialect, Placement};
+use atelier_heartbeat::internals::sandbox::{Placement, ServerVersion};
 
 use super::shop::{BIN, Ran, Shop, eventually, now};
 
 /// One beat over an order that this generator is given; the error it is told with.
 fn failed(script: &str, more: &str) -> (Shop, String, String) {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(script, more);
     let order = shop.order("x");
     let beat = shop.beat();
@@ -52,7 +52,7 @@ fn a_file_without_end_is_ended_by_the_kernel() {
 #[test]
 fn one_that_removes_everything_around_it_costs_no_delivery_and_no_minute() {
     let began = Instant::now();
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo x >> ../../../made; cd /; rm -rf \"$(dirname \"$ATELIER_ORDER_FILE\")\"", "");
     let order = shop.order("x");
     let ran = shop.run(&["--force"]);
@@ -65,7 +65,7 @@ fn one_that_removes_everything_around_it_costs_no_delivery_and_no_minute() {
 #[test]
 fn one_that_is_a_folder_or_not_executable_is_misconfigured() {
     for (change, word) in [("rm make.sh; mkdir make.sh", "make.sh"), ("chmod 644 make.sh", "chmod +x")] {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         shop.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "max_attempts = 1");
         let order = shop.order("x");
         assert!(Command::new("sh").args(["-c", change]).current_dir(shop.folder.path()).status().unwrap().success());
@@ -78,7 +78,7 @@ fn one_that_is_a_folder_or_not_executable_is_misconfigured() {
 
 #[test]
 fn one_that_is_never_ready_is_given_up_in_the_end() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo x >> ../../../made; exit 75", "total_timeout = \"1s\"\nmax_attempts = 1");
     let order = shop.order("x");
     shop.beat_until("it is given up", |_| shop.run(&["status", "-q"]).code == 20);
@@ -89,7 +89,7 @@ fn one_that_is_never_ready_is_given_up_in_the_end() {
 
 #[test]
 fn names_and_words_from_hell_reach_no_terminal_no_log_and_no_report() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let esc = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}\u{e0041}";
     shop.generator(
         &format!(
@@ -138,7 +138,7 @@ fn names_and_words_from_hell_reach_no_terminal_no_log_and_no_report() {
 
 #[test]
 fn ids_from_hell_are_one_order_each_and_never_a_path() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo \"made for $ATELIER_ORDER_ID\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let ids = [
         "../../../../tmp/pwned",
@@ -195,7 +195,7 @@ fn ids_from_hell_are_one_order_each_and_never_a_path() {
 
 #[test]
 fn a_reader_beside_a_beat_sees_whole_files_alone() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("for n in 1 2 3; do sleep 0.1; done; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let orders: Vec<String> = (0..3).map(|n| shop.order(&format!("wish {n}"))).collect();
     let mut beat = shop.spawn(&["--force"]);
@@ -213,7 +213,7 @@ fn a_reader_beside_a_beat_sees_whole_files_alone() {
 
 #[test]
 fn agents_that_share_a_budget_spend_one_together() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let other = shop.server.market().enrol(now(), "Second Studio");
     let settings =
         fs::read_to_string(shop.path("heartbeat.toml")).unwrap() + "[budget]\nper_hour = 12\nfile = \"budget.json\"\n";
@@ -239,7 +239,7 @@ fn agents_that_share_a_budget_spend_one_together() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_generator_cannot_read_the_key_out_of_the_workers_environment_or_memory() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     // The worker is the generator's parent's parent.
     shop.generator(
         "up=$(ps -o ppid= -p $PPID | tr -d ' '); cat /proc/$up/cmdline | tr '\\0' ' ' > seen; cat /proc/$up/environ >> seen 2>> seen; cat /proc/$up/maps >> seen 2>> seen; cp seen ../../../seen; echo made > $ATELIER_OUTPUT_DIR/a.txt",

@@ -5,7 +5,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::{BIN, Ran, Shop, now};
 
@@ -31,7 +31,7 @@ fn killed(shop: &Shop, words: &[&str], at: u32) -> bool {
 }
 
 /// Kills a beat that delivers an order, at each point in turn.
-fn beats(dialect: Dialect, settings: &str) -> Campaign {
+fn beats(dialect: ServerVersion, settings: &str) -> Campaign {
     let mut campaign = Campaign::default();
     for at in (1..).step_by(stride() as usize) {
         let shop = Shop::open(dialect);
@@ -65,9 +65,9 @@ fn beats(dialect: Dialect, settings: &str) -> Campaign {
 fn a_beat_killed_at_any_step_delivers_once_and_makes_once() {
     let mut points = 0;
     for (name, dialect, settings) in [
-        ("beat, live", Dialect::Live, ""),
-        ("beat, live, with a message", Dialect::Live, "[delivery]\nmessage = \"Here: {url}\"\n"),
-        ("beat, live, sent in threads", Dialect::Live, "[beat]\nparallel = 2\n"),
+        ("beat, live", ServerVersion::Live, ""),
+        ("beat, live, with a message", ServerVersion::Live, "[delivery]\nmessage = \"Here: {url}\"\n"),
+        ("beat, live, sent in threads", ServerVersion::Live, "[beat]\nparallel = 2\n"),
     ] {
         let campaign = beats(dialect, settings);
         println!(
@@ -83,7 +83,7 @@ fn a_beat_killed_at_any_step_delivers_once_and_makes_once() {
 fn a_delivery_and_a_quote_by_hand_killed_at_any_step_are_done_once() {
     let mut points = 0;
     for at in (1..).step_by(stride() as usize) {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         let order = shop.order("x");
         assert_eq!(shop.run(&["poster", "--brief", "x", "--output", "p.png"]).code, 0);
         if !killed(&shop, &["deliver", &order, "p.png"], at) {
@@ -103,7 +103,7 @@ fn a_delivery_and_a_quote_by_hand_killed_at_any_step_are_done_once() {
     println!("deliver                        {points:>4} kills survived");
     let mut quotes = 0;
     for at in 1.. {
-        let shop = Shop::open_with(Dialect::Live, "quote");
+        let shop = Shop::open_with(ServerVersion::Live, "quote");
         let order = shop.order("x");
         if !killed(&shop, &["quote", &order, "15.00"], at) {
             break;

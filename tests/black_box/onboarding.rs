@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use atelier_heartbeat::sandbox::{Call, Dialect, Placement};
+use atelier_heartbeat::internals::sandbox::{Call, Placement, ServerVersion};
 use serde_json::Value;
 
 use super::shop::{Ran, Shop, now, unchecked};
@@ -34,7 +34,7 @@ fn writes(shop: &Shop) -> u64 {
 
 #[test]
 fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
-    for dialect in [Dialect::Document, Dialect::Live] {
+    for dialect in [ServerVersion::Document, ServerVersion::Live] {
         let shop = Shop::empty(dialect);
         shop.settings(&trade());
         let plan = shop.json(&["setup", "--dry-run"]);
@@ -51,7 +51,7 @@ fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
         let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let key = kept["api_key"].as_str().unwrap();
         assert!(!ran.out.contains(key) && !ran.err.contains(key));
-        if dialect == Dialect::Live {
+        if dialect == ServerVersion::Live {
             assert!(kept["webhook_secret"].is_string(), "the whole answer is kept");
         }
         let before = writes(&shop);
@@ -69,7 +69,7 @@ fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
 
 #[test]
 fn what_differs_is_told_and_changed_only_when_asked() {
-    let shop = Shop::empty(Dialect::Live);
+    let shop = Shop::empty(ServerVersion::Live);
     shop.settings(&trade());
     assert_eq!(shop.run(&["setup"]).code, 0);
     let services = shop.json(&["services"]);
@@ -113,7 +113,7 @@ fn what_differs_is_told_and_changed_only_when_asked() {
 
 #[test]
 fn without_a_wallet_it_insists_and_refusals_are_told_in_the_servers_words() {
-    let shop = Shop::empty(Dialect::Live);
+    let shop = Shop::empty(ServerVersion::Live);
     let agent = "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief\"\n";
     shop.settings(agent);
     let insists = shop.run(&["setup"]);
@@ -139,7 +139,7 @@ fn without_a_wallet_it_insists_and_refusals_are_told_in_the_servers_words() {
         "{ran:?}"
     );
     assert!(ran.out.contains("created service \"Long enough\""), "{ran:?}");
-    let document = Shop::empty(Dialect::Document);
+    let document = Shop::empty(ServerVersion::Document);
     document.settings(agent);
     let wants = document.run(&["setup", "--without-payout"]);
     assert!(wants.code == 1 && wants.err.contains("endpoint_url under [agent]"), "{wants:?}");
@@ -147,7 +147,7 @@ fn without_a_wallet_it_insists_and_refusals_are_told_in_the_servers_words() {
 
 #[test]
 fn a_registration_without_an_answer_is_never_repeated_by_itself() {
-    for dialect in [Dialect::Document, Dialect::Live] {
+    for dialect in [ServerVersion::Document, ServerVersion::Live] {
         for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "html-200"] {
             let shop = Shop::empty(dialect);
             shop.settings(&trade());
@@ -162,7 +162,7 @@ fn a_registration_without_an_answer_is_never_repeated_by_itself() {
             }
             assert_eq!(shop.server.market().books().registrations.len(), registered);
             assert!(shop.run(&["beat", "--force"]).err.contains("atelier-heartbeat setup"));
-            if registered == 0 || dialect == Dialect::Document {
+            if registered == 0 || dialect == ServerVersion::Document {
                 assert_eq!(shop.run(&["setup", "--register-again"]).code, 0);
             } else {
                 let told = shop.run(&["setup", "--register-again"]);
@@ -175,7 +175,7 @@ fn a_registration_without_an_answer_is_never_repeated_by_itself() {
 #[test]
 fn a_service_without_an_answer_is_looked_for_and_never_made_twice() {
     for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "wrong-types"] {
-        let shop = Shop::empty(Dialect::Live);
+        let shop = Shop::empty(ServerVersion::Live);
         shop.settings(&trade());
         shop.server.market().misbehave(&format!("{fault}@services*1")).unwrap();
         let first = shop.run(&["setup"]);
@@ -200,7 +200,7 @@ fn a_service_without_an_answer_is_looked_for_and_never_made_twice() {
 fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_service() {
     let mut survived = 0;
     for at in 1.. {
-        let shop = Shop::empty(Dialect::Live);
+        let shop = Shop::empty(ServerVersion::Live);
         shop.settings(&trade());
         let killed = shop.command(&["setup"]).env("ATELIER_CRASH_AT", at.to_string()).output().unwrap();
         if killed.status.success() {
@@ -238,7 +238,7 @@ fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_serv
 /// Every call of the document's API has a command; a session by hand makes each of them.
 #[test]
 fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
-    for dialect in [Dialect::Document, Dialect::Live] {
+    for dialect in [ServerVersion::Document, ServerVersion::Live] {
         let shop = Shop::empty(dialect);
         shop.settings(&trade());
         assert_eq!(shop.run(&["setup"]).code, 0);
@@ -296,7 +296,7 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
         assert_eq!(shop.run(&["poster", "--brief", "x", "--output", picture.to_str().unwrap()]).code, 0);
         let hosted = shop.json(&["upload", picture.to_str().unwrap()]);
         assert_eq!(hosted["media_type"], "image");
-        if dialect == Dialect::Document {
+        if dialect == ServerVersion::Document {
             // This marketplace cannot be asked about single orders: a poll has to have seen it.
             assert_eq!(shop.run(&["deliver", &paid, picture.to_str().unwrap()]).code, 1);
             shop.generator("exit 75", "");
@@ -307,7 +307,7 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
         assert_eq!(delivered["delivered"], true);
         let deliveries = shop.server.market().books().deliveries_of(&paid).to_vec();
         assert_eq!(deliveries.len(), 1);
-        assert_eq!(deliveries[0].urls.len(), if dialect == Dialect::Live { 2 } else { 1 });
+        assert_eq!(deliveries[0].urls.len(), if dialect == ServerVersion::Live { 2 } else { 1 });
         let twice = shop.run(&["deliver", &paid, picture.to_str().unwrap()]);
         assert!(twice.code == 1 && twice.err.contains("delivered"), "{twice:?}");
         let shown = shop.run(&["show", &paid]);
@@ -325,7 +325,7 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
 
 #[test]
 fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = shop.order("x");
     let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(shop.path("state/lock")).unwrap();
     fs2::FileExt::lock_exclusive(&lock).unwrap();
@@ -345,7 +345,7 @@ fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
     assert_eq!(shop.server.connections(), connections, "nothing is sent before a Retry-After has passed");
     assert_eq!(shop.beat()["reason"], "retry_after", "and a beat knows of it too");
 
-    let spent = Shop::open(Dialect::Live);
+    let spent = Shop::open(ServerVersion::Live);
     for _ in 0..30 {
         assert_eq!(spent.run(&["orders"]).code, 0);
     }
@@ -356,7 +356,7 @@ fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
 
 #[test]
 fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = shop.order("x");
     for (fault, code, words) in [
         ("status-400", 1, "correct it and try again"),
@@ -385,7 +385,7 @@ fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
 
 #[test]
 fn the_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
-    let shop = Shop::empty(Dialect::Live);
+    let shop = Shop::empty(ServerVersion::Live);
     shop.settings(&trade());
     let before = shop.run(&["check"]);
     assert!(before.code == 78 && before.out.contains("atelier-heartbeat setup"), "{before:?}");
@@ -421,7 +421,7 @@ fn the_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
 
 #[test]
 fn a_support_bundle_holds_no_secret_and_no_word_of_a_clients() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("exit 3", "env = [\"HOME\"]");
     let order = shop.order("A very private wish");
     shop.run(&["--force"]);
@@ -433,7 +433,7 @@ fn a_support_bundle_holds_no_secret_and_no_word_of_a_clients() {
 
 #[test]
 fn no_command_ever_shows_a_secret_at_any_level() {
-    let shop = Shop::empty(Dialect::Live);
+    let shop = Shop::empty(ServerVersion::Live);
     shop.settings(&trade());
     let mut said = String::new();
     let mut run = |words: &[&str]| {
@@ -492,7 +492,7 @@ fn no_command_ever_shows_a_secret_at_any_level() {
 
 #[test]
 fn a_delivery_by_hand_takes_no_other_orders_news_along() {
-    let shop = Shop::open_with(Dialect::Live, "quote");
+    let shop = Shop::open_with(ServerVersion::Live, "quote");
     shop.generator("exit 65", "");
     shop.settings("[generator]\ncommand = [\"./make.sh\"]\n[quotes]\ncommand = [\"./price.sh\"]\n");
     shop.script("price.sh", "echo 12.50");

@@ -7,7 +7,7 @@
 use std::fs;
 use std::process::Child;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::{Ran, Shop, eventually, now};
 
@@ -134,7 +134,7 @@ fn argv(shop: &Shop) -> Vec<String> {
 fn hundred(run: impl Fn(&Shop, &[String]) -> Option<String>) {
     let mut beats = 0;
     for scene in SCENES {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         (scene.open)(&shop);
         // Where each endpoint has its own count, polls are not spread over the hour: every beat makes one.
         let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap() + "\n[budget]\nshared = false\n";

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use atelier_heartbeat::sandbox::{Call, Dialect, Placement};
+use atelier_heartbeat::internals::sandbox::{Call, Placement, ServerVersion};
 use serde_json::Value;
 
 use super::shop::{BIN, Shop, eventually, now, unchecked};
@@ -29,7 +29,7 @@ fn status(shop: &Shop, order: &str) -> String {
 
 #[test]
 fn a_service_has_its_own_generator_and_a_broken_one_stops_its_own_orders_alone() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let bounty = shop.server.market().place(now(), Placement { brief: "a bounty".into(), ..Placement::default() });
     let order = shop.order("of the service");
     generator(
@@ -57,7 +57,7 @@ fn what_is_not_wanted_is_left_alone_and_told_once() {
         ("min_price_usd = \"5.01\"", "accept.min_price_usd"),
         ("refuse_words = [\"Lighthouse\"]", "accept.refuse_words"),
     ] {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         generator(
             &shop,
             "echo x >> ../../../made; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt",
@@ -73,7 +73,7 @@ fn what_is_not_wanted_is_left_alone_and_told_once() {
         assert!(shop.run(&["--force"]).is_silent(), "a person has decided");
         assert_eq!((shop.lines("made"), shop.deliveries(&order)), (1, 1));
     }
-    let other = Shop::open(Dialect::Live);
+    let other = Shop::open(ServerVersion::Live);
     generator(
         &other,
         "echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt",
@@ -86,7 +86,7 @@ fn what_is_not_wanted_is_left_alone_and_told_once() {
 
 #[test]
 fn a_price_is_quoted_once_and_what_is_then_paid_is_made() {
-    for dialect in [Dialect::Document, Dialect::Live] {
+    for dialect in [ServerVersion::Document, ServerVersion::Live] {
         for (settings, price) in [
             (service("quote", "quote_price_usd = \"15.00\""), "15.00"),
             ("[quotes]\ncommand = [\"./price.sh\"]\n".to_owned(), "12.50"),
@@ -98,7 +98,7 @@ fn a_price_is_quoted_once_and_what_is_then_paid_is_made() {
                 "echo x >> ../../../made; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt; mv $ATELIER_OUTPUT_DIR/a.txt $ATELIER_OUTPUT_DIR/a.md",
                 &settings,
             );
-            if dialect == Dialect::Document {
+            if dialect == ServerVersion::Document {
                 generator(
                     &shop,
                     &format!("echo x >> ../../../made; {BIN} poster --brief $$ --output $ATELIER_OUTPUT"),
@@ -125,7 +125,7 @@ fn a_price_is_quoted_once_and_what_is_then_paid_is_made() {
 #[test]
 fn a_quote_without_an_answer_is_settled_by_asking() {
     for fault in ["commit-then-drop", "commit-then-500", "truncate"] {
-        let shop = Shop::open_with(Dialect::Live, "quote");
+        let shop = Shop::open_with(ServerVersion::Live, "quote");
         generator(&shop, "exit 3", &service("quote", "quote_price_usd = \"15.00\""));
         let order = shop.order("x");
         shop.server.market().misbehave(&format!("{fault}@quote*1")).unwrap();
@@ -134,7 +134,7 @@ fn a_quote_without_an_answer_is_settled_by_asking() {
         assert_eq!(shop.server.market().books().quotes[&order].len(), 1, "{fault}");
         assert_eq!(shop.run(&["status", "-q"]).code, 0, "{fault}: it is done with");
     }
-    let odd = Shop::open_with(Dialect::Live, "quote");
+    let odd = Shop::open_with(ServerVersion::Live, "quote");
     odd.script("price.sh", "echo a lot");
     generator(&odd, "exit 3", "[quotes]\ncommand = [\"./price.sh\"]\n");
     let order = odd.order("x");
@@ -145,7 +145,7 @@ fn a_quote_without_an_answer_is_settled_by_asking() {
 
 #[test]
 fn a_revision_is_made_anew_with_what_was_said_and_never_with_the_same_bytes() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "cat > ../../../order-$(date +%s%N).json; echo same > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("A lighthouse");
     shop.beat_until_delivered(&order);
@@ -172,7 +172,7 @@ fn a_revision_is_made_anew_with_what_was_said_and_never_with_the_same_bytes() {
 #[test]
 fn a_dispute_is_answered_once_by_itself_and_not_at_all_when_that_is_switched_off() {
     for (auto, deliveries) in [(1, 2), (0, 1)] {
-        let shop = Shop::open(Dialect::Document);
+        let shop = Shop::open(ServerVersion::Document);
         generator(
             &shop,
             &format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"),
@@ -189,7 +189,7 @@ fn a_dispute_is_answered_once_by_itself_and_not_at_all_when_that_is_switched_off
 
 #[test]
 fn what_is_too_large_for_the_upload_goes_by_token_and_the_key_stays_at_home() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(
         &shop,
         "echo x >> ../../../made; head -c 6000000 /dev/urandom | base64 -w 100 > $ATELIER_OUTPUT_DIR/a.txt",
@@ -202,7 +202,7 @@ fn what_is_too_large_for_the_upload_goes_by_token_and_the_key_stays_at_home() {
     assert_eq!(market.books().calls[&Call::UploadToken], 1);
     drop(market);
     assert_eq!(shop.lines("made"), 1);
-    let without = Shop::open(Dialect::Document);
+    let without = Shop::open(ServerVersion::Document);
     without.server.market().limit_bodies(1000);
     generator(&without, &format!("{BIN} poster --brief x --output $ATELIER_OUTPUT"), "");
     let order = without.order("x");
@@ -215,7 +215,7 @@ fn what_is_too_large_for_the_upload_goes_by_token_and_the_key_stays_at_home() {
 
 #[test]
 fn a_message_follows_a_delivery_once() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(
         &shop,
         "echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt",
@@ -240,7 +240,7 @@ fn a_message_follows_a_delivery_once() {
 
 #[test]
 fn a_generator_that_fails_on_one_order_after_the_other_pauses() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "echo x >> ../../../made; exit 3", "");
     let orders: Vec<String> = (0..5).map(|n| shop.order(&format!("wish {n}"))).collect();
     let told = shop.run(&["--force"]);
@@ -261,7 +261,7 @@ fn a_generator_that_fails_on_one_order_after_the_other_pauses() {
 
 #[test]
 fn a_deadline_is_told_before_it_is_missed_and_once() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "exit 75", &service("fixed", "turnaround_hours = 1"));
     let service_id = Some(shop.service.clone());
     let old = now() - std::time::Duration::from_secs(3500);
@@ -274,7 +274,7 @@ fn a_deadline_is_told_before_it_is_missed_and_once() {
 
 #[test]
 fn an_image_its_client_could_not_see_is_shown_to_a_person_first() {
-    let shop = Shop::open(Dialect::Document);
+    let shop = Shop::open(ServerVersion::Document);
     // A real picture, with a comment of 26 MiB behind its last chunk.
     generator(
         &shop,
@@ -313,7 +313,7 @@ fn listener(answer: &'static [u8]) -> (String, Arc<Mutex<Vec<String>>>) {
 
 #[test]
 fn references_are_there_for_the_generator_and_what_cannot_be_had_stops_nothing() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let (url, asked) =
         listener(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\nstyle");
     generator(
@@ -343,7 +343,7 @@ fn references_are_there_for_the_generator_and_what_cannot_be_had_stops_nothing()
 
 #[test]
 fn a_person_is_told_by_their_own_command_and_a_watchdog_by_a_ping() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let (url, asked) = listener(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     shop.script("tell.sh", "cat >> told.jsonl; env >> told.env; echo noise; echo noise >&2; exit 9");
     shop.generator("exit 3", "max_attempts = 1");
@@ -387,7 +387,7 @@ fn each_preset_runs_against_a_stand_in_of_its_tool() {
         "custom-shell",
         "custom-python",
     ] {
-        let shop = Shop::open(Dialect::Live);
+        let shop = Shop::open(ServerVersion::Live);
         for (name, script) in
             [("openclaw", openclaw), ("uv", uv), ("python3", python), ("atelier-heartbeat", "exec BIN \"$@\"")]
         {
@@ -417,7 +417,7 @@ fn each_preset_runs_against_a_stand_in_of_its_tool() {
 
 #[test]
 fn a_clients_message_is_told_once_without_a_word_of_it() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "exit 75", "");
     let order = shop.order("x");
     assert!(shop.run(&["--force"]).is_silent());
@@ -432,7 +432,7 @@ fn a_clients_message_is_told_once_without_a_word_of_it() {
 
 #[test]
 fn what_is_completed_enters_the_ledger_and_a_payout_that_never_came_is_told() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("x");
     shop.beat_until_delivered(&order);
@@ -459,7 +459,7 @@ fn what_is_completed_enters_the_ledger_and_a_payout_that_never_came_is_told() {
 
 #[test]
 fn a_server_that_does_not_know_revisions_is_polled_without_them() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("x");
     shop.server.market().misbehave("status-400@orders*1").unwrap();

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::domain::secret::Secret;
-use atelier_heartbeat::domain::time::Time;
-use atelier_heartbeat::io::credentials;
-use atelier_heartbeat::sandbox::{Dialect, Options, Placement, Server};
+use atelier_heartbeat::internals::domain::secret::Secret;
+use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::io::credentials;
+use atelier_heartbeat::internals::sandbox::{Options, Placement, Server, ServerVersion};
 use serde_json::{Map, Value};
 
 pub const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
@@ -23,12 +23,12 @@ pub struct Shop {
 }
 
 pub fn now() -> Time {
-    Time::from(std::time::SystemTime::now())
+    atelier_heartbeat::internals::io::clock::now()
 }
 
 impl Shop {
     /// A marketplace that knows nobody, and a folder with nothing in it but what `settings` writes.
-    pub fn empty(dialect: Dialect) -> Self {
+    pub fn empty(dialect: ServerVersion) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
         let server = Server::start(options).unwrap();
@@ -45,12 +45,12 @@ impl Shop {
     }
 
     /// Open for business: registered, one service listed, the built-in poster as its generator.
-    pub fn open(dialect: Dialect) -> Self {
+    pub fn open(dialect: ServerVersion) -> Self {
         Self::open_with(dialect, "fixed")
     }
 
     /// As [`Shop::open`], its service priced this way.
-    pub fn open_with(dialect: Dialect, price_type: &str) -> Self {
+    pub fn open_with(dialect: ServerVersion, price_type: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
         Self::open_in(folder, options, price_type)

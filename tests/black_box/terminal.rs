@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::shop::{BIN, Ran, Shop};
@@ -66,7 +66,7 @@ fn narrow_way_to(server: &str) -> String {
 
 #[test]
 fn a_long_generation_is_seen_on_a_terminal_and_nowhere_else() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator(&format!("sleep 1.3; {BIN} poster --brief $$ --output $ATELIER_OUTPUT"), "");
     let order = shop.order("x");
     let (code, seen) = on_a_terminal(shop.command(&["beat", "--force"]));
@@ -91,7 +91,7 @@ fn a_long_generation_is_seen_on_a_terminal_and_nowhere_else() {
 
 #[test]
 fn what_is_wrong_is_said_once_and_tables_fit() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo $$ > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("x");
     shop.beat_until_delivered(&order);
@@ -114,7 +114,7 @@ fn what_is_wrong_is_said_once_and_tables_fit() {
 #[test]
 fn a_long_upload_says_how_far_it_is() {
     // The live server's own upload takes 4.5 MB; what is larger goes by upload token, whoever sends it.
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let way = narrow_way_to(&shop.server.base_url());
     let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
     let origin = shop.server.base_url().split('/').take(3).collect::<Vec<_>>().join("/");

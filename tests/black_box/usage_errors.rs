@@ -7,13 +7,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::Shop;
 
 #[test]
 fn every_mistake_has_its_sentence() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let order = shop.order("x");
     fs::write(shop.path("empty.png"), "").unwrap();
     fs::write(shop.path("page.txt"), "<html>An error page</html>").unwrap();

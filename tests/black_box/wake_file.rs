@@ -3,19 +3,19 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use atelier_heartbeat::io::store;
-use atelier_heartbeat::sandbox::{Call, Dialect, Fault, Options, Placement};
+use atelier_heartbeat::internals::io::store;
+use atelier_heartbeat::internals::sandbox::{Call, Fault, Options, Placement, ServerVersion};
 
 use super::shop::{Shop, eventually, now};
 
 /// A shop that has polled, and has nothing to do for an hour.
 fn idle() -> Shop {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.beat();
     let text = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
     fs::write(shop.path("heartbeat.toml"), text.replace("interval = \"0s\"", "interval = \"1h\"")).unwrap();
     assert_eq!(shop.json(&["beat"])["outcome"], "skipped", "the new rhythm is taken over");
-    assert!(store::gate(&shop.path("state")).is_some(), "the gate is shut");
+    assert!(store::wake_hint(&shop.path("state")).is_some(), "the gate is shut");
     shop
 }
 
@@ -42,7 +42,7 @@ fn a_beat_with_nothing_to_do_needs_nothing_but_the_gate() {
 #[test]
 fn a_gate_that_is_lost_torn_or_of_other_settings_makes_no_poll_come_sooner() {
     let shop = idle();
-    let gate = shop.path("state/gate");
+    let gate = shop.path("state/wake");
     let whole = fs::read(&gate).unwrap();
     let mut turned = whole.clone();
     turned[30] ^= 1;
@@ -52,7 +52,7 @@ fn a_gate_that_is_lost_torn_or_of_other_settings_makes_no_poll_come_sooner() {
             Some(bytes) => fs::write(&gate, bytes).unwrap(),
         }
         assert_eq!(shop.json(&["beat"])["outcome"], "skipped", "{spoiled:?}");
-        assert!(store::gate(&shop.path("state")).is_some(), "it is shut again");
+        assert!(store::wake_hint(&shop.path("state")).is_some(), "it is shut again");
     }
     let text = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
     fs::write(shop.path("heartbeat.toml"), format!("{text}\n# a word more\n")).unwrap();
@@ -74,14 +74,14 @@ fn a_gate_is_no_way_around_the_lock_and_looking_leaves_it_shut() {
     drop(held);
     for words in [&["status"][..], &["report"], &["check", "--offline"]] {
         shop.run(words);
-        assert!(store::gate(&shop.path("state")).is_some(), "{words:?}");
+        assert!(store::wake_hint(&shop.path("state")).is_some(), "{words:?}");
     }
     assert_eq!(shop.json(&["beat"])["outcome"], "skipped");
 }
 
 #[test]
 fn what_a_person_asks_for_is_done_by_the_next_beat() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("exit 65", "");
     let order = shop.order("x");
     shop.run(&["beat", "--force"]);
@@ -97,7 +97,7 @@ fn what_a_person_asks_for_is_done_by_the_next_beat() {
 
 #[test]
 fn orders_that_wait_their_turn_are_taken_up_without_another_poll() {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     let orders: Vec<String> = (0..3).map(|number| shop.order(&format!("lighthouse {number}"))).collect();
     let text = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
     let text = text.replace("interval = \"0s\"", "interval = \"1h\"");

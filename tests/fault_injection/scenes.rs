@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use atelier_heartbeat::sandbox::Dialect;
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::shop::{Ran, Shop, unchecked};
 
@@ -47,7 +47,7 @@ fn said(words: &[&str]) -> Vec<String> {
 }
 
 fn with_an_order() -> Shop {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.generator("", "");
     shop.settings("[generator]\ncommand = [\"./make.sh\"]\n[delivery]\nmessage = \"Here: {url}\"\n");
     let script = "#!/bin/sh\necho x >> ../../../made\necho \"made $$ $(date +%N)\" > $ATELIER_OUTPUT_DIR/a.txt\n";
@@ -65,20 +65,20 @@ fn in_threads() -> Shop {
 }
 
 fn with_a_file() -> Shop {
-    let shop = Shop::open(Dialect::Live);
+    let shop = Shop::open(ServerVersion::Live);
     shop.order("x");
     fs::write(shop.path("p.txt"), "A text made by hand, with some words in it.\n").unwrap();
     shop
 }
 
 fn with_a_wish() -> Shop {
-    let shop = Shop::open_with(Dialect::Live, "quote");
+    let shop = Shop::open_with(ServerVersion::Live, "quote");
     shop.order("x");
     shop
 }
 
 fn unknown() -> Shop {
-    let shop = Shop::empty(Dialect::Live);
+    let shop = Shop::empty(ServerVersion::Live);
     shop.settings(
         "[agent]\nname = \"Northern Light Studio\"\ndescription = \"Pictures of lighthouses, made with care\"\n\
          capabilities = [\"image_gen\"]\npayout_wallet = \"11111111111111111111111111111111\"\n\

@@ -1,9 +1,9 @@
 //! Every misbehaviour of the sandbox, at every endpoint of a beat, in both dialects: the order is delivered once and made
 //! once, or a person is told.
 
-use atelier_heartbeat::domain::rate_budget::Allowance;
-use atelier_heartbeat::domain::rules::Rules;
-use atelier_heartbeat::sandbox::Fault;
+use atelier_heartbeat::internals::domain::rate_budget::Allowance;
+use atelier_heartbeat::internals::domain::rules::Rules;
+use atelier_heartbeat::internals::sandbox::Fault;
 
 use super::world::World;
 

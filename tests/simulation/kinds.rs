@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atelier_heartbeat::domain::lifecycle::{HoldKind, Record};
-use atelier_heartbeat::domain::order::OrderId;
-use atelier_heartbeat::domain::rules::{Accept, Rules, Trade};
-use atelier_heartbeat::domain::time::Time;
-use atelier_heartbeat::io::store::Line;
-use atelier_heartbeat::sandbox::Placement;
+use atelier_heartbeat::internals::domain::lifecycle::{HoldKind, Record};
+use atelier_heartbeat::internals::domain::order::OrderId;
+use atelier_heartbeat::internals::domain::rules::{Accept, Rules, ServiceRules};
+use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::io::store::LedgerEntry;
+use atelier_heartbeat::internals::sandbox::Placement;
 
 use super::world::World;
 
@@ -42,8 +42,12 @@ fn day(seed: u64) {
     let fixed = world.market.offer(start, &agent, "fixed", 0);
     let quoted = world.market.offer(start, &agent, "quote", 0);
     let weekly = world.market.offer(start, &agent, "weekly", 5);
-    let trade =
-        Trade { title: "Sandbox service".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) };
+    let trade = ServiceRules {
+        title: "Sandbox service".into(),
+        turnaround: None,
+        own: None,
+        quote_price: Some("15.00".into()),
+    };
     let rules = Rules {
         agent,
         accept: Accept { refuse_words: vec!["castle".into()], ..Accept::default() },
@@ -113,7 +117,7 @@ fn day(seed: u64) {
             "paid" | "bounty" | "quote, taken" => deliveries == 1 || given_up,
             "quote, left" => status == "quoted" && deliveries == 0 || given_up,
             "subscription" => deliveries == 0 && held == Some(HoldKind::Subscription),
-            "unwanted" => deliveries == 0 && held == Some(HoldKind::Unwanted),
+            "unwanted" => deliveries == 0 && held == Some(HoldKind::Rejected),
             "called off" => deliveries == 0 && status == "cancelled",
             "revised once" => deliveries == 2 || given_up,
             _ => deliveries == 2 && held == Some(HoldKind::Disputed) || given_up,
@@ -122,7 +126,7 @@ fn day(seed: u64) {
             right,
             "seed {seed}: {kind} {id} is {status}, delivered {deliveries} times, held {held:?}: {record:#?}"
         );
-        ledger.extend(record.as_ref().and_then(Line::of).map(|line| (*kind, line)));
+        ledger.extend(record.as_ref().and_then(LedgerEntry::of).map(|line| (*kind, line)));
     }
     // Each thing is told once, and again only a day later.
     let mut told: BTreeMap<(String, String), i64> = BTreeMap::new();

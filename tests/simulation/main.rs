@@ -37,7 +37,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         return;
     }
     let worlds = number("WORLDS").unwrap_or(2000);
-    let (mut deaths, mut deliveries, mut orders, mut faults, mut quotes) = (0, 0, 0, 0, 0);
+    let (mut lost_starts, mut deliveries, mut orders, mut faults, mut quotes) = (0, 0, 0, 0, 0);
     let (mut again, mut beside) = (0, 0);
     for seed in FOUND.into_iter().filter(|seed| *seed >= worlds).chain(0..worlds) {
         let told = World::dream(seed);
@@ -49,7 +49,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
                 short.story[short.story.len().saturating_sub(60)..].join("\n")
             );
         }
-        deaths += told.deaths;
+        lost_starts += told.lost_starts;
         deliveries += told.deliveries;
         orders += told.orders;
         faults += told.faults;
@@ -58,16 +58,16 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         beside += told.beside;
     }
     println!(
-        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {beside} sent beside another, {faults} faults, {deaths} deaths"
+        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {beside} sent beside another, {faults} faults, {lost_starts} deaths"
     );
     // A harness whose faults do not fire proves nothing.
     assert!(
-        deaths > worlds
+        lost_starts > worlds
             && faults > worlds
             && deliveries > worlds
             && quotes > worlds / 2
             && again > worlds / 10
             && beside > worlds / 10,
-        "{deaths} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again, {beside} beside"
+        "{lost_starts} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again, {beside} beside"
     );
 }

@@ -3,10 +3,10 @@
 //!
 //! The gate soaks three days; `WEEKS=4 cargo test --test dreams soak -- --nocapture` four weeks, of several worlds.
 
-use atelier_heartbeat::domain::rate_budget::Allowance;
-use atelier_heartbeat::domain::rules::Rules;
+use atelier_heartbeat::internals::domain::rate_budget::Allowance;
+use atelier_heartbeat::internals::domain::rules::Rules;
 
-use atelier_heartbeat::domain::time::Time;
+use atelier_heartbeat::internals::domain::time::Time;
 
 use super::world::World;
 
@@ -22,7 +22,7 @@ fn soak() {
         let rules = Rules {
             allowance: Allowance { per_hour: 30, shared: true },
             agent: world.agent_id.clone(),
-            says_something: seed % 2 == 0,
+            message_after_delivery: seed % 2 == 0,
             quote_command: true,
             ..Rules::default()
         };
@@ -55,12 +55,12 @@ fn soak() {
             world.told.orders,
             world.told.deliveries,
             world.told.faults,
-            world.told.deaths,
+            world.told.lost_starts,
             largest.0,
             largest.1,
             largest.2
         );
-        assert!(world.told.deaths > beats / 20 && world.told.deliveries > days as u64 * 10, "too little happened");
+        assert!(world.told.lost_starts > beats / 20 && world.told.deliveries > days as u64 * 10, "too little happened");
         // What grows with history would have by now.
         assert!(
             largest.0 < 64 * 1024 && largest.1 < 64 * 1024 && largest.2 < 64 * 1024 && most < 200,

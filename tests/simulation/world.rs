@@ -7,21 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::time::Duration;
 
-use atelier_heartbeat::domain::api_error::{Fault, FaultKind};
-use atelier_heartbeat::domain::clock::{Boot, Clock, Moment};
-use atelier_heartbeat::domain::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::domain::lifecycle::{Awaiting, Made, Record, Told};
-use atelier_heartbeat::domain::order::{OrderId, Status};
-use atelier_heartbeat::domain::rate_budget::{Allowance, Budget, Durable};
-use atelier_heartbeat::domain::rules::{Rules, Trade};
-use atelier_heartbeat::domain::state::State;
-use atelier_heartbeat::domain::time::Time;
-use atelier_heartbeat::domain::wake_hint::{Gate, Wake};
-use atelier_heartbeat::domain::worker_state::Worker;
-use atelier_heartbeat::io::marketplace::{Hints, Listing, Lookup, wire};
-use atelier_heartbeat::io::store::History;
-use atelier_heartbeat::sandbox::{Answer, Damage, Dialect, Market, Placement, Reply, Request};
-use atelier_heartbeat::worker::{self, Broken, Parcel, Sent, Unsent, Wish};
+use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
+use atelier_heartbeat::internals::domain::clock::{Boot, Clock, Moment};
+use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
+use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, Record};
+use atelier_heartbeat::internals::domain::order::{OrderId, Status};
+use atelier_heartbeat::internals::domain::rate_budget::{Allowance, Budget, Durability};
+use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
+use atelier_heartbeat::internals::domain::state::State;
+use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::domain::wake_hint::{Wake, WakeHint};
+use atelier_heartbeat::internals::domain::worker_state::Worker;
+use atelier_heartbeat::internals::io::marketplace::{Listing, Lookup, RateLimitHeaders, wire};
+use atelier_heartbeat::internals::io::store::History;
+use atelier_heartbeat::internals::sandbox::{Answer, Damage, Market, Placement, Reply, Request, ServerVersion};
+use atelier_heartbeat::internals::worker::{self, BeatOptions, Payload, StateError, TransferResult, UploadError};
 
 const BASE: &str = "http://127.0.0.1:1/api";
 const START: i64 = 1_795_000_000;
@@ -48,7 +48,7 @@ pub fn hush() {
 pub struct Dreamt {
     pub broken: Vec<String>,
     pub story: Vec<String>,
-    pub deaths: u64,
+    pub lost_starts: u64,
     pub deliveries: u64,
     pub orders: u64,
     pub faults: u64,
@@ -73,7 +73,7 @@ struct Disk {
 
 pub struct Generator {
     ends_at: i64,
-    made: Made,
+    made: GenerationOutcome,
 }
 
 pub struct World {
@@ -103,7 +103,7 @@ pub struct World {
     parallel: usize,
     /// The worker's record was written durably in this beat.
     recorded: bool,
-    on_its_way: Vec<(i64, OrderId, Sent)>,
+    on_its_way: Vec<(i64, OrderId, TransferResult)>,
     disk: Disk,
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
     /// Where prices are asked for.
@@ -129,15 +129,15 @@ impl World {
     pub fn dream_without(seed: u64, spared: &BTreeSet<u64>) -> Dreamt {
         let mut world = Self::new(seed);
         world.spared.clone_from(spared);
-        let shared = world.market.dialect() == Dialect::Live || world.chance(50);
+        let shared = world.market.dialect() == ServerVersion::Live || world.chance(50);
         let settled = world.chance(50);
         let rules = Rules {
             allowance: Allowance { per_hour: 30, shared },
             parallel: world.below(3) as usize + 1,
             agent: world.agent_id.clone(),
-            says_something: world.chance(30),
+            message_after_delivery: world.chance(30),
             quote_command: !settled,
-            trades: vec![Trade {
+            trades: vec![ServiceRules {
                 title: "Sandbox service".into(),
                 turnaround: Some(Duration::from_secs(24 * 3600)),
                 own: None,
@@ -163,7 +163,7 @@ impl World {
     }
 
     pub fn new(seed: u64) -> Self {
-        let dialect = if seed.is_multiple_of(3) { Dialect::Document } else { Dialect::Live };
+        let dialect = if seed.is_multiple_of(3) { ServerVersion::Document } else { ServerVersion::Live };
         let mut market = Market::new(dialect, seed);
         let register = Request {
             method: "POST".into(),
@@ -204,7 +204,7 @@ impl World {
             told: Dreamt {
                 broken: Vec::new(),
                 story: Vec::new(),
-                deaths: 0,
+                lost_starts: 0,
                 deliveries: 0,
                 orders: 0,
                 faults: 0,
@@ -294,7 +294,7 @@ impl World {
                 self.disk.worker = Some(before);
             }
             for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
-                (generator.ends_at, generator.made) = (self.now, Made::Vanished);
+                (generator.ends_at, generator.made) = (self.now, GenerationOutcome::Lost);
             }
             // Back only: a clock that jumps ahead while the machine is off takes every witness along.
             self.turned = self.turned.min(self.witnessed);
@@ -396,7 +396,7 @@ impl World {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
         }
         let clock = self.read_clock();
-        let gate = self.disk.gate.as_deref().and_then(Gate::parse);
+        let gate = self.disk.gate.as_deref().and_then(WakeHint::parse);
         if gate.is_some_and(|gate| gate.holds(0, moment(&clock)).is_some()) {
             return;
         }
@@ -408,7 +408,7 @@ impl World {
         for (id, text) in &self.disk.orders {
             state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
         }
-        let wish = Wish { force: !self.calm && self.chance(3), dry_run: false, only: None };
+        let wish = BeatOptions { force: !self.calm && self.chance(3), dry_run: false, only: None };
         let statuses =
             [Status::Paid, Status::InProgress, Status::Disputed, Status::RevisionRequested, Status::PendingQuote];
         let ended = catch_unwind(AssertUnwindSafe(|| worker::run(self, &mut state, rules, &statuses, &wish)));
@@ -426,7 +426,7 @@ impl World {
                 ));
             }
             Err(payload) if payload.is::<Died>() => {
-                self.told.deaths += 1;
+                self.told.lost_starts += 1;
                 self.say("the worker dies");
             }
             Err(payload) => std::panic::resume_unwind(payload),
@@ -531,7 +531,7 @@ impl World {
         self.told.broken.extend(broken);
     }
 
-    fn send(&mut self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Result<wire::Answer, Fault> {
+    fn send(&mut self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Result<wire::Answer, ApiError> {
         let request = Request {
             method: method.into(),
             path: format!("/api{path}"),
@@ -542,7 +542,7 @@ impl World {
             body,
             address: "10.0.0.1".into(),
         };
-        let fault = |kind| Err(Fault::new(kind, "dreamt"));
+        let fault = |kind| Err(ApiError::new(kind, "dreamt"));
         let mut trouble = if self.calm { 99 } else { self.below(100) };
         if trouble < 16 && !self.happens() {
             trouble = 99;
@@ -551,15 +551,15 @@ impl World {
         let seconds = self.below(4) as i64;
         self.pass(seconds);
         match trouble {
-            0..2 => return fault(FaultKind::Unreachable),
+            0..2 => return fault(ApiErrorKind::Unreachable),
             2..5 => {
                 self.pass(20);
-                return fault(FaultKind::Unanswered);
+                return fault(ApiErrorKind::Unanswered);
             }
             5..8 => {
                 self.handle(&request);
                 self.pass(15);
-                return fault(FaultKind::Unanswered);
+                return fault(ApiErrorKind::Unanswered);
             }
             8..10 => {
                 // It arrives after we have given it up, as late as our own patience allows.
@@ -570,7 +570,7 @@ impl World {
                 };
                 let at = self.now - seconds + self.below(patience) as i64;
                 self.late.push((at, request));
-                return fault(FaultKind::Unanswered);
+                return fault(ApiErrorKind::Unanswered);
             }
             10 => return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}")),
             11 => {
@@ -592,15 +592,18 @@ impl World {
         }
         let reply = self.handle(&request);
         if reply.status == 999 {
-            return fault(FaultKind::Unanswered);
+            return fault(ApiErrorKind::Unanswered);
         }
         if path.ends_with("/deliver") && self.making.is_none() {
             let seconds = self.below(60) as i64;
             self.pass(seconds);
         }
         let header = |name: &str| reply.header(name).map(str::to_owned);
-        let hints =
-            Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: header("date") };
+        let hints = RateLimitHeaders {
+            retry_after: header("retry-after"),
+            reset: header("x-ratelimit-reset"),
+            date: header("date"),
+        };
         Ok(wire::Answer { status: reply.status, hints, location: header("location"), body: reply.body })
     }
 
@@ -612,18 +615,18 @@ impl World {
         }
     }
 
-    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, Unsent> {
+    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, UploadError> {
         self.verb();
         if !self.calm && self.chance(2) && self.happens() {
-            return Err(Unsent::Unread("dreamt".into()));
+            return Err(UploadError::Unread("dreamt".into()));
         }
         let hosted = self.upload_bytes(&record.deliverables[file].content_type);
         self.verb();
-        hosted.map_err(Unsent::Fault)
+        hosted.map_err(UploadError::Api)
     }
 
     /// Uploads a file of this type.
-    pub fn upload_bytes(&mut self, content_type: &str) -> Result<Hosted, Fault> {
+    pub fn upload_bytes(&mut self, content_type: &str) -> Result<Hosted, ApiError> {
         let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: ";
         let body = format!("{head}{content_type}\r\n\r\nBYTES\r\n--b--\r\n").into_bytes();
         let answer = self.send("POST", "/upload", "multipart/form-data; boundary=b", body)?;
@@ -631,12 +634,12 @@ impl World {
     }
 
     /// Delivers an order with what is hosted.
-    pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
+    pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), ApiError> {
         let body = wire::deliver_body(hosted).to_string().into_bytes();
         wire::taken(&self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body)?)
     }
 
-    fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, Fault> {
+    fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, ApiError> {
         self.verb();
         let answer = self.send(method, path, "application/json", body);
         self.verb();

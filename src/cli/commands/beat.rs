@@ -12,25 +12,25 @@ use crate::domain::sanitize;
 use crate::domain::state::State;
 use crate::domain::time::Time;
 use crate::domain::worker_state::Worker;
-use crate::fast_path::fingerprint::glance;
+use crate::fast_path::state_pointer::state_pointer;
 use crate::io::clock;
 use crate::io::credentials;
-use crate::io::store::{self, Store, StoreFault};
-use crate::worker::env::Hands;
-use crate::worker::{self, Failure, FailureKind, Outcome, Summary, Wish};
+use crate::io::store::{self, Store, StoreError};
+use crate::worker::env::Env;
+use crate::worker::{self, BeatOptions, Failure, FailureKind, Outcome, Summary};
 
 /// What a beat came to: its summary, and the failure if it was one.
-type Ended = (Summary, Option<FailureKind>);
+type BeatResult = (Summary, Option<FailureKind>);
 
 /// Runs one beat and tells of it.
 #[must_use]
 #[inline]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
-    let wish = Wish { force: args.force, dry_run: args.dry_run, only: None };
+    let wish = BeatOptions { force: args.force, dry_run: args.dry_run, only: None };
     let mut stopped = None;
     // An agent that reads a terminal is no person who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
-    let ended = match at_the_gate(&global, &wish) {
+    let ended = match skip(&global, &wish) {
         // Nobody asked and nobody watches.
         Some(_) if !global.json && !is_heartbeat(args) && !output::is_watched() => return 0,
         Some(summary) => (summary, None),
@@ -48,24 +48,24 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
 
 /// The gate, before anything else is read: a beat with nothing to do ends here.
 #[inline]
-fn at_the_gate(global: &Global, wish: &Wish) -> Option<Summary> {
+fn skip(global: &Global, wish: &BeatOptions) -> Option<Summary> {
     if wish.force || wish.dry_run {
         return None;
     }
-    let glance = glance(&super::overrides(global), &Environment::of_process())?;
-    let wake = store::gate(&glance.state_dir)?.holds(glance.seal, clock::moment())?;
-    match store::take_lock(&glance.state_dir) {
+    let pointer = state_pointer(&super::overrides(global), &Environment::of_process())?;
+    let wake = store::wake_hint(&pointer.state_dir)?.holds(pointer.fingerprint, clock::moment())?;
+    match store::take_lock(&pointer.state_dir) {
         Ok(_lock) => Some(Summary::skipped(wake.reason, wake.poll_at)),
-        Err(StoreFault::Busy) => Some(Summary::busy()),
+        Err(StoreError::Busy) => Some(Summary::busy()),
         Err(_) => None,
     }
 }
 
 /// One beat under these settings, whatever the gate says, telling nobody: what `run` and the demo share.
-pub fn one(global: &Global, config: &Config, wish: &Wish, stopped: &mut Option<i32>) -> Ended {
+pub fn one(global: &Global, config: &Config, wish: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
     let store = match Store::lock(&config.state_dir, config.budget.file.clone()) {
         Ok(store) => store,
-        Err(StoreFault::Busy) => return (Summary::busy(), None),
+        Err(StoreError::Busy) => return (Summary::busy(), None),
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
     };
     let rules = config::to_rules(config, "");
@@ -85,11 +85,11 @@ pub fn one(global: &Global, config: &Config, wish: &Wish, stopped: &mut Option<i
 fn work(
     global: &Global,
     config: &Config,
-    wish: &Wish,
+    wish: &BeatOptions,
     store: Store,
     mut state: State,
     stopped: &mut Option<i32>,
-) -> Ended {
+) -> BeatResult {
     if let Err(fault) = store.room() {
         return failed(FailureKind::State, fault.to_string());
     }
@@ -118,7 +118,7 @@ fn work(
         Err(fault) => return failed(FailureKind::State, fault.to_string()),
     }
     let last_poll = state.worker.last_poll;
-    let mut hands = match Hands::new(config, store, &credentials, super::progress(global)) {
+    let mut hands = match Env::new(config, store, &credentials, super::progress(global)) {
         Ok(hands) => hands,
         Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
     };
@@ -146,13 +146,13 @@ pub(crate) fn recovered(rules: &Rules, now: Time) -> Worker {
     worker
 }
 
-fn failed(kind: FailureKind, message: String) -> Ended {
+fn failed(kind: FailureKind, message: String) -> BeatResult {
     let (summary, kind) = Summary::new(Outcome::Failed, None).failed(Failure { kind, message });
     (summary, Some(kind))
 }
 
 /// Settings that cannot be read do not say where the state is. Where it usually is, a person is told once a day.
-fn misconfigured(global: &Global, message: &str) -> Ended {
+fn misconfigured(global: &Global, message: &str) -> BeatResult {
     let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
     let known = folder.join("worker.json").is_file().then(|| Store::lock(&folder, None).ok()).flatten();
     match known.as_ref().and_then(|store| Some((store, store.worker().ok()??))) {
@@ -162,7 +162,7 @@ fn misconfigured(global: &Global, message: &str) -> Ended {
 }
 
 /// A failure before the beat that the worker's record can still be told of, so that a person hears it once a day.
-fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &str) -> Ended {
+fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &str) -> BeatResult {
     let (mut summary, kind) = failed(kind, message.to_owned());
     worker.notice(kind.unwrap_or(FailureKind::Internal).word(), message, "atelier-heartbeat check");
     summary.told = worker.tell(clock::clock().wall);
@@ -173,7 +173,7 @@ fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &st
     (summary, kind)
 }
 
-fn exit_code(args: &BeatArgs, (summary, failure): &Ended) -> u8 {
+fn exit_code(args: &BeatArgs, (summary, failure): &BeatResult) -> u8 {
     let code = match failure {
         Some(kind) => kind.exit_code(summary.long_away),
         None => u8::from(!summary.told.is_empty()),
@@ -191,7 +191,7 @@ fn is_heartbeat(args: &BeatArgs) -> bool {
 /// At most this many lines for a person.
 const MOST_LINES: usize = 5;
 
-fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
+fn tell(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
     if global.json {
         output::json(summary);
         return;
@@ -217,7 +217,7 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
         summary
             .delivered
             .iter()
-            .for_each(|id| output::out(&format!("delivered {}", sanitize::order_name(id.as_str()))));
+            .for_each(|id| output::out(&format!("delivered {}", sanitize::display_id(id.as_str()))));
     }
     if output::is_watched() && !global.quiet {
         watched(summary);
@@ -227,9 +227,9 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &Ended) {
 /// What needs a person: the thing, what is wrong, the command that helps.
 fn attention(summary: &Summary) -> Vec<String> {
     let line = |(about, notice): &(String, crate::domain::worker_state::Notice)| {
-        let thing = crate::worker::is_thing(about);
-        let name = if thing { about.clone() } else { format!("order {}", sanitize::order_name(about)) };
-        let help = notice.help.replace(about.as_str(), &sanitize::order_name(about));
+        let thing = crate::worker::is_subject(about);
+        let name = if thing { about.clone() } else { format!("order {}", sanitize::display_id(about)) };
+        let help = notice.help.replace(about.as_str(), &sanitize::display_id(about));
         sanitize::plain(&format!("{name}: {} -> {help}", notice.why), 400)
     };
     let mut lines: Vec<String> = summary.told.iter().map(line).collect();
@@ -244,7 +244,7 @@ fn attention(summary: &Summary) -> Vec<String> {
 /// For a person at a terminal: what the beat did.
 fn watched(summary: &Summary) {
     let names = |ids: &[crate::domain::order::OrderId]| {
-        ids.iter().map(|id| sanitize::order_name(id.as_str())).collect::<Vec<_>>().join(", ")
+        ids.iter().map(|id| sanitize::display_id(id.as_str())).collect::<Vec<_>>().join(", ")
     };
     let mut text = match summary.outcome {
         // Its one sentence is on stderr.
@@ -266,12 +266,12 @@ fn watched(summary: &Summary) {
         text.push_str(&format!(
             "\n{} of {} failed: {}",
             failed.step,
-            sanitize::order_name(failed.order.as_str()),
+            sanitize::display_id(failed.order.as_str()),
             sanitize::plain(&failed.error, 300)
         ));
     }
     for would in summary.would.iter().flatten() {
-        text.push_str(&format!("\nwould {} {}", would.step, sanitize::order_name(would.order.as_str())));
+        text.push_str(&format!("\nwould {} {}", would.step, sanitize::display_id(would.order.as_str())));
     }
     if let Some(next) = summary.next_poll_at {
         let seconds = next.since(clock::clock().wall).as_secs();

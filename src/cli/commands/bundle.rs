@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::Trouble;
+use crate::cli::session::CommandError;
 use crate::config::Environment;
 use crate::domain::lifecycle::Record;
 use crate::domain::state::State;
@@ -24,8 +24,8 @@ use crate::io::store::Store;
 const LOG: usize = 64 * 1024;
 
 /// Writes it.
-pub(super) fn write(global: &Global, path: &Path) -> Result<u8, Trouble> {
-    let config = super::settings(global).map_err(|error| Trouble::new(exit_code::CONFIG, error.to_string()))?;
+pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
+    let config = super::settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     let store = Store::look(&config.state_dir);
     let mut state = State::default();
@@ -66,7 +66,7 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, Trouble> {
     let text = serde_json::to_string_pretty(&bundle).unwrap_or_default();
     let text = found.map_or_else(|_| text.clone(), |found| found.key.redact(&text));
     atomic_file::replace(path, text.as_bytes())
-        .map_err(|error| Trouble::new(exit_code::STATE, format!("could not write {}: {error}", path.display())))?;
+        .map_err(|error| CommandError::new(exit_code::STATE, format!("could not write {}: {error}", path.display())))?;
     if global.json {
         output::json(&json!({"bundle": path}));
     } else if !global.quiet {
@@ -87,8 +87,8 @@ fn order(record: &Record) -> Value {
         "starts": record.starts,
         "failures": record.failures,
         "not_before": record.not_before,
-        "trouble": record.trouble,
+        "trouble": record.last_error,
         "hold": record.hold,
-        "trail": record.trail,
+        "trail": record.history,
     })
 }

@@ -11,7 +11,7 @@ use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::config::{self, Config, Environment};
-use crate::domain::api_error::FaultKind;
+use crate::domain::api_error::ApiErrorKind;
 use crate::domain::order;
 use crate::domain::reconcile::Match;
 use crate::domain::sanitize;
@@ -19,7 +19,7 @@ use crate::io::atomic_file;
 use crate::io::credentials::{self, Credentials, CredentialsFault};
 use crate::io::generator;
 use crate::io::marketplace::Client;
-use crate::io::store::{self, Store, StoreFault};
+use crate::io::store::{self, Store, StoreError};
 
 /// A clock further off than this many seconds is told.
 const CLOCK_MAY_BE_OFF: i64 = 120;
@@ -126,7 +126,7 @@ fn state_folder(config: &Config, report: &mut Report) {
     let folder = &config.state_dir;
     // What is tried here changes nothing that the gate was reckoned from: it stays shut.
     match store::take_lock(folder) {
-        Err(StoreFault::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
+        Err(StoreError::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
         Err(fault) => {
             return report.wrong(
                 exit_code::STATE,
@@ -184,7 +184,7 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
             services(config, &mut client, report);
         }
         Err(fault) => match fault.kind {
-            FaultKind::Unauthorized | FaultKind::Refused { status: 403 } => {
+            ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 } => {
                 report.wrong(
                     exit_code::KEY,
                     "credentials",
@@ -192,7 +192,7 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
                     "check the key; never register again for it",
                 );
             }
-            FaultKind::Moved { .. } => {
+            ApiErrorKind::Moved { .. } => {
                 report.wrong(
                     exit_code::CONFIG,
                     "marketplace",

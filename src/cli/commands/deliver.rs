@@ -13,12 +13,12 @@ use super::show::{id_of, known};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{Asked, Desk, Trouble};
-use crate::domain::deliverable::{Deliverable, Hosted, Unfit};
+use crate::cli::session::{CommandError, RequestKind, Session};
+use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::field_rules;
 use crate::domain::lifecycle::{Record, Step};
 use crate::domain::order::{Order, OrderId};
-use crate::domain::sanitize::{order_name, plain};
+use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
 use crate::io::atomic_file;
 use crate::io::clock;
@@ -26,8 +26,8 @@ use crate::io::generator;
 use crate::io::marketplace::Lookup;
 use crate::io::media;
 use crate::io::store::Store;
-use crate::worker::env::Hands;
-use crate::worker::{self, Wish};
+use crate::worker::env::Env;
+use crate::worker::{self, BeatOptions};
 
 /// Delivers an order by hand.
 #[must_use]
@@ -35,15 +35,16 @@ pub fn run(global: &Global, order: &str, things: &[String], media_type: Option<&
     ended(global, deliver(global, order, things, media_type))
 }
 
-fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&str>) -> Result<u8, Trouble> {
+fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&str>) -> Result<u8, CommandError> {
     let id = id_of(order)?;
-    let name = order_name(order);
-    let things: Vec<Thing> = things.iter().map(|thing| Thing::read(thing, media_type)).collect::<Result<_, _>>()?;
-    let mut desk = Desk::open(global)?;
+    let name = display_id(order);
+    let things: Vec<DeliveryItem> =
+        things.iter().map(|thing| DeliveryItem::read(thing, media_type)).collect::<Result<_, _>>()?;
+    let mut desk = Session::open(global)?;
     let there = look_up(&mut desk, &id)?;
     let (config, rules, credentials, store, worker) = desk.into_locked()?;
     let Some(credentials) = credentials else {
-        return Err(Trouble::new(exit_code::CONFIG, "no credentials: see `atelier-heartbeat check`"));
+        return Err(CommandError::new(exit_code::CONFIG, "no credentials: see `atelier-heartbeat check`"));
     };
     store.room()?;
     let mut record = record_of(&store, &id, there, &name)?;
@@ -60,9 +61,9 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     let mut state = State { worker, ..State::default() };
     store.orders(&mut state)?;
     state.worker.settled(id.as_str());
-    let mut hands = Hands::new(&config, store, &credentials, super::progress(global))
-        .map_err(|error| Trouble::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;
-    let wish = Wish { only: Some(id.clone()), ..Wish::default() };
+    let mut hands = Env::new(&config, store, &credentials, super::progress(global))
+        .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;
+    let wish = BeatOptions { only: Some(id.clone()), ..BeatOptions::default() };
     let (summary, failure) = worker::run(&mut hands, &mut state, &rules, &[], &wish);
     if summary.delivered.contains(&id) {
         if global.json {
@@ -77,11 +78,11 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
         (None, Some(record)) => outcome(record),
         (None, None) => (exit_code::REFUSED, "it is over: `atelier-heartbeat explain` tells how".to_owned()),
     };
-    Err(Trouble::new(code, format!("order {name} is not delivered yet: {}", plain(&why, 400))))
+    Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", plain(&why, 400))))
 }
 
 fn outcome(record: &Record) -> (u8, String) {
-    let trouble = record.trouble.as_ref().map(|trouble| format!("{} failed: {}", trouble.step, trouble.text));
+    let trouble = record.last_error.as_ref().map(|trouble| format!("{} failed: {}", trouble.step, trouble.text));
     match (&record.hold, &record.step) {
         (Some(_), _) => (exit_code::REFUSED, trouble.unwrap_or_default()),
         (None, Step::Delivering { .. }) => {
@@ -98,22 +99,22 @@ fn outcome(record: &Record) -> (u8, String) {
 }
 
 /// The order as the marketplace has it; as we last saw it, where it cannot be asked about single orders.
-fn look_up(desk: &mut Desk, id: &OrderId) -> Result<Option<Order>, Trouble> {
-    match desk.ask(Asked::Read, |client| client.order(id))? {
+fn look_up(desk: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandError> {
+    match desk.ask(RequestKind::Read, |client| client.order(id))? {
         Lookup::Found { order, .. } => Ok(Some(*order)),
         Lookup::Unsupported => Ok(None),
-        Lookup::Missing => Err(Trouble::new(
+        Lookup::Missing => Err(CommandError::new(
             exit_code::REFUSED,
             format!(
                 "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
-                order_name(id.as_str())
+                display_id(id.as_str())
             ),
         )),
     }
 }
 
 /// The record to go on with, when a delivery of it is possible at all.
-fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<Record, Trouble> {
+fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<Record, CommandError> {
     let now = clock::clock().wall;
     let known = known(store, id)?;
     if let Some(Record { step: Step::Delivering { .. }, .. }) = known.as_ref().filter(|record| record.closed.is_none())
@@ -121,27 +122,27 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
         let message = format!(
             "a delivery of order {name} is on its way and had no answer yet: the next beat asks what came of it"
         );
-        return Err(Trouble::new(exit_code::LATER, message));
+        return Err(CommandError::new(exit_code::LATER, message));
     }
     let refused = |status: &str| {
         let message = format!(
             "order {name} is {}: the marketplace takes a delivery only while it is paid, in_progress, disputed or revision_requested",
             plain(status, 40)
         );
-        Err(Trouble::new(exit_code::REFUSED, message))
+        Err(CommandError::new(exit_code::REFUSED, message))
     };
     match (known, there) {
         (_, Some(order)) if !order.status.takes_delivery() => refused(order.status.as_str()),
         (Some(Record { closed: Some(closed), .. }), None) => refused(closed.ending.word()),
         (Some(mut record), Some(order)) => {
             record.round += u32::from(record.closed.is_some());
-            record.open_again();
+            record.reopen();
             record.order.absorb(&order);
             Ok(record)
         }
         (Some(record), None) => Ok(record),
         (None, Some(order)) => Ok(Record::new(order, now)),
-        (None, None) => Err(Trouble::new(
+        (None, None) => Err(CommandError::new(
             exit_code::REFUSED,
             format!(
                 "order {name} is not in flight here, and this marketplace cannot be asked about single orders: run a beat first"
@@ -151,23 +152,23 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
 }
 
 /// A file on this machine, or an address of what is hosted elsewhere.
-enum Thing {
+enum DeliveryItem {
     File(std::path::PathBuf),
     Address(Hosted),
 }
 
-impl Thing {
-    fn read(text: &str, media_type: Option<&str>) -> Result<Self, Trouble> {
+impl DeliveryItem {
+    fn read(text: &str, media_type: Option<&str>) -> Result<Self, CommandError> {
         if !text.contains("://") {
             let path = Path::new(text);
             return match fs::metadata(path) {
                 Ok(meta) if meta.is_file() => Ok(Self::File(path.to_owned())),
-                Ok(_) => Err(Trouble::usage(format!("{} is not a file", plain(text, 200)))),
-                Err(error) => Err(Trouble::usage(format!("could not read {}: {error}", plain(text, 200)))),
+                Ok(_) => Err(CommandError::usage(format!("{} is not a file", plain(text, 200)))),
+                Err(error) => Err(CommandError::usage(format!("could not read {}: {error}", plain(text, 200)))),
             };
         }
         if let Err(must) = field_rules::address(text) {
-            return Err(Trouble::usage(format!("{} must {}", plain(text, 200), must.what)));
+            return Err(CommandError::usage(format!("{} must {}", plain(text, 200), must.what)));
         }
         let path = text.split(['?', '#']).next().unwrap_or(text);
         let by_ending = match path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
@@ -176,33 +177,37 @@ impl Thing {
             _ => None,
         };
         let media_type = media_type.or(by_ending).ok_or_else(|| {
-            Trouble::usage(format!("{} does not say what it is: add --media-type image (or video)", plain(text, 200)))
+            CommandError::usage(format!(
+                "{} does not say what it is: add --media-type image (or video)",
+                plain(text, 200)
+            ))
         })?;
         Ok(Self::Address(Hosted { url: text.to_owned(), media_type: media_type.to_owned() }))
     }
 }
 
 /// The files, copied into the order's folder and judged there: what is uploaded is what was judged.
-fn taken(store: &Store, record: &Record, things: &[Thing]) -> Result<Vec<Deliverable>, Trouble> {
+fn taken(store: &Store, record: &Record, things: &[DeliveryItem]) -> Result<Vec<Deliverable>, CommandError> {
     let work = store.work(&record.order.id);
     let folder = work.join(format!("by-hand-{}", record.starts + 1));
-    let disk =
-        |error: io::Error| Trouble::new(exit_code::STATE, format!("could not copy into {}: {error}", folder.display()));
+    let disk = |error: io::Error| {
+        CommandError::new(exit_code::STATE, format!("could not copy into {}: {error}", folder.display()))
+    };
     let mut deliverables = Vec::new();
     for (number, thing) in things.iter().enumerate() {
         deliverables.push(match thing {
-            Thing::Address(hosted) => Deliverable::elsewhere(hosted.clone()),
-            Thing::File(path) => {
+            DeliveryItem::Address(hosted) => Deliverable::elsewhere(hosted.clone()),
+            DeliveryItem::File(path) => {
                 atomic_file::make_private_dir(&folder).map_err(disk)?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy().replace(|c: char| c.is_control(), "");
                 let copy = folder.join(format!("{:02}-{name}", number + 1));
                 let mut from = File::open(path)
-                    .map_err(|error| Trouble::usage(format!("could not read {}: {error}", path.display())))?;
+                    .map_err(|error| CommandError::usage(format!("could not read {}: {error}", path.display())))?;
                 let mut to = File::create(&copy).map_err(disk)?;
                 io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(disk)?;
-                let named = |unfit: Unfit| {
+                let named = |unfit: MediaError| {
                     let here = copy.strip_prefix(&work).unwrap_or(&copy).display().to_string();
-                    Trouble::usage(unfit.to_string().replacen(&here, &path.display().to_string(), 1))
+                    CommandError::usage(unfit.to_string().replacen(&here, &path.display().to_string(), 1))
                 };
                 media::judge(&work, &copy).map_err(named)?
             }

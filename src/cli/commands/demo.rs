@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::io::atomic_file;
 use crate::io::clock;
 use crate::io::store::{History, Store};
-use crate::sandbox::{Dialect, Options, Placement, Server};
-use crate::worker::Wish;
+use crate::sandbox::{Options, Placement, Server, ServerVersion};
+use crate::worker::BeatOptions;
 
 /// What the shop of the demo is.
 const SETTINGS: &str = r#"[api]
@@ -84,7 +84,7 @@ pub fn run(global: &Global, keep: Option<&Path>) -> u8 {
 
 fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
     let options =
-        Options { folder: Some(folder.join("sandbox")), dialect: Dialect::Live, port: 0, ..Options::default() };
+        Options { folder: Some(folder.join("sandbox")), dialect: ServerVersion::Live, port: 0, ..Options::default() };
     let server = Server::start(options).context("could not start the sandbox")?;
     let settings = folder.join("heartbeat.toml");
     fs::write(&settings, SETTINGS.replace("BASE_URL", &server.base_url()))
@@ -97,7 +97,7 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
         Placement { service_id: services.into_values().next(), brief: BRIEF.to_owned(), ..Placement::default() };
     let order_id = server.market().place(clock::clock().wall, placement);
 
-    let (summary, failure) = super::beat::one(&global, &config, &Wish::default(), &mut None);
+    let (summary, failure) = super::beat::one(&global, &config, &BeatOptions::default(), &mut None);
     if let Some(kind) = failure {
         bail!("the beat failed ({}): {}", kind.word(), summary.error.unwrap_or_default());
     }

@@ -54,7 +54,7 @@ fn fail(global: &Global, code: u8, message: &str) -> u8 {
 }
 
 /// The exit code of a command: its own, or that of the trouble it met, which is told.
-fn ended(global: &Global, result: Result<u8, crate::cli::session::Trouble>) -> u8 {
+fn ended(global: &Global, result: Result<u8, crate::cli::session::CommandError>) -> u8 {
     result.unwrap_or_else(|trouble| fail(global, trouble.code, &trouble.message))
 }
 

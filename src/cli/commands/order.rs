@@ -6,10 +6,10 @@ use super::show::id_of;
 use super::{ended, talk};
 use crate::cli::args::Global;
 use crate::cli::output;
-use crate::cli::session::{Desk, Trouble};
+use crate::cli::session::{CommandError, Session};
 use crate::domain::field_rules::MESSAGE;
 use crate::domain::lifecycle::{Hold, HoldKind, Record};
-use crate::domain::sanitize::order_name;
+use crate::domain::sanitize::display_id;
 use crate::domain::state::State;
 use crate::io::clock;
 
@@ -38,20 +38,20 @@ fn change(
     said: &str,
     message: Option<&str>,
     change: impl FnOnce(&mut Record),
-) -> Result<u8, Trouble> {
+) -> Result<u8, CommandError> {
     let id = id_of(order)?;
-    let name = order_name(order);
+    let name = display_id(order);
     if let Some(message) = message {
-        MESSAGE.check("the message", message.trim()).map_err(Trouble::usage)?;
+        MESSAGE.check("the message", message.trim()).map_err(CommandError::usage)?;
     }
     // Credentials are needed for the message alone.
-    let mut desk = if message.is_some() { Desk::open(global)? } else { Desk::open_unregistered(global)? };
+    let mut desk = if message.is_some() { Session::open(global)? } else { Session::open_unregistered(global)? };
     let (store, worker) = desk.lock()?;
     let mut state = State { worker: worker.clone(), ..State::default() };
     store.orders(&mut state)?;
     let Some(record) = state.orders.get_mut(&id) else {
         let message = format!("no order {name} is in flight here: `atelier-heartbeat status` lists them");
-        return Err(Trouble::usage(message));
+        return Err(CommandError::usage(message));
     };
     change(record);
     store.save_order(record)?;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::ended;
 use crate::cli::args::Global;
 use crate::cli::output;
-use crate::cli::session::{Asked, Desk, Trouble};
+use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::cli::table;
 use crate::domain::field_rules::{self, PROFILE};
 
@@ -16,8 +16,8 @@ const SECRETS: [&str; 2] = ["webhook_secret", "api_key"];
 #[must_use]
 pub fn show(global: &Global) -> u8 {
     let shown = || {
-        let mut desk = Desk::open(global)?;
-        let me = desk.ask(Asked::Read, crate::io::marketplace::Client::me)?;
+        let mut desk = Session::open(global)?;
+        let me = desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
         tell(global, &desk, me);
         Ok(0)
     };
@@ -28,21 +28,21 @@ pub fn show(global: &Global) -> u8 {
 #[must_use]
 pub fn set(global: &Global, words: &[String]) -> u8 {
     let set = || {
-        let changes = field_rules::read_all(PROFILE, words).map_err(Trouble::usage)?;
+        let changes = field_rules::read_all(PROFILE, words).map_err(CommandError::usage)?;
         if changes.is_empty() {
-            return Err(Trouble::usage("nothing to set: write FIELD=VALUE, like payout_wallet=…"));
+            return Err(CommandError::usage("nothing to set: write FIELD=VALUE, like payout_wallet=…"));
         }
-        let mut desk = Desk::open(global)?;
+        let mut desk = Session::open(global)?;
         desk.lock()?;
-        desk.ask(Asked::Write, |client| client.update_me(&changes))?;
-        let me = desk.ask(Asked::Read, crate::io::marketplace::Client::me)?;
+        desk.ask(RequestKind::Write, |client| client.update_me(&changes))?;
+        let me = desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
         tell(global, &desk, me);
         Ok(0)
     };
     ended(global, set())
 }
 
-fn tell(global: &Global, desk: &Desk, mut me: Map<String, Value>) {
+fn tell(global: &Global, desk: &Session, mut me: Map<String, Value>) {
     for name in SECRETS {
         if let Some(value) = me.get_mut(name) {
             *value = desk

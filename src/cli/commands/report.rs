@@ -9,18 +9,18 @@ use super::{ended, settings};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::Trouble;
+use crate::cli::session::CommandError;
 use crate::cli::table;
 use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::money::{usd, usd_of_micros};
-use crate::domain::sanitize::{order_name, plain};
+use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
 use crate::domain::time::span;
 use crate::io::atomic_file;
 use crate::io::clock;
 use crate::io::credentials;
-use crate::io::store::{History, Line, Store, lines};
+use crate::io::store::{History, LedgerEntry, Store, lines};
 use crate::report::gallery::{Piece, thumbnail};
 use crate::report::page::{Facts, Stuck};
 use crate::report::{Report, Sum, day, first_of_month, page};
@@ -31,11 +31,12 @@ pub fn run(global: &Global, html: Option<&Path>) -> u8 {
     ended(global, told(global, html))
 }
 
-fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
-    let config = settings(global).map_err(|error| Trouble::new(exit_code::CONFIG, error.to_string()))?;
+fn told(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
+    let config = settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
     let ledger = config.state_dir.join("ledger.jsonl");
-    let read = lines(&ledger)
-        .map_err(|error| Trouble::new(exit_code::STATE, format!("could not read {}: {error}", ledger.display())))?;
+    let read = lines(&ledger).map_err(|error| {
+        CommandError::new(exit_code::STATE, format!("could not read {}: {error}", ledger.display()))
+    })?;
     let report = Report::of(read);
     let store = Store::look(&config.state_dir);
     let mut state = State::default();
@@ -48,8 +49,9 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, Trouble> {
         let agent = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);
         let gallery: Vec<Piece> = report.latest.iter().flat_map(|line| pieces(&store, &state, line)).collect();
         let page = page::draw(&report, &Facts { agent: &agent, now, stuck: &stuck, gallery: &gallery });
-        atomic_file::replace(path, page.as_bytes())
-            .map_err(|error| Trouble::new(exit_code::STATE, format!("could not write {}: {error}", path.display())))?;
+        atomic_file::replace(path, page.as_bytes()).map_err(|error| {
+            CommandError::new(exit_code::STATE, format!("could not write {}: {error}", path.display()))
+        })?;
         if global.json {
             output::json(&json!({"html": path}));
         } else if !global.quiet {
@@ -105,7 +107,7 @@ fn stuck(state: &State) -> Vec<Stuck> {
     }
     for record in state.orders.values() {
         if let Some(hold) = &record.hold {
-            let about = order_name(record.order.id.as_str());
+            let about = display_id(record.order.id.as_str());
             let help = format!("atelier-heartbeat retry {about}");
             stuck.insert(record.order.id.as_str(), Stuck { about, why: hold.why.clone(), help });
         }
@@ -114,13 +116,13 @@ fn stuck(state: &State) -> Vec<Stuck> {
 }
 
 /// What a delivery was made of. Its record is where closed orders are, or in flight again for a revision.
-fn pieces(store: &Store, state: &State, line: &Line) -> Vec<Piece> {
+fn pieces(store: &Store, state: &State, line: &LedgerEntry) -> Vec<Piece> {
     let closed = match store.history(&line.order) {
         Ok(History::Closed(record)) => Some(*record),
         _ => state.orders.get(&line.order).cloned(),
     };
     let piece = |deliverable: &Deliverable| Piece {
-        order: order_name(line.order.as_str()),
+        order: display_id(line.order.as_str()),
         service: line.service.clone().unwrap_or_default(),
         at: page::minute(line.at),
         kind: match (&deliverable.hosted, deliverable.content_type.is_empty()) {

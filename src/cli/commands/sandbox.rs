@@ -8,7 +8,7 @@ use crate::cli::exit_code;
 use crate::cli::output;
 use crate::domain::sanitize;
 use crate::io::signals::Signals;
-use crate::sandbox::{Dialect, Fault, Market, Options, Server};
+use crate::sandbox::{Fault, Market, Options, Server, ServerVersion};
 
 /// Serves until Ctrl-C.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
         Fault::ALL.iter().for_each(|fault| output::out(&format!("{:<22} {}", fault.to_string(), fault.describe())));
         return 0;
     }
-    let Ok(dialect) = args.dialect.parse::<Dialect>() else {
+    let Ok(dialect) = args.dialect.parse::<ServerVersion>() else {
         return fail(
             global,
             exit_code::USAGE,

@@ -6,13 +6,13 @@ use super::{ended, settings};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{Asked, Desk, Trouble};
+use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::cli::table::{paragraph, table};
-use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::lifecycle::Record;
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId};
-use crate::domain::sanitize::{order_name, plain};
+use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
 use crate::domain::time::span;
 use crate::io::clock;
@@ -25,14 +25,15 @@ pub fn list(global: &Global, statuses: &[String]) -> u8 {
     let listed = || {
         let odd = |status: &&String| status.is_empty() || !status.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         if let Some(odd) = statuses.iter().find(odd) {
-            return Err(Trouble::usage(format!(
+            return Err(CommandError::usage(format!(
                 "--status {:?} is not a status: write it like paid,in_progress",
                 plain(odd, 40)
             )));
         }
-        let mut desk = Desk::open(global)?;
+        let mut desk = Session::open(global)?;
         let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
-        let Listing { orders, odd } = desk.counted(Endpoint::Orders, Asked::Read, |client| client.orders(&statuses))?;
+        let Listing { orders, odd } =
+            desk.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&statuses))?;
         if global.json {
             output::json(
                 &json!({"orders": orders, "passed_over": odd.iter().map(|odd| odd.0.clone()).collect::<Vec<_>>()}),
@@ -42,7 +43,7 @@ pub fn list(global: &Global, statuses: &[String]) -> u8 {
         let now = clock::clock().wall;
         let row = |order: &Order| {
             vec![
-                order_name(order.id.as_str()),
+                display_id(order.id.as_str()),
                 order.status.as_str().to_owned(),
                 order.price_usd.clone().unwrap_or_else(|| "-".to_owned()),
                 order.created_at.map_or_else(|| "-".to_owned(), |at| span(now.since(at))),
@@ -63,7 +64,7 @@ pub fn list(global: &Global, statuses: &[String]) -> u8 {
 }
 
 /// What we know of an order, in flight or over.
-pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<Record>, Trouble> {
+pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<Record>, CommandError> {
     let mut state = State::default();
     store.orders(&mut state)?;
     if let Some(record) = state.orders.remove(id) {
@@ -76,8 +77,8 @@ pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<Record>, Troub
 }
 
 /// An order's id as a person typed it.
-pub(super) fn id_of(order: &str) -> Result<OrderId, Trouble> {
-    OrderId::new(order).ok_or_else(|| Trouble::usage(format!("{:?} is not an order's id", plain(order, 60))))
+pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
+    OrderId::new(order).ok_or_else(|| CommandError::usage(format!("{:?} is not an order's id", plain(order, 60))))
 }
 
 /// One order whole: what the marketplace says, how far we are, the thread.
@@ -85,32 +86,34 @@ pub(super) fn id_of(order: &str) -> Result<OrderId, Trouble> {
 pub fn show(global: &Global, order: &str) -> u8 {
     let shown = || {
         let id = id_of(order)?;
-        let mut desk = Desk::open(global)?;
+        let mut desk = Session::open(global)?;
         let local = known(&Store::look(&desk.config.state_dir), &id)?;
-        let (there, urls) = match desk.ask(Asked::Read, |client| client.order(&id))? {
+        let (there, urls) = match desk.ask(RequestKind::Read, |client| client.order(&id))? {
             Lookup::Found { order, urls } => (Some(*order), urls),
             Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
             Lookup::Missing if local.is_some() => (None, Vec::new()),
             Lookup::Missing => {
                 let message = format!(
                     "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
-                    order_name(order)
+                    display_id(order)
                 );
-                return Err(Trouble::new(exit_code::REFUSED, message));
+                return Err(CommandError::new(exit_code::REFUSED, message));
             }
         };
         // A thread that cannot be read is no reason to show nothing.
         let thread = match desk.client.messages(&id) {
             Ok(messages) => Some(messages),
-            Err(Fault { kind: FaultKind::Unauthorized, message }) => return Err(Trouble::new(exit_code::KEY, message)),
+            Err(ApiError { kind: ApiErrorKind::Unauthorized, message }) => {
+                return Err(CommandError::new(exit_code::KEY, message));
+            }
             Err(_) => None,
         };
         if there.is_none() && local.is_none() {
             let message = format!(
                 "order {} is not in flight here, and this marketplace cannot be asked about single orders: `atelier-heartbeat orders`",
-                order_name(order)
+                display_id(order)
             );
-            return Err(Trouble::new(exit_code::REFUSED, message));
+            return Err(CommandError::new(exit_code::REFUSED, message));
         }
         if global.json {
             output::json(&json!({"order": there, "deliverables": urls, "local": local, "messages": thread}));
@@ -129,7 +132,7 @@ fn text(
     local: Option<&Record>,
     thread: Option<&[Message]>,
 ) -> String {
-    let mut lines = vec![format!("order     {}", order_name(id.as_str()))];
+    let mut lines = vec![format!("order     {}", display_id(id.as_str()))];
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             lines.push(format!("{name:<9} {}", plain(&value, 300)));
@@ -145,7 +148,7 @@ fn text(
     urls.iter().for_each(|url| line("delivered", Some(url.clone())));
     if let Some(record) = local {
         line("here", Some(standing(record)));
-        line("trouble", record.trouble.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)));
+        line("trouble", record.last_error.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)));
         line("needs you", record.hold.as_ref().map(|hold| hold.why.clone()));
     }
     if let Some(order) = there.filter(|order| !order.brief.is_empty()) {
@@ -181,31 +184,31 @@ fn standing(record: &Record) -> String {
 pub fn explain(global: &Global, order: &str) -> u8 {
     let explained = || {
         let id = id_of(order)?;
-        let config = settings(global).map_err(|error| Trouble::new(exit_code::CONFIG, error.to_string()))?;
+        let config = settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
         let Some(record) = known(&Store::look(&config.state_dir), &id)? else {
             let message = format!(
                 "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
-                order_name(order)
+                display_id(order)
             );
-            return Err(Trouble::new(exit_code::REFUSED, message));
+            return Err(CommandError::new(exit_code::REFUSED, message));
         };
-        let why = match (&record.hold, &record.trouble) {
+        let why = match (&record.hold, &record.last_error) {
             (Some(hold), _) => format!("a person is needed: {}", hold.why),
             (None, Some(trouble)) if record.closed.is_none() => format!("{} failed: {}", trouble.step, trouble.text),
             _ => standing(&record),
         };
         if global.json {
-            output::json(&json!({"order": order, "step": record.step.word(), "why": why, "events": record.trail}));
+            output::json(&json!({"order": order, "step": record.step.word(), "why": why, "events": record.history}));
             return Ok(0);
         }
         let mut lines: Vec<String> =
-            record.trail.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
+            record.history.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
         lines.push(format!("now: {}", standing(&record)));
         if record.closed.is_none() {
             lines.push(format!("why: {}", plain(&why, 300)));
         }
         if record.hold.is_some() {
-            lines.push(format!("next: atelier-heartbeat retry {}", order_name(order)));
+            lines.push(format!("next: atelier-heartbeat retry {}", display_id(order)));
         }
         output::out(&lines.join("\n"));
         Ok(0)

@@ -43,7 +43,7 @@ struct Spent {
     per_hour: usize,
     spent: usize,
     free: usize,
-    closed_until: Option<Time>,
+    blocked_until: Option<Time>,
 }
 
 #[derive(Serialize)]
@@ -145,7 +145,7 @@ fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut 
         placed: record.order.created_at.unwrap_or(record.first_seen),
         due: rules.turnaround(&record.order).map(|_| scheduler::deadline(&rules, record)),
         next_try: record.not_before.filter(|at| *at > now),
-        last_error: record.trouble.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)),
+        last_error: record.last_error.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)),
         needs: record.hold.as_ref().map(|hold| hold.why.clone()),
     });
     let budget = &state.worker.budget;
@@ -160,7 +160,7 @@ fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut 
             per_hour: rules.allowance.per_hour,
             spent: budget.spent(now),
             free: budget.free(rules.allowance, Endpoint::Orders, now),
-            closed_until: budget.closed_until(Endpoint::Orders, now),
+            blocked_until: budget.blocked_until(Endpoint::Orders, now),
         },
         orders: orders.collect(),
         needs_attention: state
@@ -189,10 +189,10 @@ fn text(status: &Status, now: Time) -> String {
             format!("next    in {}{why}", span(next.since(now)))
         });
     }
-    let Spent { per_hour, spent, free, closed_until } = &status.budget;
+    let Spent { per_hour, spent, free, blocked_until } = &status.budget;
     let bar: String = (0..*per_hour).map(|n| if n < *spent { '#' } else { '.' }).take(30).collect();
     lines.push(format!("budget  [{bar}] {spent} of {per_hour} requests this hour, {free} free"));
-    if let Some(until) = closed_until {
+    if let Some(until) = blocked_until {
         lines.push(format!("closed  the marketplace said to wait until {until}"));
     }
     for (name, sum) in [("today", &status.today), ("month", &status.month)] {
@@ -207,7 +207,7 @@ fn text(status: &Status, now: Time) -> String {
         lines.push("orders  none in flight".to_owned());
     }
     for order in &status.orders {
-        let name = sanitize::order_name(&order.order);
+        let name = sanitize::display_id(&order.order);
         let next = order.next_try.map(|at| format!(", next try in {}", span(at.since(now)))).unwrap_or_default();
         let due = match order.due {
             Some(due) if due > now => format!(", due in {}", span(due.since(now))),
@@ -225,7 +225,7 @@ fn text(status: &Status, now: Time) -> String {
             lines.push(format!("        -> atelier-heartbeat retry {name}"));
         }
     }
-    let things = status.needs_attention.iter().filter(|needs| crate::worker::is_thing(&needs.about));
+    let things = status.needs_attention.iter().filter(|needs| crate::worker::is_subject(&needs.about));
     lines.extend(things.map(|needs| format!("{}: {} -> {}", needs.about, needs.why, needs.help)));
     lines.join("\n")
 }

@@ -9,14 +9,14 @@ use super::show::{id_of, said};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{Asked, Desk, Trouble};
-use crate::domain::api_error::{Fault, FaultKind};
-use crate::domain::deliverable::Unfit;
+use crate::cli::session::{CommandError, RequestKind, Session};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
+use crate::domain::deliverable::MediaError;
 use crate::domain::field_rules::{MESSAGE, QUOTE, SYMBOL};
 use crate::domain::limits::Endpoint;
 use crate::domain::money::cents;
 use crate::domain::order::{OrderId, Status, text};
-use crate::domain::sanitize::order_name;
+use crate::domain::sanitize::display_id;
 use crate::io::marketplace::{Client, Lookup, Message};
 use crate::io::media;
 
@@ -26,17 +26,17 @@ pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
     let done = || {
         let id = id_of(order)?;
         if let Some(words) = send {
-            MESSAGE.check("the message", words.trim()).map_err(Trouble::usage)?;
-            let mut desk = Desk::open(global)?;
+            MESSAGE.check("the message", words.trim()).map_err(CommandError::usage)?;
+            let mut desk = Session::open(global)?;
             post(&mut desk, &id, words.trim())?;
             if global.json {
                 output::json(&json!({"order": order, "sent": words.trim()}));
             } else if !global.quiet {
-                output::out(&format!("sent to the client of order {}", order_name(order)));
+                output::out(&format!("sent to the client of order {}", display_id(order)));
             }
             return Ok(0);
         }
-        let thread = Desk::open(global)?.ask(Asked::Read, |client| client.messages(&id))?;
+        let thread = Session::open(global)?.ask(RequestKind::Read, |client| client.messages(&id))?;
         if global.json {
             output::json(&json!({"order": order, "messages": thread}));
         } else if thread.is_empty() {
@@ -50,7 +50,7 @@ pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
 }
 
 /// Posts once: where no answer came, the thread tells whether it arrived.
-pub(super) fn post(desk: &mut Desk, id: &OrderId, words: &str) -> Result<(), Trouble> {
+pub(super) fn post(desk: &mut Session, id: &OrderId, words: &str) -> Result<(), CommandError> {
     let ours = |thread: &[Message]| {
         thread.iter().filter(|message| message.sender_type != "client" && message.content == words).count()
     };
@@ -59,11 +59,11 @@ pub(super) fn post(desk: &mut Desk, id: &OrderId, words: &str) -> Result<(), Tro
         Ok(()) => return Ok(()),
         Err(fault) => fault,
     };
-    let arrived = |fault: &Fault, desk: &mut Desk| {
+    let arrived = |fault: &ApiError, desk: &mut Session| {
         !fault.certainly_without_effect()
             && matches!((&before, desk.client.messages(id)), (Ok(before), Ok(thread)) if ours(&thread) > *before)
     };
-    if arrived(&fault, desk) { Ok(()) } else { Err(desk.told(&fault, Asked::Write)) }
+    if arrived(&fault, desk) { Ok(()) } else { Err(desk.told(&fault, RequestKind::Write)) }
 }
 
 /// Quotes a price, once.
@@ -71,12 +71,12 @@ pub(super) fn post(desk: &mut Desk, id: &OrderId, words: &str) -> Result<(), Tro
 pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
     let done = || {
         let id = id_of(order)?;
-        QUOTE.check("the price", price).map_err(Trouble::usage)?;
+        QUOTE.check("the price", price).map_err(CommandError::usage)?;
         if cents(price) == Some(0) {
-            return Err(Trouble::usage("the price is zero: a quote is more than nothing"));
+            return Err(CommandError::usage("the price is zero: a quote is more than nothing"));
         }
-        let mut desk = Desk::open(global)?;
-        let status = |looked: Result<Lookup, Fault>| match looked {
+        let mut desk = Session::open(global)?;
+        let status = |looked: Result<Lookup, ApiError>| match looked {
             Ok(Lookup::Found { order, .. }) => Some((order.status, order.price_usd)),
             _ => None,
         };
@@ -84,10 +84,10 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
         {
             let message = format!(
                 "order {} is {}: only one that is pending_quote can be quoted",
-                order_name(order),
+                display_id(order),
                 crate::domain::sanitize::plain(status.as_str(), 40)
             );
-            return Err(Trouble::new(exit_code::REFUSED, message));
+            return Err(CommandError::new(exit_code::REFUSED, message));
         }
         if let Err(fault) = desk.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
             // Whether a quote without an answer arrived is asked, never guessed.
@@ -95,13 +95,13 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
             let quoted = known
                 && matches!(status(desk.client.order(&id)), Some((Status::Quoted, told)) if told.as_deref().and_then(cents) == cents(price));
             if !quoted {
-                return Err(desk.told(&fault, Asked::Write));
+                return Err(desk.told(&fault, RequestKind::Write));
             }
         }
         if global.json {
             output::json(&json!({"order": order, "price_usd": price}));
         } else if !global.quiet {
-            output::out(&format!("quoted {price} USDC for order {}", order_name(order)));
+            output::out(&format!("quoted {price} USDC for order {}", display_id(order)));
         }
         Ok(0)
     };
@@ -112,18 +112,18 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
 #[must_use]
 pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
     let done = || {
-        SYMBOL.check("the symbol", symbol).map_err(Trouble::usage)?;
+        SYMBOL.check("the symbol", symbol).map_err(CommandError::usage)?;
         if !symbol.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(Trouble::usage("the symbol is letters and digits, like ATLR"));
+            return Err(CommandError::usage("the symbol is letters and digits, like ATLR"));
         }
-        let mut desk = Desk::open(global)?;
-        let me = desk.ask(Asked::Read, crate::io::marketplace::Client::me)?;
+        let mut desk = Session::open(global)?;
+        let me = desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
         if text(&me, "avatar_url").is_none() {
             let message = "a token needs a picture: `atelier-heartbeat profile set avatar_url=https://…` first";
-            return Err(Trouble::new(exit_code::REFUSED, message));
+            return Err(CommandError::new(exit_code::REFUSED, message));
         }
         if let Some(mint) = text(&me, "token_mint") {
-            return Err(Trouble::new(
+            return Err(CommandError::new(
                 exit_code::REFUSED,
                 format!("this agent has a token already: {}", crate::domain::sanitize::plain(&mint, 80)),
             ));
@@ -135,13 +135,15 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
             );
             match output::confirm(&question) {
                 Some(true) => {}
-                Some(false) => return Err(Trouble::new(exit_code::REFUSED, "nothing was launched")),
+                Some(false) => return Err(CommandError::new(exit_code::REFUSED, "nothing was launched")),
                 None => {
-                    return Err(Trouble::usage("a token cannot be undone, and nobody is here to be asked: say --yes"));
+                    return Err(CommandError::usage(
+                        "a token cannot be undone, and nobody is here to be asked: say --yes",
+                    ));
                 }
             }
         }
-        let launched = desk.counted(Endpoint::Token, Asked::Write, |client| client.launch_token(symbol))?;
+        let launched = desk.counted(Endpoint::Token, RequestKind::Write, |client| client.launch_token(symbol))?;
         if global.json {
             output::json(&json!(launched));
         } else {
@@ -161,9 +163,9 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
 pub fn upload(global: &Global, file: &Path) -> u8 {
     let done = || {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unfit = |unfit: Unfit| Trouble::usage(unfit.to_string());
+        let unfit = |unfit: MediaError| CommandError::usage(unfit.to_string());
         let judged = media::judge(folder, file).map_err(unfit)?;
-        let mut desk = Desk::open(global)?;
+        let mut desk = Session::open(global)?;
         let mut progress = super::progress(global);
         let mut send = |large: bool| {
             let (opened, bytes) = media::open_unchanged(folder, &judged).map_err(unfit)?;
@@ -175,10 +177,10 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
         };
         let hosted = match send(false)? {
             // Too large for the marketplace's own upload: it goes by upload token.
-            Err(Fault { kind: FaultKind::Refused { status: 413 }, .. }) => send(true)?,
+            Err(ApiError { kind: ApiErrorKind::Refused { status: 413 }, .. }) => send(true)?,
             sent => sent,
         };
-        let hosted = hosted.map_err(|fault| desk.told(&fault, Asked::Write))?;
+        let hosted = hosted.map_err(|fault| desk.told(&fault, RequestKind::Write))?;
         if global.json {
             output::json(
                 &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": judged.bytes, "sha256": judged.sha256}),

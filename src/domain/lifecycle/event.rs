@@ -2,7 +2,7 @@
 //!
 //! This file holds the words; what each step makes of them is `transition`.
 
-use crate::domain::api_error::Fault;
+use crate::domain::api_error::ApiError;
 use crate::domain::deliverable::{Deliverable, Hosted};
 use crate::domain::order::Order;
 
@@ -10,7 +10,7 @@ use crate::domain::order::Order;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The marketplace told of it.
-    Told(Told),
+    Reply(MarketplaceReply),
     /// A complete answer of the marketplace did not hold it.
     Absent,
     /// Intent: its command is about to be started.
@@ -18,17 +18,17 @@ pub enum Event {
     /// What the latest start cost, as its generator says: millionths of a US dollar.
     Cost(u64),
     /// The generator's outcome, or that it has none yet.
-    Made(Made),
+    Generation(GenerationOutcome),
     /// Intent: this file is about to be uploaded.
     Uploading(usize),
     /// The file is hosted.
     Uploaded(usize, Hosted),
     /// The upload failed.
-    UploadFailed(Fault),
+    UploadFailed(ApiError),
     /// The file is too large for the marketplace's own upload.
     TooLarge(usize),
     /// The finished file is not what it was: `why`.
-    Spoiled(String),
+    FileChanged(String),
     /// The finished file could not be read just now: `why`.
     Unread(String),
     /// Intent: the delivery is about to be sent.
@@ -38,12 +38,12 @@ pub enum Event {
     /// The delivery failed; `already` when the refusal says it had arrived before.
     DeliverFailed {
         /// The fault.
-        fault: Fault,
+        fault: ApiError,
         /// The marketplace says that the order is delivered.
         already: bool,
     },
     /// Asking about it failed.
-    AskFailed(Fault),
+    LookupFailed(ApiError),
     /// Intent: this price is about to be quoted.
     Quoting(String),
     /// The marketplace took the quote.
@@ -51,21 +51,21 @@ pub enum Event {
     /// The quote failed; `already` when the refusal says it had arrived before.
     QuoteFailed {
         /// The fault.
-        fault: Fault,
+        fault: ApiError,
         /// The marketplace says that the order is quoted.
         already: bool,
     },
     /// Intent: the message after the delivery is about to be posted.
-    Saying,
+    MessageSending,
     /// The message is posted, or nobody knows: it is not posted twice.
-    Said,
+    MessageSent,
     /// The message was certainly not posted.
-    SayFailed(Fault),
+    MessageFailed(ApiError),
 }
 
 /// What the marketplace says of an order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
+pub enum MarketplaceReply {
     /// It is there; `urls` are what was delivered, as far as the marketplace tells.
     Found {
         /// The order.
@@ -81,13 +81,13 @@ pub enum Told {
 
 /// What came of a generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Made {
+pub enum GenerationOutcome {
     /// It is still at work.
     Running,
     /// It never came to be started, for this reason: nothing ran and nothing was spent.
     NeverStarted(String),
     /// It was started and left no last word.
-    Vanished,
+    Lost,
     /// We stopped it, because we were stopped.
     Stopped,
     /// These files, judged fit.

@@ -7,8 +7,8 @@ mod reply;
 mod transition;
 
 pub use awaiting::{Awaiting, Paid};
-pub use event::{Event, Made, Told};
-pub use record::{Closed, Ending, Hold, HoldKind, Record, Step, Trail, Trouble};
+pub use event::{Event, GenerationOutcome, MarketplaceReply};
+pub use record::{Closed, Ending, HistoryEntry, Hold, HoldKind, LastError, Record, Step};
 pub use transition::backoff;
 
 #[cfg(test)]

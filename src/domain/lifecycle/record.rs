@@ -33,10 +33,10 @@ pub struct Record {
     pub cost_micros: u64,
     /// The latest start whose cost is in it: a last word that is read twice counts once.
     #[serde(default)]
-    pub costed: u32,
+    pub costed_start: u32,
     /// How many starts of this attempt vanished without a last word.
     #[serde(default)]
-    pub deaths: u32,
+    pub lost_starts: u32,
     /// When this attempt was first started.
     #[serde(default)]
     pub attempt_since: Option<Time>,
@@ -51,40 +51,40 @@ pub struct Record {
     pub deliverables: Vec<Deliverable>,
     /// What it was delivered with before, and the client was not content with.
     #[serde(default)]
-    pub previous: Vec<Deliverable>,
+    pub rejected: Vec<Deliverable>,
     /// Regenerations that were granted without a person.
     #[serde(default)]
     pub revisions: u32,
     /// It asks for a price, not for work.
     #[serde(default)]
-    pub pricing: bool,
+    pub is_quote_request: bool,
     /// The price that is or was quoted, in US dollars.
     #[serde(default)]
     pub price: Option<String>,
     /// What last went wrong.
     #[serde(default)]
-    pub trouble: Option<Trouble>,
+    pub last_error: Option<LastError>,
     /// A person is needed before anything more is done.
     #[serde(default)]
     pub hold: Option<Hold>,
     /// A person has looked at what held it and said to go on.
     #[serde(default)]
-    pub released: bool,
+    pub released_by_operator: bool,
     /// It was absent from a complete answer of the marketplace, or refused as if it had moved on: to be looked up.
     #[serde(default)]
-    pub missing: bool,
+    pub unlisted: bool,
     /// It is over.
     #[serde(default)]
     pub closed: Option<Closed>,
     /// How many messages of its client's a person was told of.
     #[serde(default)]
-    pub heard: usize,
+    pub messages_seen: usize,
     /// The clocks by which the times in here are told: the wall clock may be turned before they are read again.
     #[serde(default)]
     pub clock: Option<Clock>,
     /// What happened, oldest first.
     #[serde(default)]
-    pub trail: Vec<Trail>,
+    pub history: Vec<HistoryEntry>,
 }
 
 /// The last durable step of an order. `Generating`, `Uploading` and `Delivering` are intents: their outcome is not yet known.
@@ -92,7 +92,7 @@ pub struct Record {
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum Step {
     /// Nothing is done, or the last attempt failed.
-    Seen,
+    Queued,
     /// The attempt is under way. `again`: its command is to be started (once more) in the same folder.
     Generating {
         /// Whether the command is to be started (again) for the same attempt.
@@ -117,7 +117,7 @@ pub enum Step {
     /// The marketplace has it; a message to the client is still due.
     Delivered,
     /// The message is about to be, or was, posted.
-    Saying,
+    MessageSending,
     /// A price is named and not yet quoted.
     Priced,
     /// The quote is about to be, or was, sent, and nobody has said what came of it.
@@ -132,14 +132,14 @@ impl Step {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Seen => "seen",
+            Self::Queued => "queued",
             Self::Generating { .. } => "generating",
             Self::Generated => "generated",
             Self::Uploading { .. } => "uploading",
             Self::Uploaded => "uploaded",
             Self::Delivering { .. } => "delivering",
             Self::Delivered => "delivered",
-            Self::Saying => "saying",
+            Self::MessageSending => "message_sending",
             Self::Priced => "priced",
             Self::Quoting { .. } => "quoting",
         }
@@ -148,7 +148,7 @@ impl Step {
 
 /// What last went wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct LastError {
     /// When.
     pub at: Time,
     /// `generate`, `upload`, `deliver` or `ask`.
@@ -181,11 +181,11 @@ pub enum HoldKind {
     /// A subscription: delivering would end the client's window.
     Subscription,
     /// The settings say to leave it alone.
-    Unwanted,
+    Rejected,
     /// Somebody else delivered it, or its record was damaged.
     Unclear,
     /// The finished file is not there any more as it was made.
-    Spoiled,
+    FileChanged,
 }
 
 /// How it ended.
@@ -238,7 +238,7 @@ impl Ending {
 
 /// One entry of an order's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trail {
+pub struct HistoryEntry {
     /// When.
     pub at: Time,
     /// What happened, in one printable line.
@@ -254,28 +254,28 @@ impl Record {
             order,
             first_seen: now,
             round: 1,
-            step: Step::Seen,
+            step: Step::Queued,
             attempt: 0,
             starts: 0,
             cost_micros: 0,
-            costed: 0,
-            deaths: 0,
+            costed_start: 0,
+            lost_starts: 0,
             attempt_since: None,
             failures: 0,
             not_before: None,
             deliverables: Vec::new(),
-            previous: Vec::new(),
+            rejected: Vec::new(),
             revisions: 0,
-            pricing: order_asks_for_a_price,
+            is_quote_request: order_asks_for_a_price,
             price: None,
-            trouble: None,
+            last_error: None,
             hold: None,
-            released: false,
-            missing: false,
+            released_by_operator: false,
+            unlisted: false,
             closed: None,
-            heard: 0,
+            messages_seen: 0,
             clock: None,
-            trail: Vec::new(),
+            history: Vec::new(),
         };
         record.note(now, "seen");
         record
@@ -284,15 +284,15 @@ impl Record {
     /// Whether work on it has been started, so that its upload and delivery are reserved.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        !matches!(self.step, Step::Seen | Step::Delivered | Step::Saying)
+        !matches!(self.step, Step::Queued | Step::Delivered | Step::MessageSending)
     }
 
     /// Uploads still to be paid; a file is assumed where none is made yet.
     #[must_use]
     pub fn uploads_left(&self) -> usize {
         match self.step {
-            _ if self.pricing => 0,
-            Step::Seen | Step::Generating { .. } => 1,
+            _ if self.is_quote_request => 0,
+            Step::Queued | Step::Generating { .. } => 1,
             Step::Generated | Step::Uploading { .. } => self.deliverables.iter().filter(|d| d.hosted.is_none()).count(),
             _ => 0,
         }
@@ -301,7 +301,7 @@ impl Record {
     /// The name of the folder of the current attempt.
     #[must_use]
     pub fn attempt_name(&self) -> String {
-        if self.pricing {
+        if self.is_quote_request {
             format!("quote-{}", self.attempt)
         } else if self.round == 1 {
             format!("attempt-{}", self.attempt)
@@ -317,7 +317,7 @@ impl Record {
     }
 
     /// It goes on after it was over. What it cost until then is in the ledger, where it was written into it.
-    pub fn open_again(&mut self) {
+    pub fn reopen(&mut self) {
         if self.closed.take().is_some_and(|closed| closed.ending.is_final()) {
             self.cost_micros = 0;
         }
@@ -325,9 +325,9 @@ impl Record {
 
     /// Adds to the history, which keeps its first and its latest entries.
     pub fn note(&mut self, now: Time, what: impl Into<String>) {
-        if self.trail.len() >= TRAIL_LENGTH {
-            self.trail.remove(1);
+        if self.history.len() >= TRAIL_LENGTH {
+            self.history.remove(1);
         }
-        self.trail.push(Trail { at: now, what: what.into() });
+        self.history.push(HistoryEntry { at: now, what: what.into() });
     }
 }

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::event::Told;
+use super::event::MarketplaceReply;
 use super::record::{Ending, HoldKind, Record, Step};
-use super::transition::LONGEST_WAIT;
+use super::transition::MAX_WAIT;
 use crate::domain::limits::DELIVER_SETTLES_AFTER;
 use crate::domain::order::{Order, Status};
 use crate::domain::rules::Rules;
@@ -27,8 +27,8 @@ impl Record {
             if now < closed_at + LISTED_AT_MOST {
                 return None;
             }
-            let mut record = Self { step: Step::Uploaded, missing: false, not_before: None, ..self.clone() };
-            record.open_again();
+            let mut record = Self { step: Step::Uploaded, unlisted: false, not_before: None, ..self.clone() };
+            record.reopen();
             record.held(
                 now,
                 HoldKind::Unclear,
@@ -39,14 +39,15 @@ impl Record {
         if ending == Ending::Quoted && !order.status.is_work() {
             return None;
         }
-        let mut record = Self { hold: None, missing: false, not_before: None, released: false, ..self.clone() };
-        record.open_again();
+        let mut record =
+            Self { hold: None, unlisted: false, not_before: None, released_by_operator: false, ..self.clone() };
+        record.reopen();
         match ending {
             Ending::Delivered => {
                 record.round += 1;
                 record.attempt = 0;
-                record.step = Step::Seen;
-                record.previous.append(&mut record.deliverables);
+                record.step = Step::Queued;
+                record.rejected.append(&mut record.deliverables);
             }
             Ending::Quoted => record.becomes_work(),
             _ => {}
@@ -57,41 +58,41 @@ impl Record {
 
     /// What asked for a price is paid for.
     fn becomes_work(&mut self) {
-        self.pricing = false;
+        self.is_quote_request = false;
         self.attempt = 0;
         self.failures = 0;
-        self.step = Step::Seen;
+        self.step = Step::Queued;
     }
 
-    pub(super) fn told(&mut self, now: Time, rules: &Rules, told: Told) {
+    pub(super) fn told(&mut self, now: Time, rules: &Rules, told: MarketplaceReply) {
         match told {
-            Told::Unsupported => {}
-            Told::Gone => self.close(now, Ending::Vanished),
-            Told::Found { order, urls } => {
+            MarketplaceReply::Unsupported => {}
+            MarketplaceReply::Gone => self.close(now, Ending::Vanished),
+            MarketplaceReply::Found { order, urls } => {
                 if self.order.status != order.status {
                     self.note(now, format!("the marketplace says {}", printable(order.status.as_str())));
                 }
                 let ours = self.deliverables.iter().filter_map(|d| d.hosted.as_ref()).any(|h| urls.contains(&h.url));
                 let status = order.status.clone();
                 self.order.absorb(&order);
-                self.missing = false;
-                if self.pricing {
+                self.unlisted = false;
+                if self.is_quote_request {
                     return self.told_of_a_price(now, rules, &status);
                 }
                 match (&self.step, status) {
                     (_, Status::Cancelled) => self.close(now, Ending::Cancelled),
                     // The next answer tells of it again, when the message is done with.
-                    (Step::Delivered | Step::Saying, _) => {}
+                    (Step::Delivered | Step::MessageSending, _) => {}
                     (Step::Delivering { .. }, status) => self.settle(now, rules, &status, &urls, ours),
                     (_, Status::Delivered | Status::Completed) if ours => self.delivered(now, rules),
                     (_, Status::Delivered | Status::Completed) => self.close(now, Ending::DeliveredElsewhere),
-                    (_, Status::Disputed | Status::RevisionRequested) if self.released => {}
+                    (_, Status::Disputed | Status::RevisionRequested) if self.released_by_operator => {}
                     // We delivered it before: it is made anew, as often as that is granted.
-                    (Step::Seen, Status::Disputed | Status::RevisionRequested)
+                    (Step::Queued, Status::Disputed | Status::RevisionRequested)
                         if self.round > 1 && self.revisions < rules.revisions =>
                     {
                         self.revisions += 1;
-                        self.released = true;
+                        self.released_by_operator = true;
                         self.hold = None;
                         self.note(now, format!("made anew, revision {} of {}", self.revisions, rules.revisions));
                     }
@@ -99,7 +100,7 @@ impl Record {
                         self.held(now, HoldKind::Disputed, format!("{} by the client", self.order.status.as_str()));
                     }
                     (_, Status::Paid | Status::InProgress) => self.welcome(now, rules),
-                    (_, _) => self.not_before = Some(now + LONGEST_WAIT),
+                    (_, _) => self.not_before = Some(now + MAX_WAIT),
                 }
             }
         }
@@ -125,8 +126,8 @@ impl Record {
                 }
             }
             (Status::PendingQuote, _) => {
-                if let Some(why) = rules.unwanted(&self.order).filter(|_| !self.released) {
-                    self.held(now, HoldKind::Unwanted, why);
+                if let Some(why) = rules.reject_reason(&self.order).filter(|_| !self.released_by_operator) {
+                    self.held(now, HoldKind::Rejected, why);
                 }
             }
             // By whomever it was quoted, it is done.
@@ -135,7 +136,7 @@ impl Record {
             (Status::Disputed | Status::RevisionRequested, _) => {
                 self.held(now, HoldKind::Disputed, format!("{} by the client", status.as_str()));
             }
-            _ => self.not_before = Some(now + LONGEST_WAIT),
+            _ => self.not_before = Some(now + MAX_WAIT),
         }
     }
 
@@ -168,15 +169,15 @@ impl Record {
     }
 
     fn welcome(&mut self, now: Time, rules: &Rules) {
-        if self.order.is_subscription() && !rules.deliver_subscriptions && !self.released {
+        if self.order.is_subscription() && !rules.deliver_subscriptions && !self.released_by_operator {
             let until = self.order.workspace_expires_at.map(|at| format!(", open until {at}")).unwrap_or_default();
             let why = format!("a subscription: delivering it would end the client's window{until}");
             self.held(now, HoldKind::Subscription, why);
-        } else if let Some(why) = rules.unwanted(&self.order)
-            && !self.released
+        } else if let Some(why) = rules.reject_reason(&self.order)
+            && !self.released_by_operator
             && !self.is_begun()
         {
-            self.held(now, HoldKind::Unwanted, why);
+            self.held(now, HoldKind::Rejected, why);
         }
     }
 }

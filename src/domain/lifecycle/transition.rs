@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::event::{Event, Made};
-use super::record::{Closed, Ending, Hold, HoldKind, Record, Step, Trouble};
-use crate::domain::api_error::{Fault, FaultKind};
+use super::event::{Event, GenerationOutcome};
+use super::record::{Closed, Ending, Hold, HoldKind, LastError, Record, Step};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::deliverable::Hosted;
@@ -18,10 +18,10 @@ use crate::domain::time::Time;
 const FIRST_WAIT: Duration = Duration::from_secs(120);
 
 /// The longest wait between two tries.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// How often a start may vanish without a last word, and may have been paid for, before a person decides.
-const MOST_DEATHS: u32 = 2;
+const MAX_LOST_STARTS: u32 = 2;
 
 /// How often in a row the machine may refuse an order, some two hours, before a person hears of it.
 const MOST_STUMBLES: u32 = 6;
@@ -29,7 +29,7 @@ const MOST_STUMBLES: u32 = 6;
 /// How long to wait after `failures` failures in a row: two minutes, doubling, an hour at most.
 #[must_use]
 pub fn backoff(failures: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT)
+    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(MAX_WAIT)
 }
 
 impl Record {
@@ -39,12 +39,12 @@ impl Record {
             return;
         }
         match event {
-            Event::Told(told) => self.told(now, rules, told),
+            Event::Reply(told) => self.told(now, rules, told),
             // What is delivered is absent by right.
-            Event::Absent => self.missing = !matches!(self.step, Step::Delivered | Step::Saying),
+            Event::Absent => self.unlisted = !matches!(self.step, Step::Delivered | Step::MessageSending),
             Event::Starting => self.starting(now),
             Event::Cost(micros) => self.cost(now, micros),
-            Event::Made(made) => self.made(now, rules, made),
+            Event::Generation(made) => self.made(now, rules, made),
             Event::Uploading(file) => self.step = Step::Uploading { file },
             Event::Uploaded(file, hosted) => self.uploaded(now, file, hosted),
             Event::UploadFailed(fault) => self.upload_failed(now, &fault),
@@ -55,11 +55,11 @@ impl Record {
                 self.note(now, "too large for the marketplace's own upload: it goes by upload token");
                 self.step = Step::Generated;
             }
-            Event::Spoiled(why) => {
+            Event::FileChanged(why) => {
                 // It was paid for once: only a person may have it made again.
-                self.trouble(now, "upload", &why);
+                self.record_error(now, "upload", &why);
                 self.step = Step::Generated;
-                self.held(now, HoldKind::Spoiled, "its finished file is gone or has changed");
+                self.held(now, HoldKind::FileChanged, "its finished file is gone or has changed");
             }
             Event::Unread(why) => {
                 self.step = Step::Generated;
@@ -68,8 +68,8 @@ impl Record {
             Event::Delivering => self.step = Step::Delivering { since: now, from: self.order.status.clone() },
             Event::Delivered => self.delivered(now, rules),
             Event::DeliverFailed { fault, already } => self.deliver_failed(now, rules, &fault, already),
-            Event::AskFailed(fault) => {
-                self.trouble(now, "ask", &fault.message);
+            Event::LookupFailed(fault) => {
+                self.record_error(now, "ask", &fault.message);
                 self.not_before = Some(now + wait_after(&fault, 1));
             }
             Event::Quoting(price) => {
@@ -79,13 +79,13 @@ impl Record {
             Event::Quoted => self.close(now, Ending::Quoted),
             Event::QuoteFailed { already: true, .. } => self.close(now, Ending::Quoted),
             Event::QuoteFailed { fault, .. } => self.quote_failed(now, &fault),
-            Event::Saying => self.step = Step::Saying,
-            Event::Said => self.close(now, Ending::Delivered),
-            Event::SayFailed(fault) => {
+            Event::MessageSending => self.step = Step::MessageSending,
+            Event::MessageSent => self.close(now, Ending::Delivered),
+            Event::MessageFailed(fault) => {
                 // A courtesy that is refused is let go; one that came at a bad moment is tried again.
-                self.trouble(now, "message", &fault.message);
+                self.record_error(now, "message", &fault.message);
                 match fault.kind {
-                    FaultKind::Refused { .. } => self.close(now, Ending::Delivered),
+                    ApiErrorKind::Refused { .. } => self.close(now, Ending::Delivered),
                     _ => {
                         self.step = Step::Delivered;
                         self.failures = self.failures.saturating_add(1);
@@ -109,7 +109,7 @@ impl Record {
             moved(since);
             *since = (*since).min(now);
         }
-        if self.not_before.is_some_and(|at| at > now + LONGEST_WAIT) {
+        if self.not_before.is_some_and(|at| at > now + MAX_WAIT) {
             self.not_before = None;
         }
         self.attempt_since = self.attempt_since.map(|since| since.min(now));
@@ -118,15 +118,15 @@ impl Record {
 
     /// A person asks for another try: clears what holds it and makes it due now.
     pub fn retry(&mut self, now: Time) {
-        let goes_on = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Unwanted];
+        let goes_on = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Rejected];
         let afresh = |hold: Hold| !goes_on.contains(&hold.kind);
         if self.hold.take().is_some_and(afresh) {
             // A new series of attempts, in folders of its own.
             self.round += 1;
             self.attempt = 0;
-            self.step = Step::Seen;
+            self.step = Step::Queued;
         }
-        self.released = true;
+        self.released_by_operator = true;
         self.failures = 0;
         self.not_before = None;
         self.note(now, "retry asked for");
@@ -139,14 +139,14 @@ impl Record {
         self.deliverables = deliverables;
         self.step = if hosted { Step::Uploaded } else { Step::Generated };
         self.starts += 1;
-        (self.hold, self.released, self.missing, self.pricing) = (None, true, false, false);
+        (self.hold, self.released_by_operator, self.unlisted, self.is_quote_request) = (None, true, false, false);
         self.progress();
     }
 
     fn starting(&mut self, now: Time) {
-        if self.step == Step::Seen {
+        if self.step == Step::Queued {
             self.attempt += 1;
-            self.deaths = 0;
+            self.lost_starts = 0;
             self.attempt_since = Some(now);
             self.deliverables.clear();
         }
@@ -156,36 +156,39 @@ impl Record {
     }
 
     fn cost(&mut self, now: Time, micros: u64) {
-        if self.costed == self.starts {
+        if self.costed_start == self.starts {
             return;
         }
-        self.costed = self.starts;
+        self.costed_start = self.starts;
         self.cost_micros = self.cost_micros.saturating_add(micros);
         self.note(now, format!("its generator says that it cost {} USD", usd_of_micros(micros)));
     }
 
-    fn made(&mut self, now: Time, rules: &Rules, made: Made) {
+    fn made(&mut self, now: Time, rules: &Rules, made: GenerationOutcome) {
         let again = Step::Generating { again: true };
-        if !matches!(made, Made::Running | Made::NeverStarted(_) | Made::Unread(_)) {
+        if !matches!(
+            made,
+            GenerationOutcome::Running | GenerationOutcome::NeverStarted(_) | GenerationOutcome::Unread(_)
+        ) {
             self.failures = 0;
         }
         match made {
-            Made::Running => {}
-            Made::Stopped => self.step = again,
-            Made::NeverStarted(why) => {
+            GenerationOutcome::Running => {}
+            GenerationOutcome::Stopped => self.step = again,
+            GenerationOutcome::NeverStarted(why) => {
                 self.step = again;
                 self.never_started(now, &why);
             }
-            Made::Vanished => {
-                self.deaths += 1;
-                self.trouble(now, "generate", "the generator vanished without a last word");
+            GenerationOutcome::Lost => {
+                self.lost_starts += 1;
+                self.record_error(now, "generate", "the generator vanished without a last word");
                 self.step = again;
-                if self.deaths >= MOST_DEATHS {
+                if self.lost_starts >= MAX_LOST_STARTS {
                     let why = "its generator vanished twice without a last word, and may have cost money each time";
                     self.held(now, HoldKind::Exhausted, why);
                 }
             }
-            Made::Done(deliverables) => {
+            GenerationOutcome::Done(deliverables) => {
                 self.note(now, format!("made {} file(s)", deliverables.len()));
                 self.deliverables = deliverables;
                 // What is hosted elsewhere needs no upload.
@@ -193,19 +196,19 @@ impl Record {
                 self.step = if hosted { Step::Uploaded } else { Step::Generated };
                 self.progress();
             }
-            Made::Doubtful(deliverables, why) => {
+            GenerationOutcome::Doubtful(deliverables, why) => {
                 self.note(now, format!("made {} file(s)", deliverables.len()));
                 self.deliverables = deliverables;
                 self.step = Step::Generated;
                 self.held(now, HoldKind::Refused, why);
             }
-            Made::Priced(price) => {
+            GenerationOutcome::Priced(price) => {
                 self.note(now, format!("the price is {price}"));
                 self.price = Some(price);
                 self.step = Step::Priced;
                 self.progress();
             }
-            Made::NotReady => {
+            GenerationOutcome::NotReady => {
                 let limit = rules.work(&self.order).total_timeout;
                 let late = self.attempt_since.is_some_and(|since| now >= since + limit);
                 if late {
@@ -215,19 +218,19 @@ impl Record {
                 }
             }
             // The last word stands: it is looked at again, never made again.
-            Made::Unread(why) => self.unread(now, "generate", &why),
-            Made::Declined(why) => {
-                self.trouble(now, "generate", &why);
-                self.step = Step::Seen;
+            GenerationOutcome::Unread(why) => self.unread(now, "generate", &why),
+            GenerationOutcome::Declined(why) => {
+                self.record_error(now, "generate", &why);
+                self.step = Step::Queued;
                 self.held(now, HoldKind::Declined, "the generator says it cannot be done (exit 65)");
             }
-            Made::Misconfigured(why) => {
+            GenerationOutcome::Misconfigured(why) => {
                 // Not the order's fault: the attempt is given back.
-                self.trouble(now, "generate", &why);
+                self.record_error(now, "generate", &why);
                 self.attempt = self.attempt.saturating_sub(1);
-                self.step = Step::Seen;
+                self.step = Step::Queued;
             }
-            Made::Failed(why) => self.attempt_failed(now, rules, &why),
+            GenerationOutcome::Failed(why) => self.attempt_failed(now, rules, &why),
         }
     }
 
@@ -253,7 +256,7 @@ impl Record {
 
     /// The machine would not: again with growing pauses, until a person has to hear of it.
     fn stumbled(&mut self, now: Time, step: &str, why: &str, kind: HoldKind, told: &str) {
-        self.trouble(now, step, why);
+        self.record_error(now, step, why);
         if self.failures > MOST_STUMBLES {
             self.held(now, kind, told);
         } else {
@@ -262,8 +265,8 @@ impl Record {
     }
 
     fn attempt_failed(&mut self, now: Time, rules: &Rules, why: &str) {
-        self.trouble(now, "generate", why);
-        self.step = Step::Seen;
+        self.record_error(now, "generate", why);
+        self.step = Step::Queued;
         if self.attempt >= rules.work(&self.order).max_attempts {
             self.held(now, HoldKind::Exhausted, format!("{} attempts failed", self.attempt));
         } else {
@@ -281,50 +284,50 @@ impl Record {
         self.progress();
     }
 
-    fn upload_failed(&mut self, now: Time, fault: &Fault) {
+    fn upload_failed(&mut self, now: Time, fault: &ApiError) {
         self.step = Step::Generated;
         self.request_failed(now, "upload", fault);
     }
 
-    fn quote_failed(&mut self, now: Time, fault: &Fault) {
+    fn quote_failed(&mut self, now: Time, fault: &ApiError) {
         if !fault.certainly_without_effect() {
             // Stays `Quoting`: what came of it is asked, never guessed.
-            self.trouble(now, "quote", &fault.message);
+            self.record_error(now, "quote", &fault.message);
             return;
         }
         self.step = Step::Priced;
-        self.missing |= matches!(fault.kind, FaultKind::Refused { .. });
+        self.unlisted |= matches!(fault.kind, ApiErrorKind::Refused { .. });
         self.request_failed(now, "quote", fault);
     }
 
-    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &Fault, already: bool) {
+    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &ApiError, already: bool) {
         if already {
             self.delivered(now, rules);
             return;
         }
         if !fault.certainly_without_effect() {
             // Stays `Delivering`: what came of it is asked, never guessed.
-            self.trouble(now, "deliver", &fault.message);
+            self.record_error(now, "deliver", &fault.message);
             return;
         }
         self.step = Step::Uploaded;
         // The order may have moved on under us; it is looked up before a person is troubled.
-        self.missing |= matches!(fault.kind, FaultKind::Refused { .. });
+        self.unlisted |= matches!(fault.kind, ApiErrorKind::Refused { .. });
         self.request_failed(now, "deliver", fault);
     }
 
     /// A request whose step is back at its start: whose fault was it, and when is the next try?
-    fn request_failed(&mut self, now: Time, step: &str, fault: &Fault) {
-        self.trouble(now, step, &fault.message);
+    fn request_failed(&mut self, now: Time, step: &str, fault: &ApiError) {
+        self.record_error(now, step, &fault.message);
         match fault.kind {
             // The budget, the key or the address is closed for every order: this one is as due as before.
-            FaultKind::Limited { .. } | FaultKind::Unauthorized | FaultKind::Moved { .. } => {}
-            FaultKind::Refused { status }
+            ApiErrorKind::Limited { .. } | ApiErrorKind::Unauthorized | ApiErrorKind::Moved { .. } => {}
+            ApiErrorKind::Refused { status }
                 if !matches!(status, 408 | 409 | 425) && (step == "upload" || self.failures > 0) =>
             {
                 self.held(now, HoldKind::Refused, format!("the marketplace refuses the {step} (HTTP {status})"));
             }
-            FaultKind::Refused { .. } if self.failures >= 4 => {
+            ApiErrorKind::Refused { .. } if self.failures >= 4 => {
                 self.held(now, HoldKind::Refused, format!("the marketplace keeps refusing the {step}"));
             }
             _ => {
@@ -337,7 +340,7 @@ impl Record {
     pub(super) fn delivered(&mut self, now: Time, rules: &Rules) {
         self.step = Step::Delivered;
         self.hold = None;
-        if rules.says_something {
+        if rules.message_after_delivery {
             self.note(now, "delivered, and a message to the client is due");
             self.progress();
         } else {
@@ -359,9 +362,9 @@ impl Record {
         }
     }
 
-    fn trouble(&mut self, now: Time, step: &str, text: &str) {
+    fn record_error(&mut self, now: Time, step: &str, text: &str) {
         self.note(now, format!("{step} failed: {text}"));
-        self.trouble = Some(Trouble { at: now, step: step.to_owned(), text: text.to_owned() });
+        self.last_error = Some(LastError { at: now, step: step.to_owned(), text: text.to_owned() });
     }
 
     fn progress(&mut self) {
@@ -370,9 +373,9 @@ impl Record {
     }
 }
 
-fn wait_after(fault: &Fault, failures: u32) -> Duration {
+fn wait_after(fault: &ApiError, failures: u32) -> Duration {
     match fault.kind {
-        FaultKind::Broken { wait: Some(wait), .. } => wait.max(backoff(failures)),
+        ApiErrorKind::Broken { wait: Some(wait), .. } => wait.max(backoff(failures)),
         _ => backoff(failures),
     }
 }
@@ -381,7 +384,7 @@ fn wait_after(fault: &Fault, failures: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::domain::clock::Boot;
-    use crate::domain::lifecycle::Told;
+    use crate::domain::lifecycle::MarketplaceReply;
     use crate::domain::limits::DELIVER_SETTLES_AFTER;
     use crate::domain::order::Order;
     use serde_json::json;
@@ -400,8 +403,8 @@ mod tests {
         // Written down, then an hour ahead at once, ten seconds later in truth.
         let later = clock(3610, 10);
         record.rebase(&later);
-        let told = Told::Found { order: Box::new(order), urls: Vec::new() };
-        record.apply(later.wall, &Rules::default(), Event::Told(told));
+        let told = MarketplaceReply::Found { order: Box::new(order), urls: Vec::new() };
+        record.apply(later.wall, &Rules::default(), Event::Reply(told));
         assert!(matches!(record.step, Step::Delivering { .. }), "{:?}", record.step);
         assert_eq!(record.not_before, Some(clock(3600, 0).wall + DELIVER_SETTLES_AFTER));
     }

@@ -217,9 +217,9 @@ pub struct Order {
 
 /// Why an element of the marketplace's answer is no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Odd(pub String);
+pub struct InvalidOrder(pub String);
 
-impl fmt::Display for Odd {
+impl fmt::Display for InvalidOrder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
@@ -227,18 +227,19 @@ impl fmt::Display for Odd {
 
 impl Order {
     /// Reads one order of either dialect: the members that matter, once, and the rest as it stands.
-    pub fn read(raw: &RawValue) -> Result<Self, Odd> {
+    pub fn read(raw: &RawValue) -> Result<Self, InvalidOrder> {
         if !raw.get().starts_with('{') {
-            return Err(Odd("an order that is not an object".into()));
+            return Err(InvalidOrder("an order that is not an object".into()));
         }
-        let odd = |error: serde_json::Error| Odd(format!("an order that cannot be read: {error}"));
+        let odd = |error: serde_json::Error| InvalidOrder(format!("an order that cannot be read: {error}"));
         let raw = Raw::of(raw).map_err(odd)?;
         let mut members = raw.members().map_err(odd)?;
         let mut take = |member: Member| members.take(member);
-        let id = take(Member::Id).and_then(into_text).ok_or_else(|| Odd("an order without an id".into()))?;
-        let id = OrderId::new(&id).ok_or_else(|| Odd("an order whose id cannot be used".into()))?;
-        let status =
-            take(Member::Status).and_then(into_text).ok_or_else(|| Odd(format!("order {id} has no status")))?;
+        let id = take(Member::Id).and_then(into_text).ok_or_else(|| InvalidOrder("an order without an id".into()))?;
+        let id = OrderId::new(&id).ok_or_else(|| InvalidOrder("an order whose id cannot be used".into()))?;
+        let status = take(Member::Status)
+            .and_then(into_text)
+            .ok_or_else(|| InvalidOrder(format!("order {id} has no status")))?;
         let mut text = |member| take(member).and_then(into_text);
         let (service_id, service_title) = (text(Member::ServiceId), text(Member::ServiceTitle));
         let category = text(Member::Category).or_else(|| text(Member::ServiceCategory));
@@ -270,8 +271,8 @@ impl Order {
     }
 
     /// As [`Order::read`], of a value that was parsed already.
-    pub fn parse(value: Value) -> Result<Self, Odd> {
-        let raw = serde_json::value::to_raw_value(&value).map_err(|error| Odd(error.to_string()))?;
+    pub fn parse(value: Value) -> Result<Self, InvalidOrder> {
+        let raw = serde_json::value::to_raw_value(&value).map_err(|error| InvalidOrder(error.to_string()))?;
         Self::read(&raw)
     }
 

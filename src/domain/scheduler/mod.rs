@@ -11,17 +11,17 @@ use std::time::Duration;
 use crate::domain::lifecycle::{Record, Step};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::OrderId;
-use crate::domain::rate_budget::Ticket;
+use crate::domain::rate_budget::Reservation;
 use crate::domain::state::State;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::{Reason, Wake};
 
 use crate::domain::rules::{Pricing, Rules};
-use pacing::Ahead;
+use pacing::Workload;
 
 /// What only this beat knows, and the next one need not.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct RunState {
     /// When the beat began.
     pub started: Time,
     /// Ignore the poll interval and the pacing (`--force`).
@@ -35,7 +35,7 @@ pub struct Session {
     /// Generators known to be at work.
     pub running: BTreeSet<OrderId>,
     /// Orders of which a file or the delivery is on its way, and what was booked for it.
-    pub sending: BTreeMap<OrderId, Ticket>,
+    pub sending: BTreeMap<OrderId, Reservation>,
     /// Generators that said "not ready" in this beat.
     pub not_ready: BTreeSet<OrderId>,
     /// Orders looked up in this beat, whatever came of it.
@@ -46,7 +46,7 @@ pub struct Session {
     pub only: Option<OrderId>,
 }
 
-impl Session {
+impl RunState {
     /// A beat that begins at `started`.
     #[must_use]
     pub fn new(started: Time, force: bool) -> Self {
@@ -70,15 +70,15 @@ impl Session {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// See what became of a generator.
-    Look(OrderId),
+    CheckGenerator(OrderId),
     /// Ask the marketplace about one order.
-    Ask(OrderId),
+    Lookup(OrderId),
     /// Send the delivery.
     Deliver(OrderId),
     /// Quote a price.
     Quote(OrderId),
     /// Post the message that follows a delivery.
-    Say(OrderId),
+    SendMessage(OrderId),
     /// Upload one file.
     Upload(OrderId, usize),
     /// Ask the marketplace for orders.
@@ -88,17 +88,17 @@ pub enum Action {
     /// Wait for a generator to end or for what is on its way, at most until then.
     Wait(Time),
     /// Nothing more in this beat.
-    Rest,
+    Done,
 }
 
 /// What now? Work nearest to its delivery first, then the poll, then new work; the most urgent order first in each.
 #[must_use]
-pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Action {
+pub fn next(state: &State, rules: &Rules, session: &RunState, now: Time) -> Action {
     let ends = session.started + rules.time_limit;
     let late = now >= ends;
-    let ahead = Ahead::of(state, rules, now);
+    let ahead = Workload::of(state, rules, now);
     let sight =
-        Sight { state, rules, session, now, late, affordable: pacing::can_begin(state, rules, &ahead, now), ahead };
+        View { state, rules, session, now, late, affordable: pacing::can_begin(state, rules, &ahead, now), ahead };
     let mut chosen: Option<(u8, Time, Action)> = None;
     let wanted =
         |record: &&crate::domain::lifecycle::Record| session.only.as_ref().is_none_or(|only| *only == record.order.id);
@@ -121,7 +121,7 @@ pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Actio
         None if !session.running.is_empty() && !late => Action::Wait(ends),
         // What is on its way is waited for, however late it is: its own time is limited.
         None if !session.sending.is_empty() => Action::Wait(ends.max(now + A_WHILE)),
-        None => Action::Rest,
+        None => Action::Done,
     }
 }
 
@@ -129,20 +129,20 @@ pub fn next(state: &State, rules: &Rules, session: &Session, now: Time) -> Actio
 pub const A_WHILE: Duration = Duration::from_secs(60);
 
 /// What is the same for every order at one moment, looked at once.
-struct Sight<'a> {
+struct View<'a> {
     state: &'a State,
     rules: &'a Rules,
-    session: &'a Session,
+    session: &'a RunState,
     now: Time,
     late: bool,
-    ahead: Ahead,
+    ahead: Workload,
     /// Another order can be begun and paid for.
     affordable: bool,
 }
 
-impl Sight<'_> {
+impl View<'_> {
     fn open(&self, endpoint: Endpoint) -> bool {
-        self.state.worker.budget.closed_until(endpoint, self.now).is_none()
+        self.state.worker.budget.blocked_until(endpoint, self.now).is_none()
     }
 
     fn free(&self, endpoint: Endpoint) -> usize {
@@ -155,9 +155,9 @@ impl Sight<'_> {
         if self.session.running.len() >= self.rules.parallel {
             return false;
         }
-        let workshop = self.rules.workshop(&record.order);
-        !self.session.broken.contains_key(&workshop)
-            && !self.state.worker.is_paused(&workshop, self.rules.pause_after, self.now)
+        let generator_key = self.rules.generator_key(&record.order);
+        !self.session.broken.contains_key(&generator_key)
+            && !self.state.worker.is_paused(&generator_key, self.rules.pause_after, self.now)
     }
 
     /// Whether one more file or delivery may be on its way.
@@ -177,28 +177,28 @@ impl Sight<'_> {
 const START: u8 = 4;
 
 /// What one order asks for now, and how near to its delivery that is.
-fn step(sight: &Sight<'_>, record: &Record) -> Option<(u8, Action)> {
-    let &Sight { state, rules, session, now, late, .. } = sight;
+fn step(sight: &View<'_>, record: &Record) -> Option<(u8, Action)> {
+    let &View { state, rules, session, now, late, .. } = sight;
     let id = &record.order.id;
     if record.closed.is_some() || session.sending.contains_key(id) {
         return None;
     }
     let due = record.not_before.is_none_or(|at| at <= now);
     let can_ask = due && !state.worker.no_lookup && !session.asked.contains(id);
-    if record.missing && can_ask {
-        return Some((0, Action::Ask(id.clone())));
+    if record.unlisted && can_ask {
+        return Some((0, Action::Lookup(id.clone())));
     }
     if record.hold.is_some() {
         return None;
     }
     match &record.step {
-        Step::Delivering { .. } | Step::Quoting { .. } => can_ask.then(|| (0, Action::Ask(id.clone()))),
+        Step::Delivering { .. } | Step::Quoting { .. } => can_ask.then(|| (0, Action::Lookup(id.clone()))),
         Step::Generating { again: false } if due => {
-            (!session.running.contains(id)).then(|| (1, Action::Look(id.clone())))
+            (!session.running.contains(id)).then(|| (1, Action::CheckGenerator(id.clone())))
         }
         Step::Uploaded if due && !late && sight.may_send() && sight.free(Endpoint::Deliver) > 0 => {
             // A client can call a paid order off while it is being made: look once more.
-            let action = if can_ask { Action::Ask(id.clone()) } else { Action::Deliver(id.clone()) };
+            let action = if can_ask { Action::Lookup(id.clone()) } else { Action::Deliver(id.clone()) };
             Some((2, action))
         }
         // No file is uploaded that cannot be delivered after it.
@@ -215,20 +215,20 @@ fn step(sight: &Sight<'_>, record: &Record) -> Option<(u8, Action)> {
         Step::Generating { again: true } if due && !late && !session.not_ready.contains(id) => {
             sight.may_start(record).then(|| (START, Action::Start(id.clone())))
         }
-        Step::Seen if due && !late && record.pricing => {
+        Step::Queued if due && !late && record.is_quote_request => {
             let spare = sight.free(Endpoint::Quote) > sight.ahead.work;
             match rules.pricing(&record.order)? {
                 Pricing::Settled(_) => spare.then(|| (START, Action::Quote(id.clone()))),
                 Pricing::Command => (spare && sight.may_start(record)).then(|| (START + 1, Action::Start(id.clone()))),
             }
         }
-        Step::Seen if due && !late && wants_work(record) && session.begun < rules.max_per_beat => {
+        Step::Queued if due && !late && wants_work(record) && session.begun < rules.max_per_beat => {
             (sight.affordable && sight.may_start(record)).then(|| (START + 1, Action::Start(id.clone())))
         }
         // A courtesy: it takes nothing that work needs.
         Step::Delivered if due && !late => {
             let spare = sight.free(Endpoint::Messages) > sight.ahead.work;
-            spare.then(|| (START + 2, Action::Say(id.clone())))
+            spare.then(|| (START + 2, Action::SendMessage(id.clone())))
         }
         _ => None,
     }
@@ -238,7 +238,7 @@ fn step(sight: &Sight<'_>, record: &Record) -> Option<(u8, Action)> {
 #[must_use]
 pub fn wants_work(record: &Record) -> bool {
     let status = &record.order.status;
-    !record.missing && (status.is_work() || record.released && status.takes_delivery())
+    !record.unlisted && (status.is_work() || record.released_by_operator && status.takes_delivery())
 }
 
 /// When the order is due: when it was placed plus what its service promises, where that is known.
@@ -254,27 +254,28 @@ pub fn deadline(rules: &Rules, record: &Record) -> Time {
 pub fn is_late(state: &State, rules: &Rules, record: &Record, now: Time) -> bool {
     let Some(turnaround) = rules.turnaround(&record.order) else { return false };
     // What was promised is the first delivery: a revision has no deadline of its own.
-    let finished = record.round > 1 || matches!(record.step, Step::Delivered | Step::Delivering { .. } | Step::Saying);
+    let finished =
+        record.round > 1 || matches!(record.step, Step::Delivered | Step::Delivering { .. } | Step::MessageSending);
     let to_make = match record.step {
-        Step::Seen | Step::Generating { .. } => state.worker.typical(&rules.workshop(&record.order)),
+        Step::Queued | Step::Generating { .. } => state.worker.typical(&rules.generator_key(&record.order)),
         _ => Duration::ZERO,
     };
     !finished
-        && !record.pricing
+        && !record.is_quote_request
         && record.closed.is_none()
         && now + to_make + turnaround / 10 >= deadline(rules, record)
 }
 
 /// Requests that this worker needs to finish what it has begun and what is due soon.
 #[must_use]
-pub fn own_work_ahead(state: &State, now: Time) -> usize {
-    pacing::own_work_ahead(state, now)
+pub fn own_workload(state: &State, now: Time) -> usize {
+    pacing::own_workload(state, now)
 }
 
 /// Why no poll would be made at `now`, if so.
 #[must_use]
 pub fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
-    pacing::poll_hold(state, rules, || Ahead::of(state, rules, now), force, now)
+    pacing::poll_hold(state, rules, || Workload::of(state, rules, now), force, now)
 }
 
 /// When the next beat has something to do, by asking [`next`] at every moment at which its answer can change.
@@ -284,7 +285,7 @@ pub fn wake(state: &State, rules: &Rules, now: Time) -> Wake {
     let poll_at = moments.iter().copied().find(|at| poll_hold(state, rules, false, *at).is_none());
     // A moment always comes: closures and waits are bounded. An hour is the answer to the impossible.
     let poll_at = poll_at.unwrap_or(now + crate::domain::limits::WINDOW);
-    let due = |at: &Time| next(state, rules, &Session::new(*at, false), *at) != Action::Rest;
+    let due = |at: &Time| next(state, rules, &RunState::new(*at, false), *at) != Action::Done;
     let at = moments.into_iter().find(due).unwrap_or(poll_at).min(poll_at);
     let reason = poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
     Wake { at, poll_at, reason }

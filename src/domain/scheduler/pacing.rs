@@ -26,7 +26,7 @@ const HORIZON: Duration = Duration::from_secs(15 * 60);
 
 /// What stands before this worker at one moment, counted in one pass over its orders.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct Workload {
     /// Requests needed to finish what is begun and due soon, here and by other agents behind this address.
     pub(super) work: usize,
     /// Orders that are begun and due soon, and their uploads.
@@ -36,7 +36,7 @@ pub(super) struct Ahead {
     waiting: usize,
 }
 
-impl Ahead {
+impl Workload {
     pub(super) fn of(state: &State, rules: &Rules, now: Time) -> Self {
         let ahead = Self::own(state, now);
         Self { work: ahead.work + state.worker.budget.claimed_by_others(&rules.agent, now), ..ahead }
@@ -49,7 +49,7 @@ impl Ahead {
             if record.is_begun() {
                 ahead.begun += 1;
                 ahead.uploads += record.uploads_left();
-            } else if record.step == Step::Seen && super::wants_work(record) {
+            } else if record.step == Step::Queued && super::wants_work(record) {
                 ahead.waiting += 1;
             }
         }
@@ -62,12 +62,12 @@ impl Ahead {
 pub(super) fn poll_hold(
     state: &State,
     rules: &Rules,
-    ahead: impl FnOnce() -> Ahead,
+    ahead: impl FnOnce() -> Workload,
     force: bool,
     now: Time,
 ) -> Option<Reason> {
     let worker = &state.worker;
-    if worker.budget.closed_until(Endpoint::Orders, now).is_some() {
+    if worker.budget.blocked_until(Endpoint::Orders, now).is_some() {
         return Some(Reason::RetryAfter);
     }
     if !force {
@@ -88,7 +88,7 @@ pub(super) fn poll_hold(
 }
 
 /// Whether a poll would come sooner than the hour's remaining requests allow when spread evenly.
-fn is_paced(state: &State, rules: &Rules, ahead: &Ahead, spare: usize, now: Time) -> bool {
+fn is_paced(state: &State, rules: &Rules, ahead: &Workload, spare: usize, now: Time) -> bool {
     let Some(last) = state.worker.last_poll else { return false };
     // Who has more to do than can be paid for gains nothing by looking for more.
     let longest = if ahead.waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
@@ -116,8 +116,8 @@ fn is_paced(state: &State, rules: &Rules, ahead: &Ahead, spare: usize, now: Time
 }
 
 /// Requests that this worker needs to finish what it has begun and what is due soon.
-pub(super) fn own_work_ahead(state: &State, now: Time) -> usize {
-    Ahead::own(state, now).work
+pub(super) fn own_workload(state: &State, now: Time) -> usize {
+    Workload::own(state, now).work
 }
 
 fn active(state: &State, now: Time) -> impl Iterator<Item = &crate::domain::lifecycle::Record> {
@@ -131,14 +131,14 @@ fn active(state: &State, now: Time) -> impl Iterator<Item = &crate::domain::life
 /// How many requests to `endpoint` may be sent at `now`; none while the server said to wait.
 pub(super) fn free(state: &State, rules: &Rules, endpoint: Endpoint, now: Time) -> usize {
     let budget = &state.worker.budget;
-    match budget.closed_until(endpoint, now) {
+    match budget.blocked_until(endpoint, now) {
         None => budget.free(rules.allowance, endpoint, now),
         Some(_) => 0,
     }
 }
 
 /// Whether another order can be begun: its upload and its delivery can be paid beside all that is begun.
-pub(super) fn can_begin(state: &State, rules: &Rules, ahead: &Ahead, now: Time) -> bool {
+pub(super) fn can_begin(state: &State, rules: &Rules, ahead: &Workload, now: Time) -> bool {
     let free = |endpoint| free(state, rules, endpoint, now);
     if rules.allowance.shared {
         free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= ahead.work + ORDER_COSTS

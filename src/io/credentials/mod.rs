@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::config::Environment;
 use crate::domain::order::text;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
+use crate::io::environment::Environment;
 use registration::{Begun, Left};
 
 const ID: &str = "ATELIER_AGENT_ID";

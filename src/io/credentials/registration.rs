@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
-use crate::io::atomic_file::Room;
+use crate::io::atomic_file::Preallocated;
 use crate::io::failpoint;
 
 /// Room for the largest answer is taken before it is asked for: a full disk is met while nothing is at stake.
@@ -88,13 +88,13 @@ pub fn speaks_of_a_key(answer: &[u8]) -> bool {
 #[derive(Debug)]
 pub struct Place {
     state_dir: PathBuf,
-    room: Room,
+    room: Preallocated,
 }
 
 /// Writes down, durably, that a registration is about to be sent, and takes the room for its answer.
 pub fn begin(state_dir: &Path, begun: &Begun) -> io::Result<Place> {
     let text = serde_json::to_vec(&Intent { registering: begun.clone() })?;
-    Ok(Place { state_dir: state_dir.to_owned(), room: Room::take(&new_file(state_dir), text, ROOM)? })
+    Ok(Place { state_dir: state_dir.to_owned(), room: Preallocated::take(&new_file(state_dir), text, ROOM)? })
 }
 
 impl Place {

@@ -26,7 +26,7 @@ pub(super) fn set_largest_file() {
 }
 
 /// What it oversteps at this moment, in words for a person.
-pub(super) fn overstepped(work: &Path) -> Option<String> {
+pub(super) fn exceeded_limit(work: &Path) -> Option<String> {
     let processes = descendants(rustix::process::getpid(), MOST_PROCESSES);
     if processes > MOST_PROCESSES {
         return Some(format!("stopped: it had more than {MOST_PROCESSES} processes at once"));
@@ -90,6 +90,6 @@ mod tests {
         std::os::unix::fs::symlink("/", folder.path().join("inner/root")).unwrap();
         let weight = size_of(folder.path());
         assert!((300_000..600_000).contains(&weight), "{weight}");
-        assert_eq!(overstepped(folder.path()), None);
+        assert_eq!(exceeded_limit(folder.path()), None);
     }
 }

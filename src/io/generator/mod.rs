@@ -112,20 +112,20 @@ impl From<io::Error> for StartFault {
 
 /// What is known of a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Witness {
+pub enum StartStatus {
     /// It never ran.
     NeverStarted,
     /// It is at work.
     Running,
     /// It has ended.
-    Ended(Ended),
+    Ended(Exit),
     /// It ran, nobody holds its lease, and there is no last word: it may have cost money.
     Vanished,
 }
 
 /// How a start ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct Exit {
     /// Its exit code, unless a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
@@ -135,12 +135,12 @@ pub struct Ended {
     /// We stopped it.
     pub stopped: bool,
     /// The last lines it wrote: one printable line, at most 300 characters.
-    pub last_words: String,
+    pub output_tail: String,
 }
 
 /// What the supervisor is told.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
+struct SupervisorJob {
     program: PathBuf,
     arguments: Vec<String>,
     work: PathBuf,
@@ -150,7 +150,7 @@ struct Order {
 
 /// What the supervisor says at the end.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct LastWord {
+struct ExitRecord {
     code: Option<i32>,
     signal: Option<i32>,
     #[serde(default)]
@@ -195,7 +195,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartFault> {
         category: job.order.category,
         attempt: &attempt,
     };
-    let order = Order {
+    let order = SupervisorJob {
         program,
         arguments: command_line::arguments(job.command, job.config_dir, &values),
         work: job.work.to_owned(),
@@ -235,32 +235,32 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// What is known of one start of an attempt.
-pub fn witness(attempt_dir: &Path, start: u32) -> io::Result<Witness> {
-    if let Some(ended) = last_word(attempt_dir, start)? {
-        return Ok(Witness::Ended(ended));
+pub fn witness(attempt_dir: &Path, start: u32) -> io::Result<StartStatus> {
+    if let Some(ended) = exit_record(attempt_dir, start)? {
+        return Ok(StartStatus::Ended(ended));
     }
     if is_leased(attempt_dir)? {
-        return Ok(Witness::Running);
+        return Ok(StartStatus::Running);
     }
     // It may have ended between the two looks.
-    if let Some(ended) = last_word(attempt_dir, start)? {
-        return Ok(Witness::Ended(ended));
+    if let Some(ended) = exit_record(attempt_dir, start)? {
+        return Ok(StartStatus::Ended(ended));
     }
     let started = attempt_dir.join(format!("started.{start}")).exists();
-    Ok(if started { Witness::Vanished } else { Witness::NeverStarted })
+    Ok(if started { StartStatus::Vanished } else { StartStatus::NeverStarted })
 }
 
-fn last_word(attempt_dir: &Path, start: u32) -> io::Result<Option<Ended>> {
+fn exit_record(attempt_dir: &Path, start: u32) -> io::Result<Option<Exit>> {
     let bytes = match fs::read(attempt_dir.join(format!("exit.{start}.json"))) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     // A generator can write here too; what is no last word is none.
-    let Ok(word) = serde_json::from_slice::<LastWord>(&bytes) else { return Ok(None) };
-    let last_words = word.error.unwrap_or_else(|| outputs::last_words(attempt_dir));
-    let LastWord { code, signal, timed_out, stopped, .. } = word;
-    Ok(Some(Ended { code, signal, timed_out, stopped, last_words }))
+    let Ok(word) = serde_json::from_slice::<ExitRecord>(&bytes) else { return Ok(None) };
+    let output_tail = word.error.unwrap_or_else(|| outputs::output_tail(attempt_dir));
+    let ExitRecord { code, signal, timed_out, stopped, .. } = word;
+    Ok(Some(Exit { code, signal, timed_out, stopped, output_tail }))
 }
 
 fn is_leased(attempt_dir: &Path) -> io::Result<bool> {
@@ -298,7 +298,8 @@ fn is_supervisor(pid: i32) -> bool {
 pub fn stop_all(attempts: &[(PathBuf, u32)]) {
     attempts.iter().for_each(|(attempt_dir, _)| tell_to_stop(attempt_dir));
     let until = Instant::now() + STOPPED_WITHIN;
-    let at_work = |(attempt_dir, start): &(PathBuf, u32)| matches!(witness(attempt_dir, *start), Ok(Witness::Running));
+    let at_work =
+        |(attempt_dir, start): &(PathBuf, u32)| matches!(witness(attempt_dir, *start), Ok(StartStatus::Running));
     while Instant::now() < until && attempts.iter().any(at_work) {
         std::thread::sleep(Duration::from_millis(10));
     }

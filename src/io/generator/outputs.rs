@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::domain::deliverable::{Deliverable, Hosted, Unfit};
+use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::money;
 use crate::domain::sanitize::plain;
 
@@ -28,7 +28,7 @@ pub struct Results {
 }
 
 /// Finds them: the output folder first, then files that stdout names, then addresses that it names.
-pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, Unfit> {
+pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, MediaError> {
     let output_dir = attempt_dir.join("output");
     let files = in_folder(&output_dir)?;
     if !files.is_empty() {
@@ -43,11 +43,11 @@ pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, Unfit> {
     if !hosted.is_empty() {
         return Ok(Results { files: Vec::new(), hosted });
     }
-    Err(Unfit::Judged(format!("it ended well but left no file in {}", output_dir.display())))
+    Err(MediaError::Judged(format!("it ended well but left no file in {}", output_dir.display())))
 }
 
 /// The last line on stdout that is not empty: what a price command says.
-pub fn last_line(attempt_dir: &Path) -> Result<Option<String>, Unfit> {
+pub fn last_line(attempt_dir: &Path) -> Result<Option<String>, MediaError> {
     let said = said(attempt_dir)?;
     Ok(said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
 }
@@ -64,16 +64,17 @@ pub fn cost(attempt_dir: &Path) -> Option<u64> {
 }
 
 /// The end of what it wrote to stdout; a log that was never made is an empty one.
-fn said(attempt_dir: &Path) -> Result<String, Unfit> {
+fn said(attempt_dir: &Path) -> Result<String, MediaError> {
     let path = attempt_dir.join("stdout");
-    tail(&path).or_else(|error| match Unfit::of(&error, format!("could not read {}: {error}", path.display())) {
-        Unfit::Judged(_) => Ok(String::new()),
+    tail(&path).or_else(|error| match MediaError::of(&error, format!("could not read {}: {error}", path.display())) {
+        MediaError::Judged(_) => Ok(String::new()),
         unread => Err(unread),
     })
 }
 
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Unfit> {
-    let could_not = |error: io::Error| Unfit::of(&error, format!("could not look into {}: {error}", folder.display()));
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
+    let could_not =
+        |error: io::Error| MediaError::of(&error, format!("could not look into {}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(could_not)? {
         let entry = entry.map_err(could_not)?;
@@ -86,7 +87,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Unfit> {
             files.push(entry.path());
         }
         if files.len() > MOST_FILES {
-            return Err(Unfit::Judged(format!("it left more than {MOST_FILES} files")));
+            return Err(MediaError::Judged(format!("it left more than {MOST_FILES} files")));
         }
     }
     files.sort();
@@ -94,7 +95,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Unfit> {
 }
 
 /// Files named by `MEDIA: path` lines, or by the last line that is a JSON object (`path`, `files[]`, `outputs[].path`).
-fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, Unfit> {
+fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, MediaError> {
     let media = |line: &str| line.trim().strip_prefix("MEDIA:").map(|path| path.trim().to_owned());
     let mut paths: Vec<String> = said.lines().filter_map(media).filter(|path| !path.is_empty()).collect();
     if paths.is_empty()
@@ -110,16 +111,16 @@ fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, Unfit> {
 }
 
 /// A file inside the order's work folder, links resolved.
-fn within(work: &Path, path: &str) -> Result<PathBuf, Unfit> {
+fn within(work: &Path, path: &str) -> Result<PathBuf, MediaError> {
     let shown = plain(path, 120);
     let real = fs::canonicalize(work.join(path))
-        .map_err(|error| Unfit::of(&error, format!("it names {shown}, which cannot be found: {error}")))?;
+        .map_err(|error| MediaError::of(&error, format!("it names {shown}, which cannot be found: {error}")))?;
     let home = fs::canonicalize(work)
-        .map_err(|error| Unfit::of(&error, format!("could not look into {}: {error}", work.display())))?;
+        .map_err(|error| MediaError::of(&error, format!("could not look into {}: {error}", work.display())))?;
     if real.starts_with(&home) {
         Ok(real)
     } else {
-        Err(Unfit::Judged(format!(
+        Err(MediaError::Judged(format!(
             "it names {shown}, which is outside the order's folder: copy it to $ATELIER_OUTPUT_DIR"
         )))
     }
@@ -151,7 +152,7 @@ fn last_object(said: &str) -> Option<Value> {
 }
 
 /// The last lines of its errors, else of its output, as one printable line.
-pub(super) fn last_words(attempt_dir: &Path) -> String {
+pub(super) fn output_tail(attempt_dir: &Path) -> String {
     let lines = |name: &str| {
         let text = tail(&attempt_dir.join(name)).unwrap_or_default();
         let lines: Vec<String> =

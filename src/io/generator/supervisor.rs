@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions};
 
-use super::{LastWord, Order, limits};
-use crate::io::atomic_file::{self, Room};
+use super::{ExitRecord, SupervisorJob, limits};
+use crate::io::atomic_file::{self, Preallocated};
 use crate::io::signals::{Signals, Woken};
 
 /// Between SIGTERM and SIGKILL, when the time is up.
@@ -51,7 +51,7 @@ pub fn supervise(attempt_dir: &Path) -> i32 {
 }
 
 fn run(attempt_dir: &Path) -> io::Result<()> {
-    let order: Order = serde_json::from_slice(&fs::read(attempt_dir.join("job.json"))?)?;
+    let order: SupervisorJob = serde_json::from_slice(&fs::read(attempt_dir.join("job.json"))?)?;
     // Our stdin is the lease. A copy without close-on-exec goes on to the generator: as long as it lives, it is held.
     let lease = rustix::io::dup(io::stdin())?;
     let signals = Signals::watch()?;
@@ -66,7 +66,7 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
     // All that can fail for want of anything is had before the command is: from here on it may cost money.
     let path = attempt_dir.join(format!("exit.{}.json", order.start));
     let new = path.with_extension("json.new");
-    let mut room = Room::take(&new, Vec::new(), ROOM)?;
+    let mut room = Preallocated::take(&new, Vec::new(), ROOM)?;
     let (pumped, drained) = mpsc::channel();
     let stdout = pump(attempt_dir.join("stdout"), pumped.clone())?;
     let stderr = pump(attempt_dir.join("stderr"), pumped)?;
@@ -83,7 +83,7 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
                 _ => "",
             };
             let why = format!("could not be run: {error}{remedy}");
-            LastWord { code: code_of(&error), error: Some(why), ..LastWord::default() }
+            ExitRecord { code: code_of(&error), error: Some(why), ..ExitRecord::default() }
         }
     };
     let word = serde_json::to_vec(&word)?;
@@ -97,7 +97,7 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
         tries += 1;
         std::thread::sleep(LAST_WORD_PAUSE);
         // What a failed sync left behind is not trusted: the next try is another file.
-        if let Ok(another) = Room::take(&new, Vec::new(), ROOM) {
+        if let Ok(another) = Preallocated::take(&new, Vec::new(), ROOM) {
             room = another;
         }
     }
@@ -113,7 +113,7 @@ fn code_of(error: &io::Error) -> Option<i32> {
     }
 }
 
-fn spawn(attempt_dir: &Path, order: &Order, stdout: PipeWriter, stderr: PipeWriter) -> io::Result<Child> {
+fn spawn(attempt_dir: &Path, order: &SupervisorJob, stdout: PipeWriter, stderr: PipeWriter) -> io::Result<Child> {
     Command::new(&order.program)
         .args(&order.arguments)
         .current_dir(&order.work)
@@ -125,14 +125,14 @@ fn spawn(attempt_dir: &Path, order: &Order, stdout: PipeWriter, stderr: PipeWrit
 }
 
 /// Waits for its end, its deadline, or our own; then leaves nothing of it behind.
-fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &Order, signals: &Signals) -> LastWord {
+fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &SupervisorJob, signals: &Signals) -> ExitRecord {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let kill = |signal| {
         if let Some(group) = group {
             let _ = rustix::process::kill_process_group(group, signal);
         }
     };
-    let mut word = LastWord::default();
+    let mut word = ExitRecord::default();
     let mut until = Instant::now() + Duration::from_secs(order.seconds);
     let (mut told, mut looked) = (false, Instant::now());
     let status = loop {
@@ -143,7 +143,7 @@ fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &Order, signals
         }
         if !told && looked.elapsed() >= LOOK_EVERY {
             looked = Instant::now();
-            if let Some(why) = limits::overstepped(&order.work) {
+            if let Some(why) = limits::exceeded_limit(&order.work) {
                 // No grace: every moment of it costs the machine.
                 word.error = Some(why);
                 told = true;

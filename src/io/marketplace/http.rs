@@ -11,9 +11,9 @@ use ureq::http::{Method, Response};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, SendBody, Timeout};
 
-use super::retry_after::Hints;
+use super::retry_after::RateLimitHeaders;
 use super::wire::Answer;
-use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::extension;
 use crate::domain::secret::Secret;
 use crate::domain::url::is_local;
@@ -37,7 +37,7 @@ const BUFFER: usize = 32 * 1024;
 const BLOB_API_VERSION: &str = "12";
 
 /// What is sent with a request.
-pub(super) enum Payload<'a> {
+pub(super) enum Part<'a> {
     None,
     Json(String),
     /// A file as the multipart field `file`.
@@ -58,7 +58,7 @@ pub(super) enum Payload<'a> {
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) payload: Payload<'a>,
+    pub(super) payload: Part<'a>,
     pub(super) within: Duration,
     /// The largest answer taken, in bytes, unpacked.
     pub(super) most: u64,
@@ -96,11 +96,11 @@ impl Transport {
     }
 
     /// Sends it and reads the whole answer.
-    pub(super) fn send(&mut self, request: Request<'_>) -> Result<Answer, Fault> {
+    pub(super) fn send(&mut self, request: Request<'_>) -> Result<Answer, ApiError> {
         let url = format!("{}{}", self.base_url, request.path);
         if !self.base_url.starts_with("https://") && !is_local(&self.base_url) {
             let message = format!("{} is not https: the key is not sent in clear", self.base_url);
-            return Err(Fault::new(FaultKind::Unreachable, message));
+            return Err(ApiError::new(ApiErrorKind::Unreachable, message));
         }
         let agent = self.agent().clone();
         let mut builder = ureq::http::Request::builder().method(request.method).uri(url);
@@ -109,11 +109,11 @@ impl Transport {
         }
         failpoint::point("before a request");
         let sent = match request.payload {
-            Payload::None => run(&agent, builder.body(()), request.within),
-            Payload::Json(text) => {
+            Part::None => run(&agent, builder.body(()), request.within),
+            Part::Json(text) => {
                 run(&agent, builder.header("content-type", "application/json").body(text), request.within)
             }
-            Payload::Bytes { file, bytes, content_type } => {
+            Part::Bytes { file, bytes, content_type } => {
                 let mut body = file.take(bytes);
                 let builder = builder
                     .header("content-type", content_type)
@@ -121,7 +121,7 @@ impl Transport {
                     .header("x-api-version", BLOB_API_VERSION);
                 run(&agent, builder.body(SendBody::from_reader(&mut body)), request.within)
             }
-            Payload::File { file, bytes, content_type } => {
+            Part::File { file, bytes, content_type } => {
                 let (head, tail) = envelope(&content_type);
                 let length = head.len() as u64 + bytes + tail.len() as u64;
                 let mut body = Cursor::new(head).chain(file.take(bytes)).chain(Cursor::new(tail));
@@ -132,7 +132,7 @@ impl Transport {
             }
         };
         let redact = |text: String| self.key.as_ref().map_or(text.clone(), |key| key.redact(&text));
-        let response = sent.map_err(|error| Fault::new(kind_of(&error), redact(told(&error, &self.base_url))))?;
+        let response = sent.map_err(|error| ApiError::new(kind_of(&error), redact(told(&error, &self.base_url))))?;
         let answer = read(response, request.most).map_err(|mut fault| {
             fault.message = redact(fault.message);
             fault
@@ -178,7 +178,7 @@ fn run<B: ureq::AsSendBody>(
 }
 
 /// What is known of the effect of a request that got no answer. Only what certainly never left counts as unsent.
-fn kind_of(error: &ureq::Error) -> FaultKind {
+fn kind_of(error: &ureq::Error) -> ApiErrorKind {
     use ureq::Error;
     match error {
         Error::HostNotFound
@@ -186,10 +186,10 @@ fn kind_of(error: &ureq::Error) -> FaultKind {
         | Error::BadUri(_)
         | Error::Http(_)
         | Error::InvalidProxyUrl
-        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => FaultKind::Unreachable,
+        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => ApiErrorKind::Unreachable,
         // No more files may be opened: only a new connection asks for one.
         Error::Io(error) if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) => {
-            FaultKind::Unreachable
+            ApiErrorKind::Unreachable
         }
         Error::Io(error)
             if matches!(
@@ -200,9 +200,9 @@ fn kind_of(error: &ureq::Error) -> FaultKind {
                     | io::ErrorKind::AddrNotAvailable
             ) =>
         {
-            FaultKind::Unreachable
+            ApiErrorKind::Unreachable
         }
-        _ => FaultKind::Unanswered,
+        _ => ApiErrorKind::Unanswered,
     }
 }
 
@@ -217,10 +217,14 @@ fn told(error: &ureq::Error, base_url: &str) -> String {
 
 /// Reads the answer to its end, so that the connection can be used again. What is cut off counts as no answer,
 /// unless its status already says all.
-fn read(response: Response<Body>, most: u64) -> Result<Answer, Fault> {
+fn read(response: Response<Body>, most: u64) -> Result<Answer, ApiError> {
     let (parts, mut body) = response.into_parts();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let hints = Hints { retry_after: header("retry-after"), reset: header("x-ratelimit-reset"), date: header("date") };
+    let hints = RateLimitHeaders {
+        retry_after: header("retry-after"),
+        reset: header("x-ratelimit-reset"),
+        date: header("date"),
+    };
     let mut answer = Answer { status: parts.status.as_u16(), hints, location: header("location"), body: Vec::new() };
     let read = body.as_reader().take(most + 1).read_to_end(&mut answer.body);
     let length = answer.body.len() as u64;
@@ -228,9 +232,9 @@ fn read(response: Response<Body>, most: u64) -> Result<Answer, Fault> {
         return Ok(answer);
     }
     match read {
-        Err(error) => Err(Fault::new(FaultKind::Unanswered, format!("the answer was cut off: {error}"))),
+        Err(error) => Err(ApiError::new(ApiErrorKind::Unanswered, format!("the answer was cut off: {error}"))),
         Ok(_) if length > most => {
-            Err(Fault::new(FaultKind::Garbled, format!("the answer is larger than {most} bytes")))
+            Err(ApiError::new(ApiErrorKind::Garbled, format!("the answer is larger than {most} bytes")))
         }
         Ok(_) => Ok(answer),
     }

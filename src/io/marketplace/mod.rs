@@ -8,19 +8,20 @@ pub mod wire;
 
 use std::fmt;
 use std::io::Read;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
-use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::Hosted;
 use crate::domain::order::OrderId;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
-use http::{Payload, Request, Transport};
+use crate::io::clock;
+use http::{Part, Request, Transport};
 
-pub use retry_after::Hints;
+pub use retry_after::RateLimitHeaders;
 pub use wire::{Listing, Lookup, Message};
 
 /// The largest list of orders taken, in bytes.
@@ -104,33 +105,33 @@ impl Client {
     }
 
     /// `GET /agents/:id/orders?status=…`; every status when none is named.
-    pub fn orders(&mut self, statuses: &[&str]) -> Result<Listing, Fault> {
+    pub fn orders(&mut self, statuses: &[&str]) -> Result<Listing, ApiError> {
         let filter = if statuses.is_empty() { String::new() } else { format!("?status={}", statuses.join(",")) };
         let path = format!("{}/orders{filter}", self.agent_path()?);
         let within = self.connection.timeout;
-        let request = Request { method: Method::GET, path, payload: Payload::None, within, most: MOST_ORDERS };
+        let request = Request { method: Method::GET, path, payload: Part::None, within, most: MOST_ORDERS };
         let answer = self.send(request)?;
         let (base_url, key) = (self.transport.base_url(), self.transport.key());
-        wire::listing(wire::data(&answer, base_url, key, Time::from(SystemTime::now()))?)
+        wire::listing(wire::data(&answer, base_url, key, clock::now())?)
     }
 
     /// `GET /orders/:id`, which the document does not have.
-    pub fn order(&mut self, id: &OrderId) -> Result<Lookup, Fault> {
-        let request = self.request(Method::GET, format!("/orders/{}", segment(id.as_str())), Payload::None);
+    pub fn order(&mut self, id: &OrderId) -> Result<Lookup, ApiError> {
+        let request = self.request(Method::GET, format!("/orders/{}", segment(id.as_str())), Part::None);
         let answer = self.send(request)?;
         match self.judge(&answer) {
             Ok(data) => wire::lookup(data),
-            Err(Fault { kind: FaultKind::Refused { status: 404 }, .. }) if wire::is_envelope(&answer) => {
+            Err(ApiError { kind: ApiErrorKind::Refused { status: 404 }, .. }) if wire::is_envelope(&answer) => {
                 Ok(Lookup::Missing)
             }
-            Err(Fault { kind: FaultKind::Refused { status: 404 | 405 }, .. }) => Ok(Lookup::Unsupported),
+            Err(ApiError { kind: ApiErrorKind::Refused { status: 404 | 405 }, .. }) => Ok(Lookup::Unsupported),
             Err(fault) => Err(fault),
         }
     }
 
     /// `POST /upload`, streamed from disk.
-    pub fn upload(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
-        let payload = Payload::File { file: Box::new(file), bytes, content_type: content_type.to_owned() };
+    pub fn upload(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, ApiError> {
+        let payload = Part::File { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let within = self.connection.upload_timeout;
         let answer =
             self.send(Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST })?;
@@ -139,13 +140,13 @@ impl Client {
 
     /// `POST /upload/token`, then the bytes to the blob store, streamed: for what is too large for `/upload`. The key stays
     /// with the marketplace; the store is shown the token alone.
-    pub fn upload_large(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, Fault> {
+    pub fn upload_large(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, ApiError> {
         let name = format!("result.{}", crate::domain::deliverable::extension(content_type));
         let body = json!({"content_type": content_type, "filename": name});
         let granted =
             self.call(Method::POST, "/upload/token".into(), Some(body)).map_err(|fault| match fault.kind {
-                FaultKind::Refused { status: status @ (404 | 405) } => Fault::new(
-                    FaultKind::Refused { status },
+                ApiErrorKind::Refused { status: status @ (404 | 405) } => ApiError::new(
+                    ApiErrorKind::Refused { status },
                     "the file is too large for /upload, and this marketplace hands out no upload tokens",
                 ),
                 _ => fault,
@@ -153,7 +154,7 @@ impl Client {
         let (token, pathname) = wire::grant(&granted)?;
         let mut store = Transport::new(self.connection.blob_url.clone(), Some(token));
         self.requests += 1;
-        let payload = Payload::Bytes { file: Box::new(file), bytes, content_type: content_type.to_owned() };
+        let payload = Part::Bytes { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let path = format!("/?pathname={}", segment(&pathname));
         let within = self.connection.upload_timeout;
         let answer = store.send(Request { method: Method::PUT, path, payload, within, most: MOST })?;
@@ -162,9 +163,9 @@ impl Client {
     }
 
     /// `POST /orders/:id/deliver`
-    pub fn deliver(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), Fault> {
+    pub fn deliver(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), ApiError> {
         let path = format!("/orders/{}/deliver", segment(id.as_str()));
-        let payload = Payload::Json(wire::deliver_body(hosted).to_string());
+        let payload = Part::Json(wire::deliver_body(hosted).to_string());
         let within = self.connection.deliver_timeout;
         let answer = self.send(Request { method: Method::POST, path, payload, within, most: MOST })?;
         wire::taken(&self.judge(&answer)?)
@@ -172,31 +173,31 @@ impl Client {
 
     /// Whether a refused delivery says that the order had been delivered before.
     #[must_use]
-    pub fn already_delivered(fault: &Fault) -> bool {
-        wire::says_already_delivered(fault)
+    pub fn already_delivered(fault: &ApiError) -> bool {
+        wire::is_already_delivered(fault)
     }
 
     /// `GET /agents/me`. Its answer may hold secrets: it is shown field by field, never whole.
-    pub fn me(&mut self) -> Result<Map<String, Value>, Fault> {
+    pub fn me(&mut self) -> Result<Map<String, Value>, ApiError> {
         object(self.call(Method::GET, "/agents/me".into(), None)?)
     }
 
     /// Whether `GET /agents/me`, the judge of keys, refuses ours.
-    pub fn key_is_refused(&mut self) -> Result<bool, Fault> {
+    pub fn key_is_refused(&mut self) -> Result<bool, ApiError> {
         match self.me() {
             Ok(_) => Ok(false),
-            Err(Fault { kind: FaultKind::Unauthorized | FaultKind::Refused { status: 403 }, .. }) => Ok(true),
+            Err(ApiError { kind: ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 }, .. }) => Ok(true),
             Err(fault) => Err(fault),
         }
     }
 
     /// `PATCH /agents/me`
-    pub fn update_me(&mut self, changes: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+    pub fn update_me(&mut self, changes: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
         object(self.call(Method::PATCH, "/agents/me".into(), Some(json!(changes)))?)
     }
 
     /// `POST /agents/register`: the raw answer, so that it can be on disk before it is parsed.
-    pub fn register(&mut self, registration: &Registration) -> Result<Vec<u8>, Fault> {
+    pub fn register(&mut self, registration: &Registration) -> Result<Vec<u8>, ApiError> {
         let mut body = Map::new();
         body.insert("name".into(), registration.name.clone().into());
         body.insert("description".into(), registration.description.clone().into());
@@ -211,7 +212,7 @@ impl Client {
                 body.insert(name.into(), value.clone().into());
             }
         }
-        let payload = Payload::Json(Value::Object(body).to_string());
+        let payload = Part::Json(Value::Object(body).to_string());
         let request = self.request(Method::POST, "/agents/register".into(), payload);
         let answer = self.send(request)?;
         // An answer that cannot be read may still hold the key: only a refusal is a fault.
@@ -223,71 +224,72 @@ impl Client {
     }
 
     /// `GET /agents/:id/services`
-    pub fn services(&mut self) -> Result<Vec<Map<String, Value>>, Fault> {
+    pub fn services(&mut self) -> Result<Vec<Map<String, Value>>, ApiError> {
         let path = format!("{}/services", self.agent_path()?);
         match self.call(Method::GET, path, None)? {
             Value::Array(services) => services.into_iter().map(object).collect(),
-            _ => Err(Fault::new(FaultKind::Garbled, "the answer holds no list of services")),
+            _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer holds no list of services")),
         }
     }
 
     /// `POST /agents/:id/services`
-    pub fn create_service(&mut self, service: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+    pub fn create_service(&mut self, service: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
         let path = format!("{}/services", self.agent_path()?);
         object(self.call(Method::POST, path, Some(json!(service)))?)
     }
 
     /// `PATCH /services/:id`
-    pub fn update_service(&mut self, id: &str, changes: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+    pub fn update_service(&mut self, id: &str, changes: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
         object(self.call(Method::PATCH, format!("/services/{}", segment(id)), Some(json!(changes)))?)
     }
 
     /// `DELETE /services/:id`
-    pub fn deactivate_service(&mut self, id: &str) -> Result<(), Fault> {
+    pub fn deactivate_service(&mut self, id: &str) -> Result<(), ApiError> {
         self.call(Method::DELETE, format!("/services/{}", segment(id)), None).map(drop)
     }
 
     /// `POST /orders/:id/quote`
-    pub fn quote(&mut self, id: &OrderId, price_usd: &str) -> Result<(), Fault> {
+    pub fn quote(&mut self, id: &OrderId, price_usd: &str) -> Result<(), ApiError> {
         let path = format!("/orders/{}/quote", segment(id.as_str()));
         wire::taken(&self.call(Method::POST, path, Some(json!({"price_usd": price_usd})))?)
     }
 
     /// `GET /orders/:id/messages`
-    pub fn messages(&mut self, id: &OrderId) -> Result<Vec<Message>, Fault> {
+    pub fn messages(&mut self, id: &OrderId) -> Result<Vec<Message>, ApiError> {
         let data = self.call(Method::GET, format!("/orders/{}/messages", segment(id.as_str())), None)?;
         Ok(wire::messages(&data))
     }
 
     /// `POST /orders/:id/messages`
-    pub fn send_message(&mut self, id: &OrderId, content: &str) -> Result<(), Fault> {
+    pub fn send_message(&mut self, id: &OrderId, content: &str) -> Result<(), ApiError> {
         let path = format!("/orders/{}/messages", segment(id.as_str()));
         wire::taken(&self.call(Method::POST, path, Some(json!({"content": content})))?)
     }
 
     /// `POST /agents/:id/token/launch`
-    pub fn launch_token(&mut self, symbol: &str) -> Result<Map<String, Value>, Fault> {
+    pub fn launch_token(&mut self, symbol: &str) -> Result<Map<String, Value>, ApiError> {
         let path = format!("{}/token/launch", self.agent_path()?);
         object(self.call(Method::POST, path, Some(json!({"symbol": symbol})))?)
     }
 
-    fn agent_path(&self) -> Result<String, Fault> {
-        let id = self.agent_id.as_deref().ok_or_else(|| Fault::new(FaultKind::Unreachable, "no agent id is known"))?;
+    fn agent_path(&self) -> Result<String, ApiError> {
+        let id =
+            self.agent_id.as_deref().ok_or_else(|| ApiError::new(ApiErrorKind::Unreachable, "no agent id is known"))?;
         Ok(format!("/agents/{}", segment(id)))
     }
 
-    fn request(&self, method: Method, path: String, payload: Payload<'static>) -> Request<'static> {
+    fn request(&self, method: Method, path: String, payload: Part<'static>) -> Request<'static> {
         Request { method, path, payload, within: self.connection.timeout, most: MOST }
     }
 
-    fn call(&mut self, method: Method, path: String, body: Option<Value>) -> Result<Value, Fault> {
-        let payload = body.map_or(Payload::None, |body| Payload::Json(body.to_string()));
+    fn call(&mut self, method: Method, path: String, body: Option<Value>) -> Result<Value, ApiError> {
+        let payload = body.map_or(Part::None, |body| Part::Json(body.to_string()));
         let request = self.request(method, path, payload);
         let answer = self.send(request)?;
         self.judge(&answer)
     }
 
-    fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, Fault> {
+    fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, ApiError> {
         self.requests += 1;
         let (method, path) = (request.method.clone(), request.path.clone());
         let answer =
@@ -296,15 +298,15 @@ impl Client {
             Ok(answer) => {
                 log::debug!("{method} {path}: {}", answer.status);
                 let date = answer.hints.date.as_deref().and_then(Time::parse_http_date);
-                self.clock_skew = date.map(|date| date.unix() - Time::from(SystemTime::now()).unix());
+                self.clock_skew = date.map(|date| date.unix() - clock::now().unix());
             }
             Err(fault) => log::debug!("{method} {path}: {fault}"),
         }
         answer
     }
 
-    fn judge(&self, answer: &wire::Answer) -> Result<Value, Fault> {
-        wire::judge(answer, self.transport.base_url(), self.transport.key(), Time::from(SystemTime::now()))
+    fn judge(&self, answer: &wire::Answer) -> Result<Value, ApiError> {
+        wire::judge(answer, self.transport.base_url(), self.transport.key(), clock::now())
     }
 }
 
@@ -313,10 +315,10 @@ pub fn ping(url: &str) -> Result<(), String> {
     http::ping(url)
 }
 
-fn object(data: Value) -> Result<Map<String, Value>, Fault> {
+fn object(data: Value) -> Result<Map<String, Value>, ApiError> {
     match data {
         Value::Object(data) => Ok(data),
-        _ => Err(Fault::new(FaultKind::Garbled, "the answer's data is not an object")),
+        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer's data is not an object")),
     }
 }
 

@@ -17,7 +17,7 @@ const SPARE: Duration = Duration::from_secs(1);
 
 /// The headers that tell of a wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
+pub struct RateLimitHeaders {
     /// `Retry-After`: seconds or an HTTP date.
     pub retry_after: Option<String>,
     /// `X-RateLimit-Reset`: a unix time, in seconds, or milliseconds by its size.
@@ -28,13 +28,13 @@ pub struct Hints {
 
 /// The wait that a 429 asks for, one spare second included: 2 s to a day and a second.
 #[must_use]
-pub(super) fn wait(hints: &Hints, now: Time) -> Duration {
+pub(super) fn wait(hints: &RateLimitHeaders, now: Time) -> Duration {
     told(hints, now).unwrap_or(UNTOLD).clamp(Duration::from_secs(1), LONGEST) + SPARE
 }
 
 /// The wait that an answer names, if it names one that can be understood.
 #[must_use]
-pub(super) fn told(hints: &Hints, now: Time) -> Option<Duration> {
+pub(super) fn told(hints: &RateLimitHeaders, now: Time) -> Option<Duration> {
     let server = hints.date.as_deref().and_then(Time::parse_http_date).unwrap_or(now);
     let retry_after = hints.retry_after.as_deref().and_then(|text| {
         let text = text.trim();
@@ -94,7 +94,7 @@ mod tests {
         ];
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         for (retry_after, reset, date, expected) in table {
-            let hints = Hints { retry_after: some(retry_after), reset: some(reset), date: some(date) };
+            let hints = RateLimitHeaders { retry_after: some(retry_after), reset: some(reset), date: some(date) };
             assert_eq!(wait(&hints, now).as_secs(), *expected, "{hints:?}");
         }
     }

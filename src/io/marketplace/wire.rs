@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::retry_after::{self, Hints};
-use crate::domain::api_error::{Fault, FaultKind};
+use super::retry_after::{self, RateLimitHeaders};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::Hosted;
-use crate::domain::order::{self, Odd, Order};
+use crate::domain::order::{self, InvalidOrder, Order};
 use crate::domain::sanitize::plain;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
@@ -23,7 +23,7 @@ pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// What it says about waiting.
-    pub hints: Hints,
+    pub hints: RateLimitHeaders,
     /// `Location`.
     pub location: Option<String>,
     /// The body.
@@ -36,7 +36,7 @@ pub struct Listing {
     /// The orders, as the server sorts them; the first of two with one id.
     pub orders: Vec<Order>,
     /// What was there and is no order.
-    pub odd: Vec<Odd>,
+    pub odd: Vec<InvalidOrder>,
 }
 
 /// What the marketplace says of one order.
@@ -114,35 +114,40 @@ impl<'a> Envelope<'a> {
 }
 
 /// What an answer holds: the `data` of its envelope, parsed, or the fault it comes to.
-pub fn judge(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, Fault> {
-    let garbled = |_| Fault::new(FaultKind::Garbled, "the answer is nested too deep to be the marketplace's");
+pub fn judge(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, ApiError> {
+    let garbled = |_| ApiError::new(ApiErrorKind::Garbled, "the answer is nested too deep to be the marketplace's");
     serde_json::from_str(data(answer, base_url, secret, now)?.get()).map_err(garbled)
 }
 
 /// What an answer holds: the `data` of its envelope, as text, or the fault it comes to.
-pub fn data<'a>(answer: &'a Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<&'a RawValue, Fault> {
+pub fn data<'a>(
+    answer: &'a Answer,
+    base_url: &str,
+    secret: Option<&Secret>,
+    now: Time,
+) -> Result<&'a RawValue, ApiError> {
     let fault = |kind| {
         let envelope = serde_json::from_slice::<Value>(&answer.body).ok();
-        Err(Fault::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)))
+        Err(ApiError::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)))
     };
     match answer.status {
         200..=299 => {
             let envelope = Envelope::of(answer).unwrap_or_default();
             match envelope.success() {
                 Some(true) => Ok(envelope.data.unwrap_or(RawValue::NULL)),
-                Some(false) => fault(FaultKind::Refused { status: answer.status }),
-                None => fault(FaultKind::Garbled),
+                Some(false) => fault(ApiErrorKind::Refused { status: answer.status }),
+                None => fault(ApiErrorKind::Garbled),
             }
         }
-        300..=399 => fault(FaultKind::Moved {
+        300..=399 => fault(ApiErrorKind::Moved {
             to: plain(answer.location.as_deref().unwrap_or_default(), MESSAGE_CHARS),
             permanent: matches!(answer.status, 301 | 308),
         }),
-        401 => fault(FaultKind::Unauthorized),
-        429 => fault(FaultKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
-        400..=499 => fault(FaultKind::Refused { status: answer.status }),
-        500..=599 => fault(FaultKind::Broken { status: answer.status, wait: retry_after::told(&answer.hints, now) }),
-        _ => fault(FaultKind::Garbled),
+        401 => fault(ApiErrorKind::Unauthorized),
+        429 => fault(ApiErrorKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
+        400..=499 => fault(ApiErrorKind::Refused { status: answer.status }),
+        500..=599 => fault(ApiErrorKind::Broken { status: answer.status, wait: retry_after::told(&answer.hints, now) }),
+        _ => fault(ApiErrorKind::Garbled),
     }
 }
 
@@ -222,11 +227,11 @@ fn base_of(location: &str, base_url: &str) -> String {
 }
 
 /// Reads a list of orders, each on its own.
-pub fn listing(data: &RawValue) -> Result<Listing, Fault> {
+pub fn listing(data: &RawValue) -> Result<Listing, ApiError> {
     let items = serde_json::from_str::<Vec<&RawValue>>(data.get()).ok();
     // A list of lists is one of something else.
     let Some(items) = items.filter(|items| !items.iter().any(|item| item.get().starts_with('['))) else {
-        return Err(Fault::new(FaultKind::Garbled, "the answer holds no list of orders"));
+        return Err(ApiError::new(ApiErrorKind::Garbled, "the answer holds no list of orders"));
     };
     let mut listing = Listing::default();
     let mut known = std::collections::BTreeSet::new();
@@ -241,8 +246,9 @@ pub fn listing(data: &RawValue) -> Result<Listing, Fault> {
 }
 
 /// Reads the answer about one order: `{"order": …, "deliverables": […]}`, or the order itself.
-pub fn lookup(data: Value) -> Result<Lookup, Fault> {
-    let garbled = |odd: &Odd| Fault::new(FaultKind::Garbled, format!("the answer holds no order: {odd}"));
+pub fn lookup(data: Value) -> Result<Lookup, ApiError> {
+    let garbled =
+        |odd: &InvalidOrder| ApiError::new(ApiErrorKind::Garbled, format!("the answer holds no order: {odd}"));
     let order = data.get("order").unwrap_or(&data).clone();
     let order = Order::parse(order).map_err(|odd| garbled(&odd))?;
     let listed = data.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
@@ -257,14 +263,14 @@ pub fn lookup(data: Value) -> Result<Lookup, Fault> {
 }
 
 /// Reads where an upload is hosted. An address that is not http(s), or none, is not taken.
-pub fn hosted(data: &Value) -> Result<Hosted, Fault> {
+pub fn hosted(data: &Value) -> Result<Hosted, ApiError> {
     let text = |name: &str| data.as_object().and_then(|data| order::text(data, name));
     match (text("url"), text("media_type")) {
         (Some(url), Some(media_type)) if is_web_address(&url) => Ok(Hosted { url, media_type }),
         (Some(url), _) if !is_web_address(&url) => {
-            Err(Fault::new(FaultKind::Garbled, "the upload's answer names an address that is not http(s)"))
+            Err(ApiError::new(ApiErrorKind::Garbled, "the upload's answer names an address that is not http(s)"))
         }
-        _ => Err(Fault::new(FaultKind::Garbled, "the upload's answer names no address and media type")),
+        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the upload's answer names no address and media type")),
     }
 }
 
@@ -274,33 +280,34 @@ fn is_web_address(url: &str) -> bool {
 }
 
 /// Reads the leave to put one file into the blob store: its token and where it goes.
-pub fn grant(data: &Value) -> Result<(Secret, String), Fault> {
+pub fn grant(data: &Value) -> Result<(Secret, String), ApiError> {
     let text = |name: &str| data.as_object().and_then(|data| order::text(data, name));
     match (text("upload_token"), text("pathname")) {
         (Some(token), Some(pathname)) if token.bytes().all(|b| b.is_ascii_graphic()) => {
             Ok((Secret::new(token), pathname))
         }
-        _ => Err(Fault::new(FaultKind::Garbled, "the answer names no upload token and path")),
+        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer names no upload token and path")),
     }
 }
 
 /// Reads the blob store's answer, which has no envelope.
-pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&Secret>) -> Result<Hosted, Fault> {
+pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&Secret>) -> Result<Hosted, ApiError> {
     let said = String::from_utf8_lossy(&answer.body);
     let said = plain(&token.map_or_else(|| said.to_string(), |token| token.redact(&said)), MESSAGE_CHARS);
-    let fault = |kind| Err(Fault::new(kind, format!("the blob store {store} answers HTTP {}: {said}", answer.status)));
+    let fault =
+        |kind| Err(ApiError::new(kind, format!("the blob store {store} answers HTTP {}: {said}", answer.status)));
     match answer.status {
         200..=299 => {
             let data: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let url = data.as_object().and_then(|data| order::text(data, "url"));
             match url.filter(|url| is_web_address(url)) {
                 Some(url) => Ok(Hosted { url, media_type: media_type(content_type).to_owned() }),
-                None => fault(FaultKind::Garbled),
+                None => fault(ApiErrorKind::Garbled),
             }
         }
         // The store's doors are not the marketplace's: a key refused there says nothing of ours.
-        429 | 500..=599 => fault(FaultKind::Broken { status: answer.status, wait: None }),
-        status => fault(FaultKind::Refused { status }),
+        429 | 500..=599 => fault(ApiErrorKind::Broken { status: answer.status, wait: None }),
+        status => fault(ApiErrorKind::Refused { status }),
     }
 }
 
@@ -334,17 +341,17 @@ pub fn deliver_body(hosted: &[Hosted]) -> Value {
 }
 
 /// Whether what was sent was taken: a success whose data is nonsense is asked about, not believed.
-pub fn taken(data: &Value) -> Result<(), Fault> {
+pub fn taken(data: &Value) -> Result<(), ApiError> {
     match data {
         Value::Object(_) | Value::Null => Ok(()),
-        _ => Err(Fault::new(FaultKind::Garbled, "the answer is not the marketplace's")),
+        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer is not the marketplace's")),
     }
 }
 
 /// Whether a refused delivery says that the order had been delivered before.
 #[must_use]
-pub fn says_already_delivered(fault: &Fault) -> bool {
-    let FaultKind::Refused { status: 400 | 409 } = fault.kind else { return false };
+pub fn is_already_delivered(fault: &ApiError) -> bool {
+    let ApiErrorKind::Refused { status: 400 | 409 } = fault.kind else { return false };
     ["\"delivered\"", "\"completed\"", "already delivered"].iter().any(|words| fault.message.contains(words))
 }
 

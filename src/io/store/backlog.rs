@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::envelope::{Read, parsed, versioned};
-use super::{StoreFault, fault};
+use super::envelope::{Loaded, parsed, versioned};
+use super::{StoreError, fault};
 use crate::domain::lifecycle::Record;
 use crate::io::atomic_file;
 
@@ -17,7 +17,7 @@ use crate::io::atomic_file;
 pub(super) const NAME: &str = "backlog.jsonl";
 
 /// Appends these, all in one durable write.
-pub(super) fn append(path: &Path, records: &[Record]) -> Result<(), StoreFault> {
+pub(super) fn append(path: &Path, records: &[Record]) -> Result<(), StoreError> {
     if records.is_empty() {
         return Ok(());
     }
@@ -27,8 +27,8 @@ pub(super) fn append(path: &Path, records: &[Record]) -> Result<(), StoreFault> 
 /// What lies in it, and whether any of its lines is over: superseded, as `is_over` tells, or not to be read.
 pub(super) fn read(
     path: &Path,
-    mut is_over: impl FnMut(&Record) -> Result<bool, StoreFault>,
-) -> Result<(Vec<Record>, bool), StoreFault> {
+    mut is_over: impl FnMut(&Record) -> Result<bool, StoreError>,
+) -> Result<(Vec<Record>, bool), StoreError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), false)),
@@ -39,7 +39,7 @@ pub(super) fn read(
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(|error| fault("read", path, error))? > 0 {
         match parsed::<Record>(path, &line)? {
-            Read::Fine(record) if !met.contains(&record.order.id) && !is_over(&record)? => {
+            Loaded::Ok(record) if !met.contains(&record.order.id) && !is_over(&record)? => {
                 met.insert(record.order.id.clone());
                 records.push(record);
             }
@@ -51,12 +51,12 @@ pub(super) fn read(
 }
 
 /// Leaves these in it and no others.
-pub(super) fn replace(path: &Path, records: &[Record]) -> Result<(), StoreFault> {
+pub(super) fn replace(path: &Path, records: &[Record]) -> Result<(), StoreError> {
     let text = if records.is_empty() { String::new() } else { lines(path, records)? + "\n" };
     atomic_file::replace(path, text.as_bytes()).map_err(|error| fault("write", path, error))
 }
 
-fn lines(path: &Path, records: &[Record]) -> Result<String, StoreFault> {
+fn lines(path: &Path, records: &[Record]) -> Result<String, StoreError> {
     let mut lines = String::new();
     for record in records {
         if !lines.is_empty() {

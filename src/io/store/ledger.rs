@@ -22,7 +22,7 @@ const TURNED_AT_MOST: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// One order that is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LedgerEntry {
     /// When it was closed.
     pub at: Time,
     /// Which order.
@@ -49,7 +49,7 @@ fn is_nothing(number: &u64) -> bool {
     *number == 0
 }
 
-impl Line {
+impl LedgerEntry {
     /// The line of an order that is over.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
@@ -70,7 +70,7 @@ impl Line {
 }
 
 /// Appends `line` unless it is there already.
-pub(super) fn append_once(path: &Path, line: &Line) -> io::Result<()> {
+pub(super) fn append_once(path: &Path, line: &LedgerEntry) -> io::Result<()> {
     let text = serde_json::to_string(line).map_err(io::Error::other)?;
     if tail(path)?.lines().any(|known| known == text) {
         return Ok(());
@@ -89,7 +89,7 @@ fn tail(path: &Path) -> io::Result<String> {
 
 /// Reads the ledger's end, back to `first` at least: what a month came to costs no more after years. Each line is written when
 /// an order is over, so the lines are in the order of their times, but for a clock that was turned.
-pub fn lines_since(path: &Path, first: Time) -> io::Result<impl Iterator<Item = Line>> {
+pub fn lines_since(path: &Path, first: Time) -> io::Result<impl Iterator<Item = LedgerEntry>> {
     let begun = opened(path)?.map(|file| begin_before(file, first - TURNED_AT_MOST)).transpose()?;
     Ok(parsed(begun))
 }
@@ -111,7 +111,7 @@ fn begin_before(file: File, first: Time) -> io::Result<BufReader<File>> {
         let there = reader.stream_position()?;
         line.clear();
         reader.read_until(b'\n', &mut line)?;
-        if serde_json::from_slice::<Line>(&line).is_ok_and(|line| line.at < first) {
+        if serde_json::from_slice::<LedgerEntry>(&line).is_ok_and(|line| line.at < first) {
             reader.seek(SeekFrom::Start(there))?;
             return Ok(reader);
         }
@@ -119,14 +119,14 @@ fn begin_before(file: File, first: Time) -> io::Result<BufReader<File>> {
     }
 }
 
-fn parsed(reader: Option<BufReader<File>>) -> impl Iterator<Item = Line> {
+fn parsed(reader: Option<BufReader<File>>) -> impl Iterator<Item = LedgerEntry> {
     // As bytes: one that a disk has turned into no text spoils its line, not those after it.
     let lines = reader.into_iter().flat_map(|reader| reader.split(b'\n'));
     lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok())
 }
 
 /// Reads the ledger in one pass; a line that cannot be read (torn by a crash) is passed over.
-pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = Line>> {
+pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = LedgerEntry>> {
     Ok(parsed(opened(path)?.map(BufReader::new)))
 }
 

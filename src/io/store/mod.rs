@@ -6,7 +6,7 @@
 //! STATE/lock                 held by the one beat that works here
 //! STATE/credentials.json     the agent's id and key, with everything its registration was answered
 //! STATE/setup.json           what `setup` learned: which service was made for which title
-//! STATE/gate                 until when nothing is due: all that a beat with nothing to do reads
+//! STATE/wake                 until when nothing is due: all that a beat with nothing to do reads
 //! STATE/worker.json          the worker's own record: last poll, budget, what a person was told
 //! STATE/orders/<id>.json     one file an order in flight
 //! STATE/backlog.jsonl        a line for each order that was met and nothing more
@@ -30,23 +30,23 @@ use std::time::{Duration, SystemTime};
 
 use crate::domain::lifecycle::{Awaiting, Closed, Ending, Record};
 use crate::domain::order::OrderId;
-use crate::domain::rate_budget::{Budget, Durable};
+use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::reconcile::Memory;
 use crate::domain::state::State;
 use crate::domain::time::Time;
-use crate::domain::wake_hint::Gate;
+use crate::domain::wake_hint::WakeHint;
 use crate::domain::worker_state::Worker;
 use crate::io::atomic_file;
 
 pub use envelope::SCHEMA;
-use envelope::{Read, read, versioned, write};
-pub use ledger::{Line, lines, lines_since};
+use envelope::{Loaded, read, versioned, write};
+pub use ledger::{LedgerEntry, lines, lines_since};
 
 /// Below this much free space nothing is begun: a record that cannot be written may cost money.
 const ROOM: u64 = 8 * 1024 * 1024;
 
 /// The name of the gate's file.
-const GATE: &str = "gate";
+const WAKE_FILE: &str = "wake";
 
 /// How long the record of an order that is over is kept, so that it is never taken for a new one.
 const CLOSED_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
@@ -61,7 +61,7 @@ pub struct Store {
 
 /// Why the state folder cannot be worked with.
 #[derive(Debug)]
-pub enum StoreFault {
+pub enum StoreError {
     /// Another beat holds the lock.
     Busy,
     /// A file was written by a newer version.
@@ -89,7 +89,7 @@ pub enum StoreFault {
     },
 }
 
-impl std::fmt::Display for StoreFault {
+impl std::fmt::Display for StoreError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Busy => write!(out, "another beat is at work"),
@@ -111,7 +111,7 @@ impl std::fmt::Display for StoreFault {
     }
 }
 
-impl std::error::Error for StoreFault {}
+impl std::error::Error for StoreError {}
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -136,9 +136,9 @@ pub enum History {
 impl Store {
     /// Opens the folder, makes it when it is not there, and takes its lock without waiting. What the gate was reckoned from
     /// may change from here on: it is open until it is shut again.
-    pub fn lock(folder: &Path, shared_budget: Option<PathBuf>) -> Result<Self, StoreFault> {
+    pub fn lock(folder: &Path, shared_budget: Option<PathBuf>) -> Result<Self, StoreError> {
         let lock = take_lock(folder)?;
-        let gate = folder.join(GATE);
+        let gate = folder.join(WAKE_FILE);
         match fs::remove_file(&gate) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("write", &gate, error)),
             _ => Ok(Self { folder: folder.to_owned(), lock: Some(lock), shared_budget }),
@@ -164,26 +164,26 @@ impl Store {
     }
 
     /// Shuts the gate. Not synced, and a failure is no fault: what is torn or missing is an open gate.
-    pub fn shut_gate(&self, gate: &Gate) {
-        if let Err(error) = atomic_file::write_unsynced(&self.folder.join(GATE), gate.to_line().as_bytes()) {
+    pub fn write_wake_hint(&self, hint: &WakeHint) {
+        if let Err(error) = atomic_file::write_unsynced(&self.folder.join(WAKE_FILE), hint.to_line().as_bytes()) {
             log::debug!("the gate stays open: {error}");
         }
     }
 
     /// Reads the worker's record. `None` when it was damaged and set aside.
-    pub fn worker(&self) -> Result<Option<Worker>, StoreFault> {
+    pub fn worker(&self) -> Result<Option<Worker>, StoreError> {
         match read(&self.folder.join("worker.json"))? {
-            Read::Fine(worker) => Ok(Some(worker)),
-            Read::Absent => Ok(Some(Worker::default())),
-            Read::Damaged => {
-                self.set_aside(&self.folder.join("worker.json"))?;
+            Loaded::Ok(worker) => Ok(Some(worker)),
+            Loaded::Absent => Ok(Some(Worker::default())),
+            Loaded::Corrupt => {
+                self.quarantine(&self.folder.join("worker.json"))?;
                 Ok(None)
             }
         }
     }
 
     /// Reads every order in flight. A damaged one is set aside: `history` says so when the marketplace tells of it again.
-    pub fn orders(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreFault> {
+    pub fn orders(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreError> {
         let damaged = self.own_files(state)?;
         let path = self.folder.join(backlog::NAME);
         let (met, any_over) = backlog::read(&path, |record| {
@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Reads the orders that have files of their own.
-    fn own_files(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreFault> {
+    fn own_files(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.folder.join("orders");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -214,12 +214,12 @@ impl Store {
                 continue;
             }
             match read::<Record>(&path)? {
-                Read::Fine(record) if path.file_stem().is_some_and(|stem| *stem == *record.order.id.file_stem()) => {
+                Loaded::Ok(record) if path.file_stem().is_some_and(|stem| *stem == *record.order.id.file_stem()) => {
                     state.orders.insert(record.order.id.clone(), record);
                 }
-                Read::Absent => {}
-                Read::Fine(_) | Read::Damaged => {
-                    self.set_aside(&path)?;
+                Loaded::Absent => {}
+                Loaded::Ok(_) | Loaded::Corrupt => {
+                    self.quarantine(&path)?;
                     damaged.push(path);
                 }
             }
@@ -228,37 +228,37 @@ impl Store {
     }
 
     /// Writes the worker's record.
-    pub fn save_worker(&self, worker: &Worker) -> Result<(), StoreFault> {
+    pub fn save_worker(&self, worker: &Worker) -> Result<(), StoreError> {
         write(&self.folder.join("worker.json"), worker)
     }
 
     /// Writes the worker's record; a cut of power may bring back the one before it, whole.
-    pub fn leave_worker(&self, worker: &Worker) -> Result<(), StoreFault> {
+    pub fn leave_worker(&self, worker: &Worker) -> Result<(), StoreError> {
         let path = self.folder.join("worker.json");
         atomic_file::replace_soon(&path, versioned(&path, worker)?.as_bytes())
             .map_err(|error| fault("write", &path, error))
     }
 
     /// Reads what earlier runs of `setup` learned; what is damaged is learned again.
-    pub fn setup(&self) -> Result<Memory, StoreFault> {
+    pub fn setup(&self) -> Result<Memory, StoreError> {
         match read(&self.folder.join("setup.json"))? {
-            Read::Fine(memory) => Ok(memory),
-            Read::Absent | Read::Damaged => Ok(Memory::default()),
+            Loaded::Ok(memory) => Ok(memory),
+            Loaded::Absent | Loaded::Corrupt => Ok(Memory::default()),
         }
     }
 
     /// Writes what `setup` learned.
-    pub fn save_setup(&self, memory: &Memory) -> Result<(), StoreFault> {
+    pub fn save_setup(&self, memory: &Memory) -> Result<(), StoreError> {
         write(&self.folder.join("setup.json"), memory)
     }
 
     /// Writes down orders that were met just now, all at once.
-    pub fn met(&self, records: &[Record]) -> Result<(), StoreFault> {
+    pub fn save_new_orders(&self, records: &[Record]) -> Result<(), StoreError> {
         backlog::append(&self.folder.join(backlog::NAME), records)
     }
 
     /// Writes one order's record.
-    pub fn save_order(&self, record: &Record) -> Result<(), StoreFault> {
+    pub fn save_order(&self, record: &Record) -> Result<(), StoreError> {
         let path = self.order_path("orders", &record.order.id);
         write(&path, record).or_else(|_| {
             make_parent(&path)?;
@@ -267,10 +267,10 @@ impl Store {
     }
 
     /// An order is over: its line in the ledger, then out of the way. Done again after a crash it changes nothing.
-    pub fn close_order(&self, record: &Record) -> Result<(), StoreFault> {
+    pub fn close_order(&self, record: &Record) -> Result<(), StoreError> {
         self.save_order(record)?;
         let ledger = self.folder.join("ledger.jsonl");
-        if let Some(line) = Line::of(record) {
+        if let Some(line) = LedgerEntry::of(record) {
             ledger::append_once(&ledger, &line).map_err(|error| fault("write", &ledger, error))?;
         }
         let (from, to) = (self.order_path("orders", &record.order.id), self.order_path("closed", &record.order.id));
@@ -279,39 +279,39 @@ impl Store {
     }
 
     /// Reads the deliveries that are not paid out yet; what is damaged is let go: it is about telling, not about money.
-    pub fn awaiting(&self) -> Result<Vec<Awaiting>, StoreFault> {
+    pub fn awaiting(&self) -> Result<Vec<Awaiting>, StoreError> {
         match read(&self.folder.join("awaiting.json"))? {
-            Read::Fine(awaiting) => Ok(awaiting),
-            Read::Absent | Read::Damaged => Ok(Vec::new()),
+            Loaded::Ok(awaiting) => Ok(awaiting),
+            Loaded::Absent | Loaded::Corrupt => Ok(Vec::new()),
         }
     }
 
     /// Writes the deliveries that are not paid out yet.
-    pub fn save_awaiting(&self, awaiting: &[Awaiting]) -> Result<(), StoreFault> {
+    pub fn save_awaiting(&self, awaiting: &[Awaiting]) -> Result<(), StoreError> {
         write(&self.folder.join("awaiting.json"), &awaiting)
     }
 
     /// A delivery of before is completed: its line in the ledger.
-    pub fn completed(&self, record: &Record, at: Time) -> Result<(), StoreFault> {
+    pub fn completed(&self, record: &Record, at: Time) -> Result<(), StoreError> {
         let ledger = self.folder.join("ledger.jsonl");
         let closed = Closed { at, ending: Ending::Completed };
-        let line = Line::of(&Record { closed: Some(closed), ..record.clone() });
+        let line = LedgerEntry::of(&Record { closed: Some(closed), ..record.clone() });
         line.map_or(Ok(()), |line| ledger::append_once(&ledger, &line)).map_err(|error| fault("write", &ledger, error))
     }
 
     /// What is known of an order that is not in flight.
-    pub fn history(&self, id: &OrderId) -> Result<History, StoreFault> {
+    pub fn history(&self, id: &OrderId) -> Result<History, StoreError> {
         match read::<Record>(&self.order_path("closed", id))? {
-            Read::Fine(record) if record.order.id == *id => return Ok(History::Closed(Box::new(record))),
-            Read::Fine(_) | Read::Damaged => return Ok(History::Damaged),
-            Read::Absent => {}
+            Loaded::Ok(record) if record.order.id == *id => return Ok(History::Closed(Box::new(record))),
+            Loaded::Ok(_) | Loaded::Corrupt => return Ok(History::Damaged),
+            Loaded::Absent => {}
         }
         // A record that was set aside leaves its work folder as the second witness.
         Ok(if self.work(id).exists() { History::Damaged } else { History::None })
     }
 
     /// An order that was over is in flight again: its closed record goes once the new one is written.
-    pub fn reopened(&self, id: &OrderId) -> Result<(), StoreFault> {
+    pub fn reopened(&self, id: &OrderId) -> Result<(), StoreError> {
         let path = self.order_path("closed", id);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("write", &path, error)),
@@ -320,7 +320,7 @@ impl Store {
     }
 
     /// Which order these bytes were made for, if they were seen before; else they are `id`'s from now on.
-    pub fn first_owner(&self, sha256: &str, id: &OrderId) -> Result<OrderId, StoreFault> {
+    pub fn claim_content_hash(&self, sha256: &str, id: &OrderId) -> Result<OrderId, StoreError> {
         let path = self.folder.join("seen").join(sha256);
         match fs::read_to_string(&path) {
             Ok(owner) => Ok(OrderId::new(owner.trim_end()).unwrap_or_else(|| id.clone())),
@@ -337,12 +337,12 @@ impl Store {
     pub fn with_budget(
         &self,
         worker: &mut Worker,
-        durable: Durable,
+        durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
-    ) -> Result<(), StoreFault> {
+    ) -> Result<(), StoreError> {
         let Some(path) = &self.shared_budget else {
             change(&mut worker.budget);
-            return if durable == Durable::Now { self.save_worker(worker) } else { Ok(()) };
+            return if durable == Durability::Sync { self.save_worker(worker) } else { Ok(()) };
         };
         let mut lock_name = path.clone().into_os_string();
         lock_name.push(".lock");
@@ -353,10 +353,10 @@ impl Store {
         // Held for one read and one write: waiting for it is waiting for a disk.
         fs2::FileExt::lock_exclusive(&lock).map_err(|error| fault("lock", &lock_path, error))?;
         let there = match read(path)? {
-            Read::Fine(budget) => Some(budget),
-            Read::Absent => Some(Budget::default()),
-            Read::Damaged => {
-                self.set_aside(path)?;
+            Loaded::Ok(budget) => Some(budget),
+            Loaded::Absent => Some(Budget::default()),
+            Loaded::Corrupt => {
+                self.quarantine(path)?;
                 None
             }
         };
@@ -366,13 +366,13 @@ impl Store {
         if there.as_ref() != Some(&worker.budget) {
             write(path, &worker.budget)?;
         }
-        if durable == Durable::Now { self.save_worker(worker) } else { Ok(()) }
+        if durable == Durability::Sync { self.save_worker(worker) } else { Ok(()) }
     }
 
     /// Makes sure that there is room, before money is spent on what could then not be recorded.
-    pub fn room(&self) -> Result<(), StoreFault> {
+    pub fn room(&self) -> Result<(), StoreError> {
         let free = fs2::available_space(&self.folder).map_err(|error| fault("read", &self.folder, error))?;
-        if free < ROOM { Err(StoreFault::Full { path: self.folder.clone(), free }) } else { Ok(()) }
+        if free < ROOM { Err(StoreError::Full { path: self.folder.clone(), free }) } else { Ok(()) }
     }
 
     /// Clears the work folders of orders that were over before `now - keep`, and forgets closed records after half a year.
@@ -397,7 +397,7 @@ impl Store {
     }
 
     /// Damaged files are kept for a person to look at, never deleted. Without the lock they are left where they are.
-    fn set_aside(&self, path: &Path) -> Result<(), StoreFault> {
+    fn quarantine(&self, path: &Path) -> Result<(), StoreError> {
         if self.lock.is_none() {
             return Ok(());
         }
@@ -413,13 +413,13 @@ impl Store {
 /// The gate of a folder, when there is one; the lock is not needed to look.
 #[must_use]
 #[inline]
-pub fn gate(folder: &Path) -> Option<Gate> {
-    Gate::parse(&fs::read_to_string(folder.join(GATE)).ok()?)
+pub fn wake_hint(folder: &Path) -> Option<WakeHint> {
+    WakeHint::parse(&fs::read_to_string(folder.join(WAKE_FILE)).ok()?)
 }
 
 /// Takes the lock of a folder without waiting, for as long as the file is open. The folder is made when it is not there.
 #[inline]
-pub fn take_lock(folder: &Path) -> Result<File, StoreFault> {
+pub fn take_lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
     let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let lock = open().or_else(|error| match error.kind() {
@@ -429,18 +429,18 @@ pub fn take_lock(folder: &Path) -> Result<File, StoreFault> {
     let lock = lock.map_err(|error| fault("write", &path, error))?;
     match fs2::FileExt::try_lock_exclusive(&lock) {
         Ok(()) => Ok(lock),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreFault::Busy),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreError::Busy),
         Err(error) => Err(fault("lock", &path, error)),
     }
 }
 
-fn make_parent(path: &Path) -> Result<(), StoreFault> {
+fn make_parent(path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().unwrap_or(path);
     atomic_file::make_private_dir(parent).map_err(|error| fault("write", parent, error))
 }
 
-fn fault(verb: &'static str, path: &Path, error: io::Error) -> StoreFault {
-    StoreFault::Io { verb, path: path.to_owned(), error }
+fn fault(verb: &'static str, path: &Path, error: io::Error) -> StoreError {
+    StoreError::Io { verb, path: path.to_owned(), error }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::*;
-use crate::domain::lifecycle::{Event, Told};
+use crate::domain::lifecycle::{Event, MarketplaceReply};
 use crate::domain::order::Order;
 use crate::domain::time::Time;
 
@@ -24,7 +24,7 @@ fn a_fresh_folder_is_made_private_and_one_worker_holds_it() {
     let folder = folder.path().join("deep/state");
     let store = open(&folder);
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(matches!(Store::lock(&folder, None), Err(StoreFault::Busy)));
+    assert!(matches!(Store::lock(&folder, None), Err(StoreError::Busy)));
     assert_eq!(store.worker().unwrap(), Some(Worker::default()));
     drop(store);
     assert!(Store::lock(&folder, None).is_ok());
@@ -40,11 +40,11 @@ fn what_was_saved_is_read_again_and_closing_twice_writes_one_line() {
     let mut state = State::default();
     assert!(store.orders(&mut state).unwrap().is_empty());
     assert_eq!(state.orders.len(), 2);
-    let told = Told::Found {
+    let told = MarketplaceReply::Found {
         order: Box::new(Order::parse(json!({"id": "ord_1", "status": "cancelled"})).unwrap()),
         urls: Vec::new(),
     };
-    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Told(told));
+    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Reply(told));
     store.close_order(&done).unwrap();
     store.close_order(&done).unwrap();
     let ledger: Vec<_> = lines(&folder.path().join("ledger.jsonl")).unwrap().collect();
@@ -104,9 +104,9 @@ fn bytes_belong_to_the_order_they_were_first_made_for() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let (a, b) = (OrderId::new("a").unwrap(), OrderId::new("b").unwrap());
-    assert_eq!(store.first_owner("00ff", &a).unwrap(), a);
-    assert_eq!(store.first_owner("00ff", &b).unwrap(), a);
-    assert_eq!(store.first_owner("00fe", &b).unwrap(), b);
+    assert_eq!(store.claim_content_hash("00ff", &a).unwrap(), a);
+    assert_eq!(store.claim_content_hash("00ff", &b).unwrap(), a);
+    assert_eq!(store.claim_content_hash("00fe", &b).unwrap(), b);
 }
 
 #[test]
@@ -120,11 +120,11 @@ fn two_agents_share_one_budget_file() {
         let mut worker = Worker::default();
         let mut spent = 0;
         let mut book = |budget: &mut Budget| {
-            let ticket = budget.book(Endpoint::Orders, now, Duration::ZERO);
-            budget.answered(ticket, now);
+            let ticket = budget.reserve(Endpoint::Orders, now, Duration::ZERO);
+            budget.settle(ticket, now);
             spent = budget.spent(now);
         };
-        store.with_budget(&mut worker, Durable::Now, &mut book).unwrap();
+        store.with_budget(&mut worker, Durability::Sync, &mut book).unwrap();
         spent
     };
     assert_eq!([spent("a"), spent("b"), spent("a")], [1, 2, 3]);
@@ -173,9 +173,9 @@ fn no_bit_that_a_disk_turns_is_believed() {
             turned += 1;
             match read::<Record>(&path) {
                 // What is taken is what was written: the bit was in a name that does not matter.
-                Ok(Read::Fine(read)) => assert_eq!(read, whole, "byte {at}, bit {bit}"),
-                Ok(Read::Damaged) | Err(StoreFault::Newer { .. }) => refused += 1,
-                Ok(Read::Absent) | Err(_) => panic!("byte {at}, bit {bit}"),
+                Ok(Loaded::Ok(read)) => assert_eq!(read, whole, "byte {at}, bit {bit}"),
+                Ok(Loaded::Corrupt) | Err(StoreError::Newer { .. }) => refused += 1,
+                Ok(Loaded::Absent) | Err(_) => panic!("byte {at}, bit {bit}"),
             }
         }
     }
@@ -195,12 +195,12 @@ fn a_ledgers_end_is_read_without_its_beginning() {
     for number in 0..4000 {
         let closed = Closed { at: day(number / 10), ending: Ending::Cancelled };
         let record = Record { closed: Some(closed), ..Record::new(order.clone(), day(0)) };
-        text.push_str(&serde_json::to_string(&Line::of(&record).unwrap()).unwrap());
+        text.push_str(&serde_json::to_string(&LedgerEntry::of(&record).unwrap()).unwrap());
         text.push('\n');
     }
     fs::write(&path, &text).unwrap();
     for first in [0, 1, 200, 370, 395, 399, 500] {
-        let read: Vec<Line> = lines_since(&path, day(first)).unwrap().collect();
+        let read: Vec<LedgerEntry> = lines_since(&path, day(first)).unwrap().collect();
         let due = read.iter().filter(|line| line.at >= day(first)).count();
         assert_eq!(due, 4000 - 10 * first.min(400) as usize, "from day {first}");
         assert!(first < 380 || read.len() < 1000, "from day {first}: {} lines were read", read.len());
@@ -225,9 +225,9 @@ fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
     };
     let names = || known().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     let all: Vec<Record> = ["a", "b", "c", "d", "e"].map(record).to_vec();
-    store.met(&all[..3]).unwrap();
-    store.met(&all[3..]).unwrap();
-    store.met(&[]).unwrap();
+    store.save_new_orders(&all[..3]).unwrap();
+    store.save_new_orders(&all[3..]).unwrap();
+    store.save_new_orders(&[]).unwrap();
     assert_eq!((names(), lines()), (["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), 5));
 
     // One has begun: its own file counts, whatever the line says.
@@ -254,12 +254,12 @@ fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
     let mut state = State::default();
     Store::look(folder.path()).orders(&mut state).unwrap();
     assert_eq!((state.orders.len(), lines()), (2, 2));
-    store.met(&all[4..]).unwrap();
+    store.save_new_orders(&all[4..]).unwrap();
     assert_eq!((names().len(), lines()), (2, 1));
 
     // A newer version's line is left alone, and said.
     fs::write(&path, whole.replace("\"schema\":1", "\"schema\":2")).unwrap();
-    assert!(matches!(store.orders(&mut State::default()), Err(StoreFault::Newer { schema: 2, .. })));
+    assert!(matches!(store.orders(&mut State::default()), Err(StoreError::Newer { schema: 2, .. })));
 }
 
 #[test]
@@ -267,12 +267,12 @@ fn who_works_here_opens_the_gate_and_who_looks_leaves_it() {
     let folder = tempfile::tempdir().unwrap();
     let at = Time::from_unix(1_795_000_000);
     let wake = crate::domain::wake_hint::Wake { at, poll_at: at, reason: crate::domain::wake_hint::Reason::Window };
-    let shut = Gate { wake, written: crate::domain::clock::Moment { wall: at, uptime: None }, seal: 1 };
-    assert_eq!(gate(folder.path()), None);
-    open(folder.path()).shut_gate(&shut);
+    let shut = WakeHint { wake, written: crate::domain::clock::Moment { wall: at, uptime: None }, fingerprint: 1 };
+    assert_eq!(wake_hint(folder.path()), None);
+    open(folder.path()).write_wake_hint(&shut);
     let _ = Store::look(folder.path()).worker();
     drop(take_lock(folder.path()).unwrap());
-    assert_eq!(gate(folder.path()), Some(shut));
+    assert_eq!(wake_hint(folder.path()), Some(shut));
     drop(open(folder.path()));
-    assert_eq!(gate(folder.path()), None);
+    assert_eq!(wake_hint(folder.path()), None);
 }

@@ -6,33 +6,33 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::cli::exit_code::{CONFIG, STATE};
-use crate::cli::session::Trouble;
+use crate::cli::session::CommandError;
 use crate::domain::sanitize::plain;
 
 const BEGIN: &str = "# atelier-heartbeat: begin";
 const END: &str = "# atelier-heartbeat: end";
 
 /// Puts our lines at the end, in the place of those that were there.
-pub(super) fn install(ours: &str) -> Result<(), Trouble> {
+pub(super) fn install(ours: &str) -> Result<(), CommandError> {
     write(&format!("{}{ours}", theirs(&read()?)?))
 }
 
 /// Takes our lines out.
-pub(super) fn remove() -> Result<(), Trouble> {
+pub(super) fn remove() -> Result<(), CommandError> {
     let before = read()?;
     let kept = theirs(&before)?;
     if kept == before { Ok(()) } else { write(&kept) }
 }
 
 /// The crontab; empty when there is none.
-fn read() -> Result<String, Trouble> {
+fn read() -> Result<String, CommandError> {
     let ran = Command::new("crontab").arg("-l").env("LC_ALL", "C").output();
     let ran =
-        ran.map_err(|error| Trouble::new(CONFIG, format!("could not run crontab: {error}: is cron installed?")))?;
+        ran.map_err(|error| CommandError::new(CONFIG, format!("could not run crontab: {error}: is cron installed?")))?;
     let said = String::from_utf8_lossy(&ran.stderr);
     if ran.status.success() {
         String::from_utf8(ran.stdout).map_err(|_| {
-            Trouble::new(
+            CommandError::new(
                 CONFIG,
                 "the crontab is not UTF-8 and is left alone: put the line in by hand with `crontab -e`",
             )
@@ -40,12 +40,12 @@ fn read() -> Result<String, Trouble> {
     } else if said.contains("no crontab") {
         Ok(String::new())
     } else {
-        Err(Trouble::new(CONFIG, format!("`crontab -l` failed, and nothing was changed: {}", plain(&said, 200))))
+        Err(CommandError::new(CONFIG, format!("`crontab -l` failed, and nothing was changed: {}", plain(&said, 200))))
     }
 }
 
-fn write(text: &str) -> Result<(), Trouble> {
-    let trouble = |why: String| Trouble::new(STATE, format!("could not write the crontab: {why}"));
+fn write(text: &str) -> Result<(), CommandError> {
+    let trouble = |why: String| CommandError::new(STATE, format!("could not write the crontab: {why}"));
     let mut child =
         Command::new("crontab").arg("-").stdin(Stdio::piped()).spawn().map_err(|error| trouble(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -56,7 +56,7 @@ fn write(text: &str) -> Result<(), Trouble> {
 }
 
 /// A crontab without what we put into it.
-fn theirs(crontab: &str) -> Result<String, Trouble> {
+fn theirs(crontab: &str) -> Result<String, CommandError> {
     let (mut kept, mut ours) = (String::new(), false);
     for line in crontab.split_inclusive('\n') {
         let said = line.trim_end();
@@ -70,7 +70,7 @@ fn theirs(crontab: &str) -> Result<String, Trouble> {
         let why = format!(
             "the crontab holds {BEGIN:?} and no {END:?} after it: mend it with `crontab -e`; nothing was changed"
         );
-        return Err(Trouble::new(CONFIG, why));
+        return Err(CommandError::new(CONFIG, why));
     }
     if !kept.is_empty() && !kept.ends_with('\n') {
         kept.push('\n');

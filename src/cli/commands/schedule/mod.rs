@@ -15,7 +15,7 @@ use super::{ended, settings};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::Trouble;
+use crate::cli::session::CommandError;
 use crate::io::atomic_file;
 
 use templates::{Facts, Part};
@@ -39,7 +39,7 @@ pub enum Scheduler {
 
 /// What is to be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum ScheduleAction {
     /// Print it.
     Print,
     /// Put it in place.
@@ -50,16 +50,16 @@ pub enum Deed {
 
 /// Prints, installs or removes it.
 #[must_use]
-pub fn run(global: &Global, scheduler: Scheduler, deed: Deed, system: bool) -> u8 {
+pub fn run(global: &Global, scheduler: Scheduler, deed: ScheduleAction, system: bool) -> u8 {
     ended(global, done(global, scheduler, deed, system))
 }
 
-fn done(global: &Global, scheduler: Scheduler, deed: Deed, system: bool) -> Result<u8, Trouble> {
-    let config = settings(global).map_err(|error| Trouble::new(exit_code::CONFIG, error.to_string()))?;
+fn done(global: &Global, scheduler: Scheduler, deed: ScheduleAction, system: bool) -> Result<u8, CommandError> {
+    let config = settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
     let facts = Facts::of(&config)?;
     let (parts, next) = facts.parts(scheduler, system);
     let said = match deed {
-        Deed::Print => {
+        ScheduleAction::Print => {
             if global.json {
                 let files: Vec<_> = parts.iter().map(|part| json!({"path": part.path, "text": part.text})).collect();
                 output::json(&json!({"files": files, "next": next}));
@@ -79,8 +79,8 @@ fn done(global: &Global, scheduler: Scheduler, deed: Deed, system: bool) -> Resu
             output::err(&next);
             return Ok(0);
         }
-        Deed::Install => install(&parts, scheduler, system)?,
-        Deed::Remove => remove(&parts, scheduler, system)?,
+        ScheduleAction::Install => install(&parts, scheduler, system)?,
+        ScheduleAction::Remove => remove(&parts, scheduler, system)?,
     };
     if global.json {
         output::json(&json!({"said": said}));
@@ -90,7 +90,7 @@ fn done(global: &Global, scheduler: Scheduler, deed: Deed, system: bool) -> Resu
     Ok(0)
 }
 
-fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, Trouble> {
+fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, CommandError> {
     match scheduler {
         Scheduler::Cron => {
             parts.iter().try_for_each(|part| crontab::install(&part.text))?;
@@ -107,13 +107,15 @@ fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String,
     }
 }
 
-fn put(part: &Part) -> Result<(), Trouble> {
+fn put(part: &Part) -> Result<(), CommandError> {
     let folder = part.path.parent().unwrap_or(&part.path);
     let written = fs::create_dir_all(folder).and_then(|()| atomic_file::replace(&part.path, part.text.as_bytes()));
-    written.map_err(|error| Trouble::new(exit_code::STATE, format!("could not write {}: {error}", part.path.display())))
+    written.map_err(|error| {
+        CommandError::new(exit_code::STATE, format!("could not write {}: {error}", part.path.display()))
+    })
 }
 
-fn start(parts: &[Part], scheduler: Scheduler) -> Result<(), Trouble> {
+fn start(parts: &[Part], scheduler: Scheduler) -> Result<(), CommandError> {
     if scheduler == Scheduler::Launchd {
         return parts.iter().try_for_each(|part| call("launchctl", &["load", "-w", &part.path.display().to_string()]));
     }
@@ -121,7 +123,7 @@ fn start(parts: &[Part], scheduler: Scheduler) -> Result<(), Trouble> {
     call("systemctl", &["--user", "enable", "--now", "atelier-heartbeat.timer"])
 }
 
-fn remove(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, Trouble> {
+fn remove(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, CommandError> {
     match scheduler {
         Scheduler::Cron => {
             crontab::remove()?;
@@ -137,7 +139,7 @@ fn remove(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, 
             for part in parts {
                 match fs::remove_file(&part.path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Trouble::new(
+                        return Err(CommandError::new(
                             exit_code::STATE,
                             format!("could not remove {}: {error}", part.path.display()),
                         ));
@@ -151,16 +153,16 @@ fn remove(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, 
     }
 }
 
-fn by_hand() -> Trouble {
-    Trouble::usage("this one is put in place by hand: print it without --install, read it, then use its own tool")
+fn by_hand() -> CommandError {
+    CommandError::usage("this one is put in place by hand: print it without --install, read it, then use its own tool")
 }
 
-fn call(program: &str, words: &[&str]) -> Result<(), Trouble> {
+fn call(program: &str, words: &[&str]) -> Result<(), CommandError> {
     let ran = Command::new(program).args(words).output();
-    let ran = ran.map_err(|error| Trouble::new(exit_code::CONFIG, format!("could not run {program}: {error}")))?;
+    let ran = ran.map_err(|error| CommandError::new(exit_code::CONFIG, format!("could not run {program}: {error}")))?;
     if ran.status.success() {
         return Ok(());
     }
     let said = crate::domain::sanitize::plain(&String::from_utf8_lossy(&ran.stderr), 200);
-    Err(Trouble::new(exit_code::CONFIG, format!("{program} {} failed: {said}", words.join(" "))))
+    Err(CommandError::new(exit_code::CONFIG, format!("{program} {} failed: {said}", words.join(" "))))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Scheduler;
 use crate::cli::exit_code;
-use crate::cli::session::Trouble;
+use crate::cli::session::CommandError;
 use crate::config::Config;
 
 const CRONTAB: &str = include_str!("templates/crontab");
@@ -40,12 +40,12 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(config: &Config) -> Result<Self, Trouble> {
+    pub(super) fn of(config: &Config) -> Result<Self, CommandError> {
         let binary = std::env::current_exe().map_err(|error| {
-            Trouble::new(exit_code::INTERNAL, format!("could not find this program's own file: {error}"))
+            CommandError::new(exit_code::INTERNAL, format!("could not find this program's own file: {error}"))
         })?;
         let path = config.path.clone().ok_or_else(|| {
-            Trouble::new(exit_code::CONFIG, "no heartbeat.toml was found: `atelier-heartbeat init` writes one")
+            CommandError::new(exit_code::CONFIG, "no heartbeat.toml was found: `atelier-heartbeat init` writes one")
         })?;
         let shown = |path: &Path| path.display().to_string();
         let facts = Self {
@@ -60,7 +60,7 @@ impl Facts {
         let texts = [&facts.binary, &facts.config, &facts.state_dir, &facts.dir, &facts.path];
         if let Some(odd) = texts.into_iter().find(|text| text.contains(['\n', '"', '\'', '\\'])) {
             let why = format!("{odd:?} holds a quote, a backslash or a line break: no scheduler takes that");
-            return Err(Trouble::new(exit_code::CONFIG, why));
+            return Err(CommandError::new(exit_code::CONFIG, why));
         }
         Ok(facts)
     }

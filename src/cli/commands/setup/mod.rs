@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::args::{Global, SetupArgs};
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{Asked, Desk, Trouble};
+use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::config::{Config, Environment, Service};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::text;
@@ -71,12 +71,12 @@ pub fn run(global: &Global, args: &SetupArgs) -> u8 {
 }
 
 /// Makes it so, telling nobody: what `run` and the demo share. Gives the agent's id.
-pub fn make(global: &Global) -> Result<String, Trouble> {
+pub fn make(global: &Global) -> Result<String, CommandError> {
     go(global, &SetupArgs::default(), &mut Told::default())
 }
 
-fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Trouble> {
-    let mut desk = Desk::open_unregistered(global)?;
+fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, CommandError> {
+    let mut desk = Session::open_unregistered(global)?;
     let wanted = wanted(&desk.config);
     told.notes.extend(desk.config.warnings());
     match credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir) {
@@ -90,16 +90,16 @@ fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Trou
             }
             register::register(&mut desk, &registration, args, told)?;
         }
-        Err(fault) => return Err(Trouble::new(exit_code::CONFIG, fault.to_string())),
+        Err(fault) => return Err(CommandError::new(exit_code::CONFIG, fault.to_string())),
     }
     let mut memory = Store::look(&desk.config.state_dir).setup()?;
-    let me = desk.ask(Asked::Read, crate::io::marketplace::Client::me)?;
+    let me = desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
     payable(args, &desk.config, &me)?;
     let before = told.steps.len();
     profile(&mut desk, &mut memory, &wanted, &me, args, told)?;
     let refused = services(&mut desk, &mut memory, &wanted, args, told)?;
     if told.steps.len() > before && !args.dry_run || me.get("marketable") == Some(&Value::Bool(false)) {
-        let me = desk.ask(Asked::Read, crate::io::marketplace::Client::me)?;
+        let me = desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
         if me.get("marketable") == Some(&Value::Bool(false)) {
             told.note("the marketplace hides this agent from clients (marketable: false): set a payout wallet, or sign in there as its owner");
         }
@@ -151,13 +151,13 @@ fn listing(service: &Service) -> Map<String, Value> {
 }
 
 /// Without a payout wallet or an owner an agent stays hidden and is never paid.
-fn payable(args: &SetupArgs, config: &Config, me: &Map<String, Value>) -> Result<(), Trouble> {
+fn payable(args: &SetupArgs, config: &Config, me: &Map<String, Value>) -> Result<(), CommandError> {
     let has = |name| text(me, name).is_some();
     let set = config.agent.payout_wallet.is_some() || config.agent.owner_wallet.is_some();
     if set || has("payout_wallet") || has("owner_wallet") || args.without_payout {
         return Ok(());
     }
-    Err(Trouble::new(
+    Err(CommandError::new(
         exit_code::CONFIG,
         "no payout_wallet under [agent] in heartbeat.toml: without one the agent stays hidden and is never paid; write the Solana address your USDC goes to, or say --without-payout",
     ))
@@ -174,13 +174,13 @@ fn plan_unregistered(registration: &Registration, wanted: &Wanted, told: &mut To
 }
 
 fn profile(
-    desk: &mut Desk,
+    desk: &mut Session,
     memory: &mut Memory,
     wanted: &Wanted,
     me: &Map<String, Value>,
     args: &SetupArgs,
     told: &mut Told,
-) -> Result<(), Trouble> {
+) -> Result<(), CommandError> {
     let mut changes = memory.changes("profile", &wanted.profile, me);
     // A server that wants the owner's signature refuses this one field: it does not take the others along.
     let owner = changes.remove("owner_wallet");
@@ -228,21 +228,25 @@ fn profile(
     Ok(())
 }
 
-fn client_update(desk: &mut Desk, part: &Map<String, Value>) -> Result<Map<String, Value>, Trouble> {
-    let updated = desk.ask(Asked::Write, |client| client.update_me(part))?;
+fn client_update(desk: &mut Session, part: &Map<String, Value>) -> Result<Map<String, Value>, CommandError> {
+    let updated = desk.ask(RequestKind::Write, |client| client.update_me(part))?;
     // Not every server answers with the profile.
-    if updated.contains_key("name") { Ok(updated) } else { desk.ask(Asked::Read, crate::io::marketplace::Client::me) }
+    if updated.contains_key("name") {
+        Ok(updated)
+    } else {
+        desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)
+    }
 }
 
 /// Each service in turn. A refusal of one is told at the end and stops no other.
 fn services(
-    desk: &mut Desk,
+    desk: &mut Session,
     memory: &mut Memory,
     wanted: &Wanted,
     args: &SetupArgs,
     told: &mut Told,
-) -> Result<Option<Trouble>, Trouble> {
-    let listed = desk.ask(Asked::Read, crate::io::marketplace::Client::services)?;
+) -> Result<Option<CommandError>, CommandError> {
+    let listed = desk.ask(RequestKind::Read, crate::io::marketplace::Client::services)?;
     let (matches, unknown) = memory.matches(&wanted.services, &listed);
     let mut refused = None;
     for (service, found) in wanted.services.iter().zip(matches) {
@@ -257,7 +261,7 @@ fn services(
             Match::Create => match create(desk, memory, service, &title) {
                 Ok(id) => told.step(format!("created service {title:?} ({id})")),
                 Err(trouble) if trouble.code == exit_code::REFUSED => {
-                    refused = Some(Trouble::new(trouble.code, format!("service {title:?}: {}", trouble.message)));
+                    refused = Some(CommandError::new(trouble.code, format!("service {title:?}: {}", trouble.message)));
                 }
                 Err(trouble) => return Err(trouble),
             },
@@ -271,7 +275,7 @@ fn services(
                     told.step(format!("would change {names} of service {title:?} ({id})"));
                 } else {
                     desk.lock()?;
-                    let there = desk.ask(Asked::Write, |client| client.update_service(&id, &changes))?;
+                    let there = desk.ask(RequestKind::Write, |client| client.update_service(&id, &changes))?;
                     let kept =
                         if there.contains_key("title") { memory.learn(&id, &changes, &there) } else { Vec::new() };
                     told.step(format!("changed {names} of service {title:?} ({id})"));
@@ -294,7 +298,7 @@ fn services(
     Ok(refused)
 }
 
-fn remember(desk: &mut Desk, memory: &mut Memory, title: &str, id: &str) -> Result<(), Trouble> {
+fn remember(desk: &mut Session, memory: &mut Memory, title: &str, id: &str) -> Result<(), CommandError> {
     memory.services.insert(title.to_owned(), id.to_owned());
     memory.creating.remove(title);
     let (store, _) = desk.lock()?;
@@ -302,11 +306,16 @@ fn remember(desk: &mut Desk, memory: &mut Memory, title: &str, id: &str) -> Resu
 }
 
 /// Creates one service. A creation without an answer is looked for, and not repeated while it may still arrive.
-fn create(desk: &mut Desk, memory: &mut Memory, service: &Map<String, Value>, title: &str) -> Result<String, Trouble> {
+fn create(
+    desk: &mut Session,
+    memory: &mut Memory,
+    service: &Map<String, Value>,
+    title: &str,
+) -> Result<String, CommandError> {
     let now = clock::clock().wall;
     let unknown = |at: crate::domain::time::Time| {
         let left = (at + MAY_ARRIVE_WITHIN).since(now).as_secs() + 1;
-        Trouble::new(
+        CommandError::new(
             exit_code::AWAY,
             format!(
                 "the creation of service {title:?} had no answer and it is not listed yet: run setup again in {left} s"
@@ -332,7 +341,7 @@ fn create(desk: &mut Desk, memory: &mut Memory, service: &Map<String, Value>, ti
     }
     let id = match created? {
         Ok(created) => text(&created, "id"),
-        Err(fault) if not_created => return Err(desk.told(&fault, Asked::Write)),
+        Err(fault) if not_created => return Err(desk.told(&fault, RequestKind::Write)),
         Err(fault) => {
             log::warn!("creating service {title:?}: {fault}");
             None
@@ -341,7 +350,7 @@ fn create(desk: &mut Desk, memory: &mut Memory, service: &Map<String, Value>, ti
     let id = match id {
         Some(id) => id,
         None => {
-            let listed = desk.ask(Asked::Read, crate::io::marketplace::Client::services)?;
+            let listed = desk.ask(RequestKind::Read, crate::io::marketplace::Client::services)?;
             let found = listed.iter().find(|service| text(service, "title").as_deref() == Some(title));
             found.and_then(|service| text(service, "id")).ok_or_else(|| unknown(now))?
         }

@@ -11,9 +11,9 @@ use super::Told;
 use crate::cli::args::SetupArgs;
 use crate::cli::exit_code::{AWAY, CONFIG, INTERNAL, REFUSED, STATE};
 use crate::cli::output;
-use crate::cli::session::{Asked, Desk, Trouble};
+use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::config::{Config, Environment};
-use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::limits::Endpoint;
 use crate::domain::sanitize::plain;
 use crate::domain::secret::Secret;
@@ -23,12 +23,12 @@ use crate::io::credentials;
 use crate::io::credentials::registration::{self, Begun, Left, Place};
 use crate::io::marketplace::{Registration, wire};
 
-pub(super) fn registration_of(config: &Config) -> Result<Registration, Trouble> {
+pub(super) fn registration_of(config: &Config) -> Result<Registration, CommandError> {
     let need = |name: &str, value: &Option<String>| {
         let missing = || {
             format!("no {name} under [agent] in heartbeat.toml: an agent is registered with a name and a description")
         };
-        value.clone().ok_or_else(|| Trouble::new(CONFIG, missing()))
+        value.clone().ok_or_else(|| CommandError::new(CONFIG, missing()))
     };
     Ok(Registration {
         name: need("name", &config.agent.name)?,
@@ -42,14 +42,17 @@ pub(super) fn registration_of(config: &Config) -> Result<Registration, Trouble> 
 
 /// Registers once. What an earlier run began is finished, or told; never repeated blindly.
 pub(super) fn register(
-    desk: &mut Desk,
+    desk: &mut Session,
     registration: &Registration,
     args: &SetupArgs,
     told: &mut Told,
-) -> Result<(), Trouble> {
+) -> Result<(), CommandError> {
     let state_dir = desk.config.state_dir.clone();
     let disk = |error: io::Error| {
-        Trouble::new(STATE, format!("could not keep a key in {}: {error}; nothing was registered", state_dir.display()))
+        CommandError::new(
+            STATE,
+            format!("could not keep a key in {}: {error}; nothing was registered", state_dir.display()),
+        )
     };
     atomic_file::make_private_dir(&state_dir).and_then(|()| credentials::tighten(&state_dir)).map_err(disk)?;
     let (store, _) = desk.lock()?;
@@ -64,7 +67,7 @@ pub(super) fn register(
         Left::Unanswered(_) if args.register_again => {}
         Left::Unanswered(begun) => return Err(unanswered(&begun, CONFIG)),
         Left::Unreadable(path) => {
-            return Err(Trouble::new(
+            return Err(CommandError::new(
                 CONFIG,
                 format!(
                     "{} holds what is left of an earlier registration and cannot be read: look whether it holds an api_key; move it away to go on",
@@ -101,9 +104,9 @@ pub(super) fn register(
     identify(desk, told, "registered")
 }
 
-fn identify(desk: &mut Desk, told: &mut Told, word: &str) -> Result<(), Trouble> {
+fn identify(desk: &mut Session, told: &mut Told, word: &str) -> Result<(), CommandError> {
     let found = credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir);
-    let found = found.map_err(|fault| Trouble::new(CONFIG, fault.to_string()))?;
+    let found = found.map_err(|fault| CommandError::new(CONFIG, fault.to_string()))?;
     told.step(format!(
         "{word} agent {}; its key is in {}: keep a copy, it is issued once",
         found.agent_id, found.source
@@ -114,7 +117,7 @@ fn identify(desk: &mut Desk, told: &mut Told, word: &str) -> Result<(), Trouble>
 }
 
 /// The answer came: the key is put on disk before anything else is done with it.
-fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result<(), Trouble> {
+fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result<(), CommandError> {
     let (agent_id, key, whole) = match wire::credentials(answer) {
         Ok(read) => read,
         Err(why) if registration::speaks_of_a_key(answer) => {
@@ -122,7 +125,7 @@ fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result
             let message = format!(
                 "{why}, and yet it speaks of a key: it is kept as it came in {kept}; take agent_id and api_key out of it by hand"
             );
-            return Err(Trouble::new(INTERNAL, message));
+            return Err(CommandError::new(INTERNAL, message));
         }
         Err(_) => return Err(unanswered(begun, AWAY)),
     };
@@ -137,7 +140,7 @@ fn emergency(
     agent_id: &str,
     key: &Secret,
     error: &io::Error,
-) -> Trouble {
+) -> CommandError {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     for folder in [Some(config_dir.to_owned()), home, Some(std::env::temp_dir())].into_iter().flatten() {
         let folder = folder.join(format!("atelier-credentials-{}", plain(agent_id, 60).replace('/', "_")));
@@ -148,7 +151,7 @@ fn emergency(
                 "the agent is registered, but its key could not be put into the state folder ({error}): it is in {}; move that file into the state folder",
                 folder.join("credentials.json").display()
             );
-            return Trouble::new(STATE, message);
+            return CommandError::new(STATE, message);
         }
     }
     if io::stderr().is_terminal() {
@@ -157,11 +160,14 @@ fn emergency(
             key.expose()
         ));
     }
-    Trouble::new(STATE, format!("agent {agent_id} is registered, but its key could not be written anywhere: {error}"))
+    CommandError::new(
+        STATE,
+        format!("agent {agent_id} is registered, but its key could not be written anywhere: {error}"),
+    )
 }
 
-fn unanswered(begun: &Begun, code: u8) -> Trouble {
-    Trouble::new(
+fn unanswered(begun: &Begun, code: u8) -> CommandError {
+    CommandError::new(
         code,
         format!(
             "a registration of {:?} was sent to {} at {} and its answer was lost: the agent may exist, and its key would be lost with the answer. It is never repeated by itself. Look on the marketplace whether {:?} is there; then write another name under [agent], or the same one if it is not there, and say `atelier-heartbeat setup --register-again` (where it is there, the live marketplace answers duplicate_agent with its id)",
@@ -174,7 +180,7 @@ fn unanswered(begun: &Begun, code: u8) -> Trouble {
 }
 
 /// A registration that was refused, in the server's own words, with the remedy.
-fn refused(desk: &mut Desk, fault: &Fault) -> Trouble {
+fn refused(desk: &mut Session, fault: &ApiError) -> CommandError {
     let said = &fault.message;
     let remedy = if said.contains("name_taken") {
         "choose another name under [agent] in heartbeat.toml"
@@ -182,10 +188,13 @@ fn refused(desk: &mut Desk, fault: &Fault) -> Trouble {
         "if that agent is yours, put its id and the key it was issued into state/credentials.json or the environment; else choose another name under [agent]"
     } else if said.contains("endpoint_url") {
         "this marketplace wants an endpoint_url under [agent]: an address of your own, because order events are posted there"
-    } else if matches!(fault.kind, FaultKind::Refused { status: 400 | 409 | 422 }) {
+    } else if matches!(fault.kind, ApiErrorKind::Refused { status: 400 | 409 | 422 }) {
         "correct it under [agent] in heartbeat.toml"
     } else {
-        return desk.told(fault, Asked::Write);
+        return desk.told(fault, RequestKind::Write);
     };
-    Trouble::new(REFUSED, format!("the marketplace refuses the registration: {said}; nothing was registered: {remedy}"))
+    CommandError::new(
+        REFUSED,
+        format!("the marketplace refuses the registration: {said}; nothing was registered: {remedy}"),
+    )
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::api_error::{Fault, FaultKind};
+use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::{Deliverable, Hosted};
 use crate::domain::order::{Order, Status};
 use crate::domain::rules::{Accept, Rules};
@@ -33,7 +33,7 @@ fn file(hosted: bool) -> Deliverable {
 }
 
 fn rules() -> Rules {
-    Rules { says_something: true, ..Rules::default() }
+    Rules { message_after_delivery: true, ..Rules::default() }
 }
 
 type Change = fn(&mut Record);
@@ -43,14 +43,16 @@ fn contexts() -> Vec<(&'static str, Rules, Record)> {
     let seconds = |seconds| Duration::from_secs(seconds);
     let delivering = |ago: u64, from| Step::Delivering { since: now() - seconds(ago), from };
     let list: Vec<(&'static str, &'static str, Step, Change)> = vec![
-        ("seen", "paid", Step::Seen, |_| {}),
-        ("seen, in its second round", "paid", Step::Seen, |r| r.round = 2),
-        ("seen, its one revision made", "paid", Step::Seen, |r| (r.round, r.revisions) = (2, 1)),
-        ("seen, released by a person", "paid", Step::Seen, |r| r.released = true),
-        ("seen, and missing", "paid", Step::Seen, |r| r.missing = true),
+        ("seen", "paid", Step::Queued, |_| {}),
+        ("seen, in its second round", "paid", Step::Queued, |r| r.round = 2),
+        ("seen, its one revision made", "paid", Step::Queued, |r| (r.round, r.revisions) = (2, 1)),
+        ("seen, released by a person", "paid", Step::Queued, |r| r.released_by_operator = true),
+        ("seen, and missing", "paid", Step::Queued, |r| r.unlisted = true),
         ("generating", "paid", Step::Generating { again: false }, |r| r.attempt = 1),
         ("generating, the last attempt", "paid", Step::Generating { again: false }, |r| r.attempt = 3),
-        ("generating, vanished once", "paid", Step::Generating { again: false }, |r| (r.attempt, r.deaths) = (1, 1)),
+        ("generating, vanished once", "paid", Step::Generating { again: false }, |r| {
+            (r.attempt, r.lost_starts) = (1, 1)
+        }),
         ("generating, stumbled five times", "paid", Step::Generating { again: false }, |r| r.failures = 5),
         ("generating, stumbled six times", "paid", Step::Generating { again: false }, |r| r.failures = 6),
         ("not ready for six hours", "paid", Step::Generating { again: false }, |r| {
@@ -70,15 +72,17 @@ fn contexts() -> Vec<(&'static str, Rules, Record)> {
         ("delivering, sent just now", "paid", delivering(0, Status::Paid), |_| {}),
         ("delivering, sent 179 s ago", "paid", delivering(179, Status::Paid), |_| {}),
         ("delivering, sent 180 s ago", "paid", delivering(180, Status::Paid), |_| {}),
-        ("delivering what was disputed", "disputed", delivering(180, Status::Disputed), |r| r.released = true),
+        ("delivering what was disputed", "disputed", delivering(180, Status::Disputed), |r| {
+            r.released_by_operator = true
+        }),
         ("delivered", "delivered", Step::Delivered, |_| {}),
-        ("saying, which failed twice", "delivered", Step::Saying, |r| r.failures = 2),
-        ("saying", "delivered", Step::Saying, |_| {}),
-        ("asks for a price", "pending_quote", Step::Seen, |r| r.attempt = 1),
+        ("saying, which failed twice", "delivered", Step::MessageSending, |r| r.failures = 2),
+        ("saying", "delivered", Step::MessageSending, |_| {}),
+        ("asks for a price", "pending_quote", Step::Queued, |r| r.attempt = 1),
         ("priced", "pending_quote", Step::Priced, |r| r.price = Some("9.00".into())),
         ("quoting, sent 179 s ago", "pending_quote", Step::Quoting { since: now() - seconds(179) }, |_| {}),
         ("quoting, sent 180 s ago", "pending_quote", Step::Quoting { since: now() - seconds(180) }, |_| {}),
-        ("held", "paid", Step::Seen, |r| {
+        ("held", "paid", Step::Queued, |r| {
             r.hold =
                 Some(Hold { kind: HoldKind::Declined, why: "the generator says it cannot be done (exit 65)".into() });
         }),
@@ -90,7 +94,7 @@ fn contexts() -> Vec<(&'static str, Rules, Record)> {
             let mut record = Record::new(order(status), now());
             record.deliverables = match &step {
                 Step::Generated | Step::Uploading { .. } => vec![file(false)],
-                Step::Uploaded | Step::Delivering { .. } | Step::Delivered | Step::Saying => vec![file(true)],
+                Step::Uploaded | Step::Delivering { .. } | Step::Delivered | Step::MessageSending => vec![file(true)],
                 _ => Vec::new(),
             };
             record.step = step;
@@ -132,67 +136,67 @@ fn events() -> Vec<(String, Event)> {
                 Some(url) if *url == OURS => " with ours",
                 Some(_) => " with another",
             };
-            let told = Told::Found {
+            let told = MarketplaceReply::Found {
                 order: Box::new(order(status)),
                 urls: urls.iter().map(|url| (*url).to_owned()).collect(),
             };
-            events.push((format!("told {status}{whose}"), Event::Told(told)));
+            events.push((format!("told {status}{whose}"), Event::Reply(told)));
         }
     }
     let hosted = || Hosted { url: OURS.into(), media_type: "image".into() };
     let no = || "no".to_owned();
     let faults = [
-        ("unreachable", FaultKind::Unreachable),
-        ("unanswered", FaultKind::Unanswered),
-        ("garbled", FaultKind::Garbled),
-        ("broken", FaultKind::Broken { status: 503, wait: None }),
-        ("broken for 900 s", FaultKind::Broken { status: 503, wait: Some(Duration::from_secs(900)) }),
-        ("refused 400", FaultKind::Refused { status: 400 }),
-        ("refused 409", FaultKind::Refused { status: 409 }),
-        ("limited", FaultKind::Limited { wait: Duration::from_secs(60) }),
-        ("unauthorized", FaultKind::Unauthorized),
+        ("unreachable", ApiErrorKind::Unreachable),
+        ("unanswered", ApiErrorKind::Unanswered),
+        ("garbled", ApiErrorKind::Garbled),
+        ("broken", ApiErrorKind::Broken { status: 503, wait: None }),
+        ("broken for 900 s", ApiErrorKind::Broken { status: 503, wait: Some(Duration::from_secs(900)) }),
+        ("refused 400", ApiErrorKind::Refused { status: 400 }),
+        ("refused 409", ApiErrorKind::Refused { status: 409 }),
+        ("limited", ApiErrorKind::Limited { wait: Duration::from_secs(60) }),
+        ("unauthorized", ApiErrorKind::Unauthorized),
     ];
     let simple = [
-        ("told it is gone", Event::Told(Told::Gone)),
-        ("told nobody can be asked", Event::Told(Told::Unsupported)),
+        ("told it is gone", Event::Reply(MarketplaceReply::Gone)),
+        ("told nobody can be asked", Event::Reply(MarketplaceReply::Unsupported)),
         ("absent", Event::Absent),
         ("starting", Event::Starting),
         ("cost", Event::Cost(4_200)),
-        ("made: running", Event::Made(Made::Running)),
-        ("made: never started", Event::Made(Made::NeverStarted(no()))),
-        ("made: vanished", Event::Made(Made::Vanished)),
-        ("made: stopped", Event::Made(Made::Stopped)),
-        ("made: done", Event::Made(Made::Done(vec![file(false)]))),
-        ("made: done, hosted elsewhere", Event::Made(Made::Done(vec![file(true)]))),
-        ("made: doubtful", Event::Made(Made::Doubtful(vec![file(false)], no()))),
-        ("made: priced", Event::Made(Made::Priced("9.00".into()))),
-        ("made: unread", Event::Made(Made::Unread(no()))),
-        ("made: not ready", Event::Made(Made::NotReady)),
-        ("made: declined", Event::Made(Made::Declined(no()))),
-        ("made: misconfigured", Event::Made(Made::Misconfigured(no()))),
-        ("made: failed", Event::Made(Made::Failed(no()))),
+        ("made: running", Event::Generation(GenerationOutcome::Running)),
+        ("made: never started", Event::Generation(GenerationOutcome::NeverStarted(no()))),
+        ("made: vanished", Event::Generation(GenerationOutcome::Lost)),
+        ("made: stopped", Event::Generation(GenerationOutcome::Stopped)),
+        ("made: done", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
+        ("made: done, hosted elsewhere", Event::Generation(GenerationOutcome::Done(vec![file(true)]))),
+        ("made: doubtful", Event::Generation(GenerationOutcome::Doubtful(vec![file(false)], no()))),
+        ("made: priced", Event::Generation(GenerationOutcome::Priced("9.00".into()))),
+        ("made: unread", Event::Generation(GenerationOutcome::Unread(no()))),
+        ("made: not ready", Event::Generation(GenerationOutcome::NotReady)),
+        ("made: declined", Event::Generation(GenerationOutcome::Declined(no()))),
+        ("made: misconfigured", Event::Generation(GenerationOutcome::Misconfigured(no()))),
+        ("made: failed", Event::Generation(GenerationOutcome::Failed(no()))),
         ("uploading", Event::Uploading(0)),
         ("uploaded", Event::Uploaded(0, hosted())),
         ("too large", Event::TooLarge(0)),
-        ("spoiled", Event::Spoiled(no())),
+        ("spoiled", Event::FileChanged(no())),
         ("unread", Event::Unread(no())),
         ("delivering", Event::Delivering),
         ("delivery taken", Event::Delivered),
         ("quoting", Event::Quoting("9.00".into())),
         ("quoted", Event::Quoted),
-        ("saying", Event::Saying),
-        ("said", Event::Said),
+        ("saying", Event::MessageSending),
+        ("said", Event::MessageSent),
     ];
     events.extend(simple.map(|(name, event)| (name.to_owned(), event)));
     for (name, kind) in faults {
-        let fault = || Fault::new(kind.clone(), "no");
+        let fault = || ApiError::new(kind.clone(), "no");
         events.push((format!("upload {name}"), Event::UploadFailed(fault())));
         events.push((format!("delivery {name}"), Event::DeliverFailed { fault: fault(), already: false }));
         events.push((format!("quote {name}"), Event::QuoteFailed { fault: fault(), already: false }));
-        events.push((format!("message {name}"), Event::SayFailed(fault())));
-        events.push((format!("asking {name}"), Event::AskFailed(fault())));
+        events.push((format!("message {name}"), Event::MessageFailed(fault())));
+        events.push((format!("asking {name}"), Event::LookupFailed(fault())));
     }
-    let already = || Fault::new(FaultKind::Refused { status: 400 }, "no");
+    let already = || ApiError::new(ApiErrorKind::Refused { status: 400 }, "no");
     events.push(("delivery refused as done".into(), Event::DeliverFailed { fault: already(), already: true }));
     events.push(("quote refused as done".into(), Event::QuoteFailed { fault: already(), already: true }));
     events
@@ -203,19 +207,19 @@ fn can_happen(record: &Record, event: &Event) -> bool {
     use Event as E;
     let step = &record.step;
     match event {
-        E::Told(_) | E::Absent | E::AskFailed(_) => true,
-        E::Starting => matches!(step, Step::Seen | Step::Generating { .. }),
-        E::Cost(_) | E::Made(_) => matches!(step, Step::Generating { .. }),
+        E::Reply(_) | E::Absent | E::LookupFailed(_) => true,
+        E::Starting => matches!(step, Step::Queued | Step::Generating { .. }),
+        E::Cost(_) | E::Generation(_) => matches!(step, Step::Generating { .. }),
         E::Uploading(_) => matches!(step, Step::Generated),
-        E::Uploaded(..) | E::UploadFailed(_) | E::TooLarge(_) | E::Spoiled(_) | E::Unread(_) => {
+        E::Uploaded(..) | E::UploadFailed(_) | E::TooLarge(_) | E::FileChanged(_) | E::Unread(_) => {
             matches!(step, Step::Uploading { .. }) || record.deliverables.len() > 1
         }
         E::Delivering => matches!(step, Step::Uploaded),
         E::Delivered | E::DeliverFailed { .. } => matches!(step, Step::Delivering { .. }),
         E::Quoting(_) => matches!(step, Step::Priced),
         E::Quoted | E::QuoteFailed { .. } => matches!(step, Step::Quoting { .. }),
-        E::Saying => matches!(step, Step::Delivered),
-        E::Said | E::SayFailed(_) => matches!(step, Step::Saying),
+        E::MessageSending => matches!(step, Step::Delivered),
+        E::MessageSent | E::MessageFailed(_) => matches!(step, Step::MessageSending),
     }
 }
 

@@ -13,11 +13,11 @@ fn what_was_over_comes_back_only_where_there_is_something_to_do() {
         let mut record = Record {
             step: Step::Delivered,
             deliverables: vec![file(true)],
-            missing: true,
+            unlisted: true,
             ..Record::new(order("paid"), now())
         };
         record.closed = Some(Closed { at: now() - Duration::from_secs(ago), ending });
-        (record.not_before, record.released, record.pricing, record.failures, record.attempt) =
+        (record.not_before, record.released_by_operator, record.is_quote_request, record.failures, record.attempt) =
             (Some(now()), true, ending == Ending::Quoted, 3, 2);
         record.hold = Some(Hold { kind: HoldKind::Refused, why: "no".into() });
         record
@@ -27,23 +27,26 @@ fn what_was_over_comes_back_only_where_there_is_something_to_do() {
     assert_eq!(again(Ending::Delivered, 3599, "paid"), None, "the marketplace's list may lag behind for an hour");
     let held = again(Ending::Delivered, 3600, "paid").unwrap();
     assert_eq!(
-        (held.closed, held.step, held.missing, held.not_before, held.round),
+        (held.closed, held.step, held.unlisted, held.not_before, held.round),
         (None, Step::Uploaded, false, None, 1)
     );
     assert!(held.hold.unwrap().why.contains("still listed"));
     let revised = again(Ending::Delivered, 10, "disputed").unwrap();
     assert_eq!(
-        (revised.round, revised.attempt, revised.step, revised.previous.len(), revised.deliverables.len()),
-        (2, 0, Step::Seen, 1, 0)
+        (revised.round, revised.attempt, revised.step, revised.rejected.len(), revised.deliverables.len()),
+        (2, 0, Step::Queued, 1, 0)
     );
     assert_eq!(
-        (revised.hold, revised.closed, revised.missing, revised.not_before, revised.released),
+        (revised.hold, revised.closed, revised.unlisted, revised.not_before, revised.released_by_operator),
         (None, None, false, None, false)
     );
     assert_eq!(again(Ending::Quoted, 10, "pending_quote"), None);
     assert_eq!(again(Ending::Quoted, 10, "quoted"), None);
     let paid = again(Ending::Quoted, 10, "paid").unwrap();
-    assert_eq!((paid.pricing, paid.attempt, paid.failures, paid.step, paid.round), (false, 0, 0, Step::Seen, 1));
+    assert_eq!(
+        (paid.is_quote_request, paid.attempt, paid.failures, paid.step, paid.round),
+        (false, 0, 0, Step::Queued, 1)
+    );
     let cancelled = again(Ending::Cancelled, 10, "paid").unwrap();
     assert_eq!((cancelled.round, cancelled.step, cancelled.closed), (1, Step::Delivered, None));
 }
@@ -61,15 +64,15 @@ fn a_cost_counts_once_a_start_and_is_written_off_with_its_line() {
         // Read again after a crash, perhaps with another word: it was counted.
         cost(&mut record, micros + 1);
     }
-    assert_eq!((record.cost_micros, record.costed, record.starts), (8_409, 3, 3));
-    assert!(record.trail.last().unwrap().what.ends_with("cost 0.000009 USD"), "{:?}", record.trail);
+    assert_eq!((record.cost_micros, record.costed_start, record.starts), (8_409, 3, 3));
+    assert!(record.history.last().unwrap().what.ends_with("cost 0.000009 USD"), "{:?}", record.history);
     let closed = |ending| Record { closed: Some(Closed { at: now(), ending }), ..record.clone() };
     for (ending, left) in [(Ending::Delivered, 0), (Ending::Cancelled, 0), (Ending::Quoted, 8_409)] {
         let mut again = closed(ending);
-        again.open_again();
-        assert_eq!((again.closed, again.cost_micros, again.costed), (None, left, 3), "{ending:?}");
+        again.reopen();
+        assert_eq!((again.closed, again.cost_micros, again.costed_start), (None, left, 3), "{ending:?}");
     }
-    record.open_again();
+    record.reopen();
     assert_eq!(record.cost_micros, 8_409, "it was never over");
 }
 
@@ -129,12 +132,12 @@ fn names_and_keys_of_attempts() {
     assert_eq!((record.attempt_name().as_str(), record.idempotency_key().as_str()), ("attempt-2", "ord_1-1-2"));
     record.round = 3;
     assert_eq!((record.attempt_name().as_str(), record.idempotency_key().as_str()), ("round-3-attempt-2", "ord_1-3-2"));
-    record.pricing = true;
+    record.is_quote_request = true;
     assert_eq!((record.attempt_name().as_str(), record.uploads_left()), ("quote-2", 0));
-    record.pricing = false;
+    record.is_quote_request = false;
     let left =
         |step: Step, files: Vec<Deliverable>| Record { step, deliverables: files, ..record.clone() }.uploads_left();
-    assert_eq!(left(Step::Seen, vec![]), 1);
+    assert_eq!(left(Step::Queued, vec![]), 1);
     assert_eq!(left(Step::Generating { again: true }, vec![]), 1);
     assert_eq!(left(Step::Generated, vec![file(false), file(true), file(false)]), 2);
     assert_eq!(left(Step::Uploading { file: 0 }, vec![file(false)]), 1);
@@ -142,8 +145,8 @@ fn names_and_keys_of_attempts() {
     for number in 0..200 {
         record.note(now(), number.to_string());
     }
-    assert_eq!((record.trail[0].what.as_str(), record.trail.last().unwrap().what.as_str()), ("seen", "199"));
-    assert!(record.trail.len() <= 64, "{}", record.trail.len());
+    assert_eq!((record.history[0].what.as_str(), record.history.last().unwrap().what.as_str()), ("seen", "199"));
+    assert!(record.history.len() <= 64, "{}", record.history.len());
 }
 
 #[test]
@@ -168,8 +171,13 @@ fn a_wait_is_an_hour_at_most_whatever_the_clock_says() {
 #[test]
 fn what_is_put_in_by_hand_is_what_is_delivered() {
     let held = || {
-        let mut record =
-            Record { missing: true, pricing: true, failures: 3, starts: 4, ..Record::new(order("paid"), now()) };
+        let mut record = Record {
+            unlisted: true,
+            is_quote_request: true,
+            failures: 3,
+            starts: 4,
+            ..Record::new(order("paid"), now())
+        };
         record.hold = Some(Hold { kind: HoldKind::Exhausted, why: "no".into() });
         record.not_before = Some(now());
         record
@@ -181,7 +189,10 @@ fn what_is_put_in_by_hand_is_what_is_delivered() {
     };
     let record = by_hand(vec![file(false)]);
     assert_eq!((record.step.clone(), record.starts, record.deliverables.len()), (Step::Generated, 5, 1));
-    assert_eq!((record.hold, record.released, record.missing, record.pricing), (None, true, false, false));
+    assert_eq!(
+        (record.hold, record.released_by_operator, record.unlisted, record.is_quote_request),
+        (None, true, false, false)
+    );
     assert_eq!((record.failures, record.not_before), (0, None));
     assert_eq!(by_hand(vec![file(true)]).step, Step::Uploaded);
     assert_eq!(by_hand(vec![file(true), file(false)]).step, Step::Generated);
@@ -191,14 +202,14 @@ fn what_is_put_in_by_hand_is_what_is_delivered() {
 fn every_step_has_its_word() {
     let since = now();
     let steps = [
-        Step::Seen,
+        Step::Queued,
         Step::Generating { again: true },
         Step::Generated,
         Step::Uploading { file: 0 },
         Step::Uploaded,
         Step::Delivering { since, from: Status::Paid },
         Step::Delivered,
-        Step::Saying,
+        Step::MessageSending,
         Step::Priced,
         Step::Quoting { since },
     ];

@@ -1,28 +1,33 @@
 //! Every decision to its second and to its last request.
 
 use super::*;
-use crate::domain::rules::{Accept, Trade, Work};
+use crate::domain::rules::{Accept, RetryLimits, ServiceRules};
 
 /// Every step that asks for something, told as a story, and what it asks for.
 fn stories() -> Vec<(&'static str, Story, Action)> {
-    let priced = |story: Story| story.event("a", Event::Starting).event("a", Event::Made(Made::Priced("9.00".into())));
+    let priced = |story: Story| {
+        story.event("a", Event::Starting).event("a", Event::Generation(GenerationOutcome::Priced("9.00".into())))
+    };
     let pricing = || {
         let mut story = Story::new().order("a", json!({"status": "pending_quote"})).polled(0);
-        story.state.orders.get_mut(&id("a")).unwrap().pricing = true;
+        story.state.orders.get_mut(&id("a")).unwrap().is_quote_request = true;
         story
     };
     let mut by_command = pricing();
     by_command.rules.quote_command = true;
     let mut settled = pricing().order("a", json!({"status": "pending_quote", "service_title": "S"}));
-    settled.state.orders.get_mut(&id("a")).unwrap().pricing = true;
+    settled.state.orders.get_mut(&id("a")).unwrap().is_quote_request = true;
     settled.rules.trades =
-        vec![Trade { title: "S".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) }];
+        vec![ServiceRules { title: "S".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) }];
     let mut uploaded = Story::new().order("a", json!({})).uploaded("a").polled(0);
     uploaded.session.asked.insert(id("a"));
     let mut says = Story::new().order("a", json!({})).uploaded("a").polled(0);
-    says.rules.says_something = true;
+    says.rules.message_after_delivery = true;
     let says = says.event("a", Event::Delivering).event("a", Event::Delivered);
-    let again = Story::new().order("a", json!({})).event("a", Event::Starting).event("a", Event::Made(Made::Stopped));
+    let again = Story::new()
+        .order("a", json!({}))
+        .event("a", Event::Starting)
+        .event("a", Event::Generation(GenerationOutcome::Stopped));
     vec![
         ("uploaded", uploaded, Action::Deliver(id("a"))),
         ("made", Story::new().order("a", json!({})).made("a").polled(0), Action::Upload(id("a"), 0)),
@@ -30,7 +35,7 @@ fn stories() -> Vec<(&'static str, Story, Action)> {
         ("a settled price", settled, Action::Quote(id("a"))),
         ("stopped", again.polled(0), Action::Start(id("a"))),
         ("seen", Story::new().order("a", json!({})).polled(0), Action::Start(id("a"))),
-        ("delivered", says, Action::Say(id("a"))),
+        ("delivered", says, Action::SendMessage(id("a"))),
     ]
 }
 
@@ -41,15 +46,15 @@ fn every_step_waits_for_its_moment_and_begins_nothing_after_the_time_limit() {
         assert_eq!(story.now(), action, "{name}");
         let limit = 55 * 60;
         assert_eq!(at_second(&story, limit - 1), action, "{name}, just before the limit");
-        assert_eq!(at_second(&story, limit), Action::Rest, "{name}, at the limit");
+        assert_eq!(at_second(&story, limit), Action::Done, "{name}, at the limit");
         story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(60));
-        assert_eq!(at_second(&story, 59), Action::Rest, "{name}, before its moment");
+        assert_eq!(at_second(&story, 59), Action::Done, "{name}, before its moment");
         assert_eq!(at_second(&story, 60), action, "{name}, at its moment");
         story.state.orders.get_mut(&id("a")).unwrap().hold = Some(crate::domain::lifecycle::Hold {
             kind: crate::domain::lifecycle::HoldKind::Refused,
             why: "no".into(),
         });
-        assert_eq!(at_second(&story, 60), Action::Rest, "{name}, held");
+        assert_eq!(at_second(&story, 60), Action::Done, "{name}, held");
     }
 }
 
@@ -71,7 +76,7 @@ fn every_step_spends_the_last_request_that_is_its_own_and_none_beyond() {
         let (just_enough, action) = of(30 - least);
         assert_eq!(just_enough, action, "{name} with {least} left");
         if least > 0 {
-            assert_eq!(of(31 - least).0, Action::Rest, "{name} with one less than {least} left");
+            assert_eq!(of(31 - least).0, Action::Done, "{name} with one less than {least} left");
         }
     }
 }
@@ -83,26 +88,27 @@ fn where_each_endpoint_has_its_own_count_an_upload_needs_one_of_both() {
         story.rules.allowance.shared = false;
         for (endpoint, times) in [(Endpoint::Upload, uploads), (Endpoint::Deliver, deliveries)] {
             for _ in 0..times {
-                let ticket = story.state.worker.budget.book(endpoint, at(-10), Duration::ZERO);
-                story.state.worker.budget.answered(ticket, at(-10));
+                let reservation = story.state.worker.budget.reserve(endpoint, at(-10), Duration::ZERO);
+                story.state.worker.budget.settle(reservation, at(-10));
             }
         }
         let upload = story.now() == Action::Upload(id("a"), 0);
         assert_eq!(upload, goes, "{uploads} uploads and {deliveries} deliveries spent");
     }
     let mut story = Story::new().order("a", json!({})).made("a").polled(0);
-    story.state.worker.budget.close(story.rules.allowance, Endpoint::Deliver, at(60));
-    assert_eq!(story.now(), Action::Rest, "what cannot be delivered is not uploaded");
+    story.state.worker.budget.block(story.rules.allowance, Endpoint::Deliver, at(60));
+    assert_eq!(story.now(), Action::Done, "what cannot be delivered is not uploaded");
 }
 
 #[test]
 fn work_begun_goes_before_new_work_and_a_courtesy_after_it() {
-    let again = |story: Story| story.event("b", Event::Starting).event("b", Event::Made(Made::Stopped));
+    let again =
+        |story: Story| story.event("b", Event::Starting).event("b", Event::Generation(GenerationOutcome::Stopped));
     let urgent = json!({"created_at": at(-9000).to_string()});
     let two = again(Story::new().order("a", urgent.clone()).order("b", json!({}))).polled(0);
     assert_eq!(two.now(), Action::Start(id("b")));
     let mut three = two.uploaded("b");
-    three.rules.says_something = true;
+    three.rules.message_after_delivery = true;
     let three = three.event("b", Event::Delivering).event("b", Event::Delivered);
     assert_eq!(three.now(), Action::Start(id("a")));
 }
@@ -116,22 +122,22 @@ fn a_generator_is_started_only_where_there_is_room_for_it_and_it_works() {
     full.rules.parallel = 2;
     assert_eq!(full.now(), Action::Start(id("a")));
     let mut broken = story();
-    broken.session.broken.insert(broken.rules.workshop(&broken.state.orders[&id("a")].order), "exit 127".into());
-    assert_eq!(broken.now(), Action::Rest);
+    broken.session.broken.insert(broken.rules.generator_key(&broken.state.orders[&id("a")].order), "exit 127".into());
+    assert_eq!(broken.now(), Action::Done);
     let mut paused = story();
-    let workshop = paused.rules.workshop(&paused.state.orders[&id("a")].order);
+    let generator_key = paused.rules.generator_key(&paused.state.orders[&id("a")].order);
     for name in ["x", "y", "z"] {
         assert_eq!(paused.now(), Action::Start(id("a")));
-        paused.state.worker.failed(&workshop, &id(name), at(0));
+        paused.state.worker.failed(&generator_key, &id(name), at(0));
     }
-    assert_eq!(paused.now(), Action::Rest);
+    assert_eq!(paused.now(), Action::Done);
     let mut not_ready = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
-    not_ready = not_ready.event("a", Event::Made(Made::NotReady));
+    not_ready = not_ready.event("a", Event::Generation(GenerationOutcome::NotReady));
     not_ready.session.not_ready.insert(id("a"));
-    assert_eq!(not_ready.now(), Action::Rest);
+    assert_eq!(not_ready.now(), Action::Done);
     let mut enough = story();
     enough.session.begun = enough.rules.max_per_beat;
-    assert_eq!(enough.now(), Action::Rest);
+    assert_eq!(enough.now(), Action::Done);
     enough.session.begun -= 1;
     assert_eq!(enough.now(), Action::Start(id("a")));
 }
@@ -142,25 +148,25 @@ fn one_order_alone_is_wanted_where_that_is_asked_and_then_nobody_is_polled() {
     story.session.only = Some(id("b"));
     assert_eq!(story.now(), Action::Start(id("b")));
     story.session.only = Some(id("c"));
-    assert_eq!(story.now(), Action::Rest);
+    assert_eq!(story.now(), Action::Done);
 }
 
 #[test]
 fn what_is_missing_is_asked_about_once_and_worked_on_no_more() {
     let mut story = Story::new().order("a", json!({})).polled(0);
-    story.state.orders.get_mut(&id("a")).unwrap().missing = true;
-    assert_eq!(story.now(), Action::Ask(id("a")));
+    story.state.orders.get_mut(&id("a")).unwrap().unlisted = true;
+    assert_eq!(story.now(), Action::Lookup(id("a")));
     story.session.asked.insert(id("a"));
-    assert_eq!(story.now(), Action::Rest);
+    assert_eq!(story.now(), Action::Done);
     story.session.asked.clear();
     story.state.worker.no_lookup = true;
-    assert_eq!(story.now(), Action::Rest);
+    assert_eq!(story.now(), Action::Done);
     let mut released = Story::new().order("a", json!({"status": "delivered"})).polled(0);
-    released.state.orders.get_mut(&id("a")).unwrap().released = true;
-    assert_eq!(released.now(), Action::Rest, "what is delivered takes no delivery");
+    released.state.orders.get_mut(&id("a")).unwrap().released_by_operator = true;
+    assert_eq!(released.now(), Action::Done, "what is delivered takes no delivery");
     let mut disputed = Story::new().order("a", json!({"status": "disputed"})).polled(0);
-    assert_eq!(disputed.now(), Action::Rest);
-    disputed.state.orders.get_mut(&id("a")).unwrap().released = true;
+    assert_eq!(disputed.now(), Action::Done);
+    disputed.state.orders.get_mut(&id("a")).unwrap().released_by_operator = true;
     assert_eq!(disputed.now(), Action::Start(id("a")));
 }
 
@@ -169,8 +175,8 @@ fn an_order_is_late_when_what_its_generator_takes_and_a_tenth_of_the_promise_are
     let mut story = Story::new().order("a", json!({"turnaround_hours": 1, "created_at": at(0).to_string()}));
     let late = |story: &Story, second| is_late(&story.state, &story.rules, &story.state.orders[&id("a")], at(second));
     assert!(!late(&story, 3239) && late(&story, 3240), "a tenth of the hour before its end");
-    let workshop = story.rules.workshop(&story.state.orders[&id("a")].order);
-    story.state.worker.succeeded(&workshop, Duration::from_secs(100));
+    let generator_key = story.rules.generator_key(&story.state.orders[&id("a")].order);
+    story.state.worker.succeeded(&generator_key, Duration::from_secs(100));
     assert!(!late(&story, 3139) && late(&story, 3140), "and what its generator takes");
     story = story.made("a");
     assert!(!late(&story, 3239) && late(&story, 3240), "which is over when it is made");
@@ -182,7 +188,7 @@ fn an_order_is_late_when_what_its_generator_takes_and_a_tenth_of_the_promise_are
     assert!(record(&|_| {}));
     assert!(!record(&|record| record.round = 2));
     assert!(!record(&|record| record.step = Step::Delivered));
-    assert!(!record(&|record| record.pricing = true));
+    assert!(!record(&|record| record.is_quote_request = true));
     let promise_nothing = Story::new().order("a", json!({}));
     assert!(!late(&promise_nothing, 1_000_000));
 }
@@ -211,10 +217,10 @@ fn nothing_new_goes_before_the_poll_and_a_look_waits_for_its_moment() {
         assert_eq!(story.now(), if before_it { action } else { Action::Poll }, "{name}");
     }
     let mut story = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
-    assert_eq!(story.now(), Action::Look(id("a")));
+    assert_eq!(story.now(), Action::CheckGenerator(id("a")));
     story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(60));
-    assert_eq!(story.now(), Action::Rest);
-    assert_eq!(next(&story.state, &story.rules, &story.session, at(60)), Action::Look(id("a")));
+    assert_eq!(story.now(), Action::Done);
+    assert_eq!(next(&story.state, &story.rules, &story.session, at(60)), Action::CheckGenerator(id("a")));
 }
 
 #[test]
@@ -227,17 +233,20 @@ fn a_price_by_command_is_named_after_work_begun_and_only_where_it_can_be_quoted(
     };
     assert_eq!(story().now(), Action::Start(id("a")));
     assert_eq!(story().spent(29, -10).now(), Action::Start(id("a")));
-    assert_eq!(story().spent(30, -10).now(), Action::Rest, "a price that cannot be quoted is not asked for");
+    assert_eq!(story().spent(30, -10).now(), Action::Done, "a price that cannot be quoted is not asked for");
     let mut full = story();
     full.rules.parallel = 0;
-    assert_eq!(full.now(), Action::Rest);
-    let begun = story().order("b", json!({})).event("b", Event::Starting).event("b", Event::Made(Made::Stopped));
+    assert_eq!(full.now(), Action::Done);
+    let begun = story()
+        .order("b", json!({}))
+        .event("b", Event::Starting)
+        .event("b", Event::Generation(GenerationOutcome::Stopped));
     assert_eq!(begun.now(), Action::Start(id("b")));
 }
 
 #[test]
 fn work_ahead_is_what_is_begun_and_due_within_a_quarter_of_an_hour() {
-    let ahead = |story: &Story| own_work_ahead(&story.state, at(0));
+    let ahead = |story: &Story| own_workload(&story.state, at(0));
     assert_eq!(ahead(&Story::new().order("a", json!({}))), 0);
     assert_eq!(ahead(&Story::new().order("a", json!({})).made("a")), 2);
     let mut story = Story::new().order("a", json!({})).uploaded("a").order("b", json!({})).event("b", Event::Starting);
@@ -268,8 +277,8 @@ fn polls_are_spread_over_what_the_hour_has_left_to_the_second() {
         .order("c", json!({}))
         .spent(6, -10);
     for poll in [0, 120] {
-        let ticket = story.state.worker.budget.book(Endpoint::Orders, at(poll), Duration::ZERO);
-        story.state.worker.budget.answered(ticket, at(poll));
+        let reservation = story.state.worker.budget.reserve(Endpoint::Orders, at(poll), Duration::ZERO);
+        story.state.worker.budget.settle(reservation, at(poll));
     }
     story = story.polled(120);
     // 30 less 6 spent, 2 for what is made, 6 for what waits, 4 in reserve: 12 an hour, one each 300 s. The first earned its
@@ -305,8 +314,8 @@ fn where_each_endpoint_has_its_own_count_an_order_is_begun_when_both_have_one_mo
         (story.rules.parallel, story.rules.allowance.shared) = (2, false);
         for (endpoint, times) in [(Endpoint::Upload, uploads), (Endpoint::Deliver, deliveries)] {
             for _ in 0..times {
-                let ticket = story.state.worker.budget.book(endpoint, at(-10), Duration::ZERO);
-                story.state.worker.budget.answered(ticket, at(-10));
+                let reservation = story.state.worker.budget.reserve(endpoint, at(-10), Duration::ZERO);
+                story.state.worker.budget.settle(reservation, at(-10));
             }
         }
         assert_eq!(story.now() == Action::Start(id("a")), goes, "{uploads} and {deliveries} spent");
@@ -320,18 +329,21 @@ fn rules_know_whose_an_order_is_what_it_costs_and_whether_it_is_wanted() {
         raw.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         Order::parse(raw).unwrap()
     };
-    let own = Work { max_attempts: 7, ..Rules::default().work };
-    let trade = |title: &str, own| Trade { title: title.into(), turnaround: None, own, quote_price: None };
+    let own = RetryLimits { max_attempts: 7, ..Rules::default().work };
+    let trade = |title: &str, own| ServiceRules { title: title.into(), turnaround: None, own, quote_price: None };
     let rules = Rules {
         trades: vec![
             trade(" Own ", Some(own)),
             trade("Shared", None),
-            Trade { quote_price: Some("9".into()), ..trade("Fixed", None) },
+            ServiceRules { quote_price: Some("9".into()), ..trade("Fixed", None) },
         ],
         ..Rules::default()
     };
     let of = |title: &str| order(json!({"service_title": title}));
-    assert_eq!([rules.workshop(&of("Own")), rules.workshop(&of("Shared")), rules.workshop(&of("No"))], ["Own", "", ""]);
+    assert_eq!(
+        [rules.generator_key(&of("Own")), rules.generator_key(&of("Shared")), rules.generator_key(&of("No"))],
+        ["Own", "", ""]
+    );
     assert_eq!((rules.work(&of("Own")).max_attempts, rules.work(&of("Shared")).max_attempts), (7, 3));
     assert_eq!((rules.pricing(&of("Fixed")), rules.pricing(&of("Own"))), (Some(Pricing::Settled("9".into())), None));
     let asks = Rules { quote_command: true, ..rules.clone() };
@@ -342,10 +354,10 @@ fn rules_know_whose_an_order_is_what_it_costs_and_whether_it_is_wanted() {
 
     let accept = Accept { services: vec!["s1".into()], min_price_cents: Some(500), refuse_words: vec!["Gore".into()] };
     let picky = Rules { accept, ..Rules::default() };
-    let why = |extra| picky.unwanted(&order(extra));
+    let why = |extra| picky.reject_reason(&order(extra));
     let fine = json!({"service_id": "s1", "quoted_price_usd": "5.00", "brief": "a lighthouse"});
     assert_eq!(why(fine.clone()), None);
-    assert_eq!(Rules::default().unwanted(&order(json!({"brief": "gore"}))), None);
+    assert_eq!(Rules::default().reject_reason(&order(json!({"brief": "gore"}))), None);
     let but = |name: &str, value: serde_json::Value| {
         let mut extra = fine.clone();
         extra[name] = value;

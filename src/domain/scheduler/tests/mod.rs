@@ -2,12 +2,12 @@
 
 mod limits;
 
-use crate::domain::rules::Trade;
+use crate::domain::rules::ServiceRules;
 use serde_json::json;
 
 use super::*;
 use crate::domain::deliverable::{Deliverable, Hosted};
-use crate::domain::lifecycle::{Event, Made};
+use crate::domain::lifecycle::{Event, GenerationOutcome};
 use crate::domain::order::Order;
 
 fn at(seconds: i64) -> Time {
@@ -22,12 +22,12 @@ fn id(name: &str) -> OrderId {
 struct Story {
     state: State,
     rules: Rules,
-    session: Session,
+    session: RunState,
 }
 
 impl Story {
     fn new() -> Self {
-        Self { state: State::default(), rules: Rules::default(), session: Session::new(at(0), false) }
+        Self { state: State::default(), rules: Rules::default(), session: RunState::new(at(0), false) }
     }
 
     fn order(mut self, name: &str, extra: serde_json::Value) -> Self {
@@ -51,7 +51,7 @@ impl Story {
             large: false,
             hosted: None,
         };
-        self.event(name, Event::Starting).event(name, Event::Made(Made::Done(vec![file])))
+        self.event(name, Event::Starting).event(name, Event::Generation(GenerationOutcome::Done(vec![file])))
     }
 
     fn uploaded(self, name: &str) -> Self {
@@ -61,8 +61,8 @@ impl Story {
 
     fn spent(mut self, requests: usize, when: i64) -> Self {
         for _ in 0..requests {
-            let ticket = self.state.worker.budget.book(Endpoint::Upload, at(when), Duration::ZERO);
-            self.state.worker.budget.answered(ticket, at(when));
+            let reservation = self.state.worker.budget.reserve(Endpoint::Upload, at(when), Duration::ZERO);
+            self.state.worker.budget.settle(reservation, at(when));
         }
         self
     }
@@ -81,14 +81,14 @@ impl Story {
 #[test]
 fn a_fresh_worker_polls_and_a_polled_one_rests() {
     assert_eq!(Story::new().now(), Action::Poll);
-    assert_eq!(Story::new().polled(0).now(), Action::Rest);
+    assert_eq!(Story::new().polled(0).now(), Action::Done);
 }
 
 #[test]
 fn a_delivery_goes_before_an_upload_before_a_poll_before_new_work() {
     let story = Story::new().order("a", json!({})).order("b", json!({})).order("c", json!({}));
     let mut story = story.made("b").uploaded("c");
-    assert_eq!(story.now(), Action::Ask(id("c")));
+    assert_eq!(story.now(), Action::Lookup(id("c")));
     story.session.asked.insert(id("c"));
     assert_eq!(story.now(), Action::Deliver(id("c")));
     story.state.orders.remove(&id("c"));
@@ -111,15 +111,19 @@ fn the_oldest_due_goes_first_where_the_turnaround_is_known() {
         .order("z", json!({"created_at": at(-1).to_string()}))
         .polled(0);
     assert_eq!(story.now(), Action::Start(id("by_title")));
-    story.rules.trades =
-        vec![Trade { title: "Slow".into(), turnaround: Some(Duration::from_secs(7200)), own: None, quote_price: None }];
+    story.rules.trades = vec![ServiceRules {
+        title: "Slow".into(),
+        turnaround: Some(Duration::from_secs(7200)),
+        own: None,
+        quote_price: None,
+    }];
     assert_eq!(story.now(), Action::Start(id("z")));
 }
 
 #[test]
 fn an_order_is_begun_only_when_its_upload_and_delivery_can_be_paid() {
     assert_eq!(Story::new().order("a", json!({})).polled(0).spent(28, -10).now(), Action::Start(id("a")));
-    assert_eq!(Story::new().order("a", json!({})).polled(0).spent(29, -10).now(), Action::Rest);
+    assert_eq!(Story::new().order("a", json!({})).polled(0).spent(29, -10).now(), Action::Done);
     let two = Story::new().order("a", json!({})).order("b", json!({})).made("b").polled(0).spent(27, -10);
     assert_eq!(two.now(), Action::Upload(id("b"), 0));
     let mut two =
@@ -131,7 +135,7 @@ fn an_order_is_begun_only_when_its_upload_and_delivery_can_be_paid() {
 
 #[test]
 fn a_file_is_not_uploaded_when_it_could_not_be_delivered() {
-    assert_eq!(Story::new().order("a", json!({})).made("a").polled(0).spent(29, -10).now(), Action::Rest);
+    assert_eq!(Story::new().order("a", json!({})).made("a").polled(0).spent(29, -10).now(), Action::Done);
     assert_eq!(Story::new().order("a", json!({})).made("a").polled(0).spent(28, -10).now(), Action::Upload(id("a"), 0));
 }
 
@@ -147,10 +151,10 @@ fn polls_leave_work_in_flight_what_it_needs_even_when_forced() {
 #[test]
 fn a_retry_after_closes_everything_when_shared_and_force_does_not_open_it() {
     let mut story = Story::new().order("a", json!({})).uploaded("a");
-    story.state.worker.budget.close(story.rules.allowance, Endpoint::Upload, at(60));
+    story.state.worker.budget.block(story.rules.allowance, Endpoint::Upload, at(60));
     story.session.force = true;
     story.session.asked.insert(id("a"));
-    assert_eq!(story.now(), Action::Rest);
+    assert_eq!(story.now(), Action::Done);
     let wake = wake(&story.state, &story.rules, at(0));
     assert_eq!((wake.at, wake.reason), (at(60), Reason::RetryAfter));
 }
@@ -159,16 +163,19 @@ fn a_retry_after_closes_everything_when_shared_and_force_does_not_open_it() {
 fn nothing_new_is_started_after_the_time_limit() {
     let story = Story::new().order("a", json!({})).order("b", json!({})).made("b");
     let action = next(&story.state, &story.rules, &story.session, at(55 * 60));
-    assert_eq!(action, Action::Rest);
+    assert_eq!(action, Action::Done);
 }
 
 #[test]
 fn odd_ones_are_left_in_peace() {
     let quiet = |extra| Story::new().order("a", extra).polled(0).now();
-    assert_eq!(quiet(json!({"status": "on_the_moon"})), Action::Rest);
-    assert_eq!(quiet(json!({"status": "delivered"})), Action::Rest);
-    let held = Story::new().order("a", json!({})).event("a", Event::Made(Made::Declined("no".into()))).polled(0);
-    assert_eq!(held.now(), Action::Rest);
+    assert_eq!(quiet(json!({"status": "on_the_moon"})), Action::Done);
+    assert_eq!(quiet(json!({"status": "delivered"})), Action::Done);
+    let held = Story::new()
+        .order("a", json!({}))
+        .event("a", Event::Generation(GenerationOutcome::Declined("no".into())))
+        .polled(0);
+    assert_eq!(held.now(), Action::Done);
 }
 
 #[test]
@@ -178,8 +185,8 @@ fn an_idle_worker_polls_about_every_two_and_a_half_minutes_and_keeps_its_reserve
     while now < 4 * 3600 {
         if poll_hold(&story.state, &story.rules, false, at(now)).is_none() {
             story.state.worker.last_poll = Some(at(now));
-            let ticket = story.state.worker.budget.book(Endpoint::Orders, at(now), Duration::ZERO);
-            story.state.worker.budget.answered(ticket, at(now));
+            let reservation = story.state.worker.budget.reserve(Endpoint::Orders, at(now), Duration::ZERO);
+            story.state.worker.budget.settle(reservation, at(now));
             polls.push(now);
         }
         assert!(story.state.worker.budget.free(story.rules.allowance, Endpoint::Upload, at(now)) >= 2);
@@ -195,7 +202,7 @@ fn the_wake_is_the_first_moment_at_which_the_loop_would_act() {
     let wake = wake(&story.state, &story.rules, at(1));
     assert_eq!((wake.at, wake.reason), (at(120), Reason::Window));
     let failed = Story::new().order("a", json!({})).event("a", Event::Starting);
-    let failed = failed.event("a", Event::Made(Made::Failed("exit 1".into()))).polled(0);
+    let failed = failed.event("a", Event::Generation(GenerationOutcome::Failed("exit 1".into()))).polled(0);
     let wake = super::wake(&failed.state, &failed.rules, at(1));
     assert_eq!(wake.at, at(120));
 }

@@ -1,19 +1,10 @@
-//! What a run is given from outside: words of the command line, environment variables, the current folder.
+//! Environment variables and the current folder.
 //!
-//! This file refuses to keep a variable: each is looked up when it is asked for, so that no secret lies about.
+//! No variable is kept: each is looked up when it is asked for, so that no secret stays in memory.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// Settings from the command line. They win over everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// `--config`
-    pub config: Option<PathBuf>,
-    /// `--state-dir`
-    pub state_dir: Option<PathBuf>,
-}
 
 type Lookup = dyn Fn(&str) -> Option<OsString>;
 
@@ -68,7 +59,7 @@ impl Environment {
     }
 
     /// The user's folder of configurations.
-    pub(super) fn config_home(&self) -> Option<PathBuf> {
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
         // A relative XDG folder is to be ignored, says its specification.
         self.path("XDG_CONFIG_HOME")
             .filter(|path| path.is_absolute())

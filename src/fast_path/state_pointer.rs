@@ -3,40 +3,31 @@
 //! This file refuses to understand them. What it takes for the state folder is a hint, proven by the gate that lies there:
 //! that one was shut by a beat that had read the very same bytes whole.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+use crate::config::fingerprint::fingerprint;
 use crate::config::{Environment, Overrides, find};
 
 /// What a glance tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glance {
+pub struct StatePointer {
     /// Where the state most likely is; relative to the current folder unless it was named otherwise.
     pub state_dir: PathBuf,
     /// What stands in for the settings.
-    pub seal: u64,
+    pub fingerprint: u64,
 }
 
 /// Glances at the settings. `None`: they are to be read, and complained about, whole.
 #[must_use]
 #[inline]
-pub fn glance(overrides: &Overrides, environment: &Environment) -> Option<Glance> {
+pub fn state_pointer(overrides: &Overrides, environment: &Environment) -> Option<StatePointer> {
     let (path, text) = find(overrides, environment).ok()?.unwrap_or_default();
     let named = overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
     let state_dir = match named {
         Some(named) => named,
         None => path.parent().unwrap_or(Path::new("")).join(state_dir_of(&text)?),
     };
-    Some(Glance { state_dir, seal: seal(&text, environment) })
-}
-
-/// Two texts that mean other settings have other seals, but for one in billions of billions. Another version of Rust may
-/// seal otherwise: the gate is open then, once.
-#[inline]
-pub(crate) fn seal(text: &str, environment: &Environment) -> u64 {
-    let mut sum = DefaultHasher::new();
-    (text, environment.var("ATELIER_BASE_URL")).hash(&mut sum);
-    sum.finish()
+    Some(StatePointer { state_dir, fingerprint: fingerprint(&text, environment) })
 }
 
 /// `state_dir` where it is written plainly before the first table; its default where it is not written at all.
@@ -78,9 +69,9 @@ mod tests {
         ] {
             std::fs::write(dir.path().join("heartbeat.toml"), text).unwrap();
             let config = Config::load(&overrides, &environment).unwrap_or_else(|error| panic!("{text}: {error}"));
-            if let Some(glance) = glance(&overrides, &environment) {
-                assert_eq!(dir.path().join(glance.state_dir), config.state_dir, "{text}");
-                assert_eq!(glance.seal, config.seal, "{text}");
+            if let Some(pointer) = state_pointer(&overrides, &environment) {
+                assert_eq!(dir.path().join(pointer.state_dir), config.state_dir, "{text}");
+                assert_eq!(pointer.fingerprint, config.fingerprint, "{text}");
                 hints += 1;
             }
         }
@@ -92,20 +83,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("heartbeat.toml"), "state_dir = \"inside\"").unwrap();
         let variables = |more: &[(&'static str, &'static str)]| Environment::new(dir.path(), more.to_vec());
-        let plain = glance(&Overrides::default(), &variables(&[])).unwrap();
-        let elsewhere = glance(&Overrides::default(), &variables(&[("ATELIER_STATE_DIR", "/env")])).unwrap();
+        let plain = state_pointer(&Overrides::default(), &variables(&[])).unwrap();
+        let elsewhere = state_pointer(&Overrides::default(), &variables(&[("ATELIER_STATE_DIR", "/env")])).unwrap();
         assert_eq!(
             (plain.state_dir.as_path(), elsewhere.state_dir.as_path()),
             (Path::new("inside"), Path::new("/env"))
         );
         let asked = Overrides { state_dir: Some("/cli".into()), ..Overrides::default() };
-        let asked = glance(&asked, &variables(&[("ATELIER_STATE_DIR", "/env")])).unwrap();
-        assert_eq!((asked.state_dir.as_path(), asked.seal), (Path::new("/cli"), plain.seal));
-        let other = glance(&Overrides::default(), &variables(&[("ATELIER_BASE_URL", "http://127.0.0.1:1/api")]));
-        assert_ne!(other.unwrap().seal, plain.seal);
+        let asked = state_pointer(&asked, &variables(&[("ATELIER_STATE_DIR", "/env")])).unwrap();
+        assert_eq!((asked.state_dir.as_path(), asked.fingerprint), (Path::new("/cli"), plain.fingerprint));
+        let other = state_pointer(&Overrides::default(), &variables(&[("ATELIER_BASE_URL", "http://127.0.0.1:1/api")]));
+        assert_ne!(other.unwrap().fingerprint, plain.fingerprint);
         std::fs::write(dir.path().join("heartbeat.toml"), "state_dir = \"inside\" ").unwrap();
-        assert_ne!(glance(&Overrides::default(), &variables(&[])).unwrap().seal, plain.seal);
+        assert_ne!(state_pointer(&Overrides::default(), &variables(&[])).unwrap().fingerprint, plain.fingerprint);
         let missing = Overrides { config: Some("no.toml".into()), ..Overrides::default() };
-        assert_eq!(glance(&missing, &variables(&[])), None, "the whole way says what is wrong");
+        assert_eq!(state_pointer(&missing, &variables(&[])), None, "the whole way says what is wrong");
     }
 }
