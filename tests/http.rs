@@ -13,6 +13,7 @@ use atelier_heartbeat::internals::domain::order::OrderId;
 use atelier_heartbeat::internals::domain::secret::Secret;
 use atelier_heartbeat::internals::io::marketplace::{Client, Connection, Lookup};
 
+const GARBLED: ApiErrorKind = ApiErrorKind::Retryable { after: None };
 const KEY: &str = "atelier_0123456789abcdef";
 
 /// A server that answers every connection its own way. It ends with the test.
@@ -171,12 +172,12 @@ fn what_is_not_http_is_no_answer() {
         ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}".to_owned()),
     ] {
         let told = bytes(answer);
-        assert!(matches!(told, Err(ApiErrorKind::Unanswered | ApiErrorKind::Garbled)), "{case}: {told:?}");
+        assert!(matches!(told, Err(ApiErrorKind::Unanswered | ApiErrorKind::Retryable { .. })), "{case}: {told:?}");
     }
 }
 
 #[test]
-fn what_is_http_and_not_the_marketplaces_is_garbled_or_a_refusal() {
+fn only_the_marketplaces_own_envelope_refuses() {
     for (case, body) in [
         ("a page", "<html>Sign in to the hotel's network</html>"),
         ("nothing", ""),
@@ -186,22 +187,36 @@ fn what_is_http_and_not_the_marketplaces_is_garbled_or_a_refusal() {
         ("null", r#"{"success":true,"data":null}"#),
     ] {
         let told = bytes(ok(body));
-        assert_eq!(told, Err(ApiErrorKind::Garbled), "{case}");
+        assert_eq!(told, Err(GARBLED), "{case}");
     }
     let cut = r#"{"success":true,"data":[{"id":"a","status":"paid","brief":"\ud83d"},{"id":"b","status":"paid"}]}"#;
     assert_eq!(bytes(ok(cut)), Ok(2), "a brief that was cut in the middle of a character hides no order");
     let deep = format!(r#"{{"success":true,"data":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
-    assert_eq!(bytes(ok(&deep)), Err(ApiErrorKind::Garbled), "200,000 brackets deep");
-    let refused = |status| Err(ApiErrorKind::Refused { status });
-    assert_eq!(bytes(ok(r#"{"success":false,"error":"no"}"#)), refused(200));
-    for status in [400, 404, 405, 409, 413, 418, 451] {
-        assert_eq!(bytes(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")), refused(status));
+    assert_eq!(bytes(ok(&deep)), Err(GARBLED), "200,000 brackets deep");
+    assert_eq!(bytes(ok(r#"{"success":false,"error":"no"}"#)), Err(ApiErrorKind::Permanent));
+    use ApiErrorKind::{Conflict, NoSuchRoute, NotFound, Permanent, TooLarge, Unauthorized};
+    for (status, page, refusal) in [
+        (400, GARBLED, Permanent),
+        (401, GARBLED, Unauthorized),
+        (402, GARBLED, Permanent),
+        (403, GARBLED, Unauthorized),
+        (404, NoSuchRoute, NotFound),
+        (405, NoSuchRoute, Permanent),
+        (408, GARBLED, GARBLED),
+        (409, GARBLED, Conflict),
+        (413, TooLarge, TooLarge),
+        (422, GARBLED, Permanent),
+        (425, GARBLED, GARBLED),
+        (451, GARBLED, Permanent),
+    ] {
+        let answer = |body: &str| format!("HTTP/1.1 {status} No\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        assert_eq!(bytes(answer("<html>no</html>")), Err(page), "a page with {status}");
+        assert_eq!(bytes(answer(r#"{"success":false,"error":"no"}"#)), Err(refusal), "{status}");
     }
     for status in [500, 502, 503, 504, 521, 599] {
         let told = bytes(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\nRetry-After: 7\r\n\r\n"));
-        assert_eq!(told, Err(ApiErrorKind::Broken { status, wait: Some(Duration::from_secs(7)) }));
+        assert_eq!(told, Err(ApiErrorKind::Retryable { after: Some(Duration::from_secs(7)) }));
     }
-    assert_eq!(bytes("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"), Err(ApiErrorKind::Unauthorized));
     let limited = |seconds| Err(ApiErrorKind::Limited { wait: Duration::from_secs(seconds) });
     assert_eq!(bytes("HTTP/1.1 429 No\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n"), limited(61));
     assert_eq!(bytes("HTTP/1.1 429 No\r\nContent-Length: 500\r\n\r\ncut off"), limited(601), "the status says it all");
@@ -214,7 +229,7 @@ fn an_answer_without_end_or_packed_without_measure_is_cut_at_its_limit() {
         let chunk = [b"10000\r\n".as_slice(), &vec![b'['; 0x10000], b"\r\n"].concat();
         while stream.write_all(&chunk).is_ok() {}
     });
-    assert!(matches!(flood, Err(ApiErrorKind::Garbled | ApiErrorKind::Unanswered)), "{flood:?}");
+    assert!(matches!(flood, Err(ApiErrorKind::Retryable { .. } | ApiErrorKind::Unanswered)), "{flood:?}");
     // 64 MiB of spaces in a few kilobytes of gzip, as `gzip -9` packs them.
     let packed = packed_spaces();
     let bomb = [
@@ -223,7 +238,7 @@ fn an_answer_without_end_or_packed_without_measure_is_cut_at_its_limit() {
     ]
     .concat();
     let told = bytes(bomb);
-    assert!(matches!(told, Err(ApiErrorKind::Garbled | ApiErrorKind::Unanswered)), "{told:?}");
+    assert!(matches!(told, Err(ApiErrorKind::Retryable { .. } | ApiErrorKind::Unanswered)), "{told:?}");
 }
 
 /// 64 MiB of spaces as gzip: made by the real tool, so that it is not our own idea of the format.
@@ -257,7 +272,7 @@ fn nobody_there_is_known_to_be_without_effect() {
     };
     let id = OrderId::new("ord_1").unwrap();
     let refused = client(format!("http://{address}/api")).deliver(&id, &[]).unwrap_err();
-    assert!(refused.kind == ApiErrorKind::Unreachable && refused.certainly_without_effect(), "{refused:?}");
+    assert!(refused.kind == ApiErrorKind::NotSent && refused.certainly_without_effect(), "{refused:?}");
     let in_clear = client("http://marketplace.example/api".into()).deliver(&id, &[]).unwrap_err();
     assert!(in_clear.message.contains("not https"), "{in_clear}");
 }

@@ -208,7 +208,7 @@ fn events(record: &Record, status: &str) -> Vec<Event> {
         Event::Generation(GenerationOutcome::Lost),
         Event::Uploading(0),
         Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() }),
-        Event::UploadFailed(fault(ApiErrorKind::Refused { status: 400 })),
+        Event::UploadFailed(fault(ApiErrorKind::Permanent)),
         Event::TooLarge(0),
         Event::Generation(GenerationOutcome::NeverStarted("no".into())),
         Event::Generation(GenerationOutcome::Unread("no".into())),
@@ -216,15 +216,15 @@ fn events(record: &Record, status: &str) -> Vec<Event> {
         Event::FileChanged("gone".into()),
         Event::Delivering,
         Event::Delivered,
-        Event::DeliverFailed { fault: fault(ApiErrorKind::Unanswered), already: false },
+        Event::DeliverFailed(fault(ApiErrorKind::Unanswered)),
         Event::Quoting(record.price.clone().unwrap_or_else(|| "15.00".into())),
-        Event::QuoteFailed { fault: fault(ApiErrorKind::Refused { status: 400 }), already: false },
+        Event::QuoteFailed(fault(ApiErrorKind::Permanent)),
     ]
 }
 
 /// The events that an order meets when all goes its way, at the step where each is met, by the words of the diagram.
 fn arrows() -> BTreeSet<(String, String, String)> {
-    let refused = || ApiError::new(ApiErrorKind::Unreachable, "dreamt");
+    let refused = || ApiError::new(ApiErrorKind::NotSent, "dreamt");
     let met: Vec<(&str, &str, Event)> = vec![
         ("seen", "started", Event::Starting),
         ("generating", "exit 0", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
@@ -237,7 +237,7 @@ fn arrows() -> BTreeSet<(String, String, String)> {
         ("uploading", "failed", Event::UploadFailed(refused())),
         ("uploaded", "about to deliver", Event::Delivering),
         ("delivering", "taken", Event::Delivered),
-        ("delivering", "certainly not taken", Event::DeliverFailed { fault: refused(), already: false }),
+        ("delivering", "certainly not taken", Event::DeliverFailed(refused())),
         ("delivered", "about to post the message", Event::MessageSending),
         ("saying", "posted", Event::MessageSent),
         ("asks for a price", "about to quote", Event::Quoting("15.00".into())),

@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
     let hints = RateLimitHeaders { retry_after: lines.next(), reset: lines.next(), date: lines.next() };
     let now = Time::from_unix(1_795_000_000);
     let answer = wire::Answer { status: 429, hints, ..wire::Answer::default() };
-    let fault = wire::judge(&answer, "https://market.example/api", None, now).expect_err("429 is a fault");
+    let fault = wire::parse_data(&answer, "https://market.example/api", None, now).expect_err("429 is a fault");
     let ApiErrorKind::Limited { wait, .. } = fault.kind else { panic!("{fault:?}") };
     let (least, most) = (Duration::from_secs(2), Duration::from_secs(86_401));
     assert!((least..=most).contains(&wait), "{wait:?}");

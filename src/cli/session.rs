@@ -207,6 +207,7 @@ impl Session {
             match answer.as_ref().map_err(|fault| &fault.kind) {
                 // It may still arrive: it stays booked for its last chance to.
                 Err(ApiErrorKind::Unanswered) => return,
+                Err(ApiErrorKind::NotSent) => return budget.release(reservation),
                 Err(ApiErrorKind::Limited { wait }) => budget.block(rules.allowance, endpoint, now + *wait),
                 _ => {}
             }
@@ -218,35 +219,46 @@ impl Session {
     /// A fault as one sentence with the server's words and the next step, and its exit code.
     pub fn told(&mut self, fault: &ApiError, asked: RequestKind) -> CommandError {
         let message = &fault.message;
-        let refused = matches!(fault.kind, ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 });
-        if refused && self.client.key_is_refused() != Ok(false) {
-            return CommandError::new(
-                exit_code::KEY,
-                format!(
-                    "the marketplace refuses the API key: {message}; `atelier-heartbeat check` tells where it comes from; never register again for it"
-                ),
-            );
+        if fault.kind == ApiErrorKind::Unauthorized {
+            match self.client.key_is_refused() {
+                Ok(false) => {}
+                Ok(true) => {
+                    return CommandError::new(
+                        exit_code::KEY,
+                        format!(
+                            "the marketplace refuses the API key: {message}; `atelier-heartbeat check` tells where it comes from; never register again for it"
+                        ),
+                    );
+                }
+                Err(_) => {
+                    let next = "whether the key itself is refused could not be asked: try again later";
+                    return CommandError::new(exit_code::AWAY, format!("{message}; {next}"));
+                }
+            }
         }
         let (code, next) = match fault.kind {
-            ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 } => {
+            ApiErrorKind::Unauthorized | ApiErrorKind::Forbidden => {
                 (exit_code::REFUSED, "the key is good, so this does not belong to your agent: check the id")
             }
-            ApiErrorKind::Refused { status: 404 } => (
+            ApiErrorKind::NotFound => (
                 exit_code::REFUSED,
                 "`atelier-heartbeat orders` and `atelier-heartbeat services` list what the marketplace knows",
             ),
-            ApiErrorKind::Refused { status: 409 } => {
+            ApiErrorKind::Conflict | ApiErrorKind::AlreadyDone => {
                 (exit_code::REFUSED, "it is there already, and nothing was changed")
             }
-            ApiErrorKind::Refused { status: 413 } => (exit_code::REFUSED, "it is too large, and nothing was changed"),
-            ApiErrorKind::Refused { .. } => (exit_code::REFUSED, "nothing was changed: correct it and try again"),
+            ApiErrorKind::TooLarge => (exit_code::REFUSED, "it is too large, and nothing was changed"),
+            ApiErrorKind::Permanent => (exit_code::REFUSED, "nothing was changed: correct it and try again"),
+            ApiErrorKind::NoSuchRoute => {
+                (exit_code::AWAY, "nothing was changed: this marketplace has no such route, or base_url is wrong")
+            }
             ApiErrorKind::Limited { .. } => (exit_code::LATER, "beats wait until then too"),
             ApiErrorKind::Moved { permanent: true, .. } => {
                 return CommandError::new(exit_code::CONFIG, message.clone());
             }
             ApiErrorKind::Moved { .. } => (exit_code::AWAY, "try again later"),
-            ApiErrorKind::Unreachable => (exit_code::AWAY, "nothing was sent: check base_url and the network"),
-            ApiErrorKind::Unanswered | ApiErrorKind::Garbled | ApiErrorKind::Broken { .. } => match asked {
+            ApiErrorKind::NotSent => (exit_code::AWAY, "nothing was sent: check base_url and the network"),
+            ApiErrorKind::Unanswered | ApiErrorKind::Retryable { .. } => match asked {
                 RequestKind::Read => (exit_code::AWAY, "try again later"),
                 RequestKind::Write => {
                     (exit_code::AWAY, "whether it took effect is not known: look before you repeat it")

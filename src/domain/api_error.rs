@@ -1,6 +1,4 @@
-//! What can go wrong between us and the marketplace, sorted by what the caller must do next.
-//!
-//! This file refuses to know HTTP: it names what is known of the effect, not how the answer was spelled.
+//! What can go wrong between us and the marketplace, by what the caller must do next.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,49 +8,54 @@ use std::time::Duration;
 pub struct ApiError {
     /// What is known of the effect.
     pub kind: ApiErrorKind,
-    /// The server's words, or the cause, as one line of printable text without secrets.
+    /// The server's sentence, or the cause, as one line of printable text without secrets.
     pub message: String,
 }
 
 /// What is known of a request that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiErrorKind {
-    /// Nothing reached the server (no address, no connection, no handshake): certainly without effect.
-    Unreachable,
-    /// It was sent and no whole answer came back: whether it took effect is not known.
+    /// No byte of it left this machine: certainly without effect.
+    NotSent,
+    /// It was sent and no whole answer came back: the effect is not known.
     Unanswered,
-    /// An answer that is not the marketplace's (a proxy's page, a captive portal, broken JSON): the effect is not known.
-    Garbled,
-    /// The server failed (5xx): the effect is not known. The wait it asked for, if it named one.
-    Broken {
-        /// The HTTP status.
-        status: u16,
-        /// Its `Retry-After`, brought into sane bounds.
-        wait: Option<Duration>,
+    /// The server failed, or the answer is not the marketplace's (a proxy's page, broken JSON): the effect is not known.
+    Retryable {
+        /// The wait the answer asked for, within bounds.
+        after: Option<Duration>,
     },
-    /// Rate limited (429): certainly without effect, and nothing may be sent until the wait is over.
+    /// Rate limited: without effect, and nothing may be sent until the wait is over.
     Limited {
         /// How long to wait, one spare second included.
         wait: Duration,
     },
-    /// The key was refused (401): certainly without effect.
+    /// The marketplace refuses the key for this request: without effect. Only `GET /agents/me` judges the key itself.
     Unauthorized,
-    /// Refused for a reason of its own (any other 4xx, or `success: false`): certainly without effect.
-    Refused {
-        /// The HTTP status.
-        status: u16,
-    },
-    /// The address has moved (3xx). Never followed: the key stays with the origin it was given to.
+    /// The key is good and not allowed this: without effect.
+    Forbidden,
+    /// The marketplace refuses because it has this already (delivered, quoted): without effect now, and the goal is reached.
+    AlreadyDone,
+    /// What was sent is too large for this route: without effect.
+    TooLarge,
+    /// The marketplace knows no such thing: without effect.
+    NotFound,
+    /// The server has no such route, or somebody in between says so: without effect, and no verdict.
+    NoSuchRoute,
+    /// The marketplace refuses because of the present state of things: without effect.
+    Conflict,
+    /// The marketplace refuses for another reason of its own: without effect.
+    Permanent,
+    /// The address has moved. Never followed: the key stays with the origin it was given to.
     Moved {
-        /// The `Location` it named.
+        /// Where to.
         to: String,
-        /// Whether it is for good (301, 308).
+        /// Whether it is for good.
         permanent: bool,
     },
 }
 
 impl ApiError {
-    /// A fault of `kind`, told in `message`.
+    /// Returns an error of `kind` with `message`.
     pub fn new(kind: ApiErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
@@ -60,7 +63,14 @@ impl ApiError {
     /// Whether the request certainly had no effect on the server.
     #[must_use]
     pub fn certainly_without_effect(&self) -> bool {
-        !matches!(self.kind, ApiErrorKind::Unanswered | ApiErrorKind::Garbled | ApiErrorKind::Broken { .. })
+        !matches!(self.kind, ApiErrorKind::Unanswered | ApiErrorKind::Retryable { .. })
+    }
+
+    /// Whether the marketplace itself refused this very request: repeating it as it is changes nothing.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        use ApiErrorKind as Kind;
+        matches!(self.kind, Kind::Forbidden | Kind::AlreadyDone | Kind::NotFound | Kind::Conflict | Kind::Permanent)
     }
 }
 

@@ -123,6 +123,15 @@ impl Budget {
         }
     }
 
+    /// The request never left: it does not count.
+    pub fn release(&mut self, reservation: Reservation) {
+        if let Some(times) = self.sent.get_mut(&reservation.endpoint)
+            && let Some(at) = times.iter().rposition(|at| *at == reservation.at)
+        {
+            times.remove(at);
+        }
+    }
+
     /// The server said to wait: nothing to `endpoint` (or to any, when the count is shared) before `until`.
     pub fn block(&mut self, allowance: Allowance, endpoint: Endpoint, until: Time) {
         let endpoint = (!allowance.shared).then_some(endpoint);

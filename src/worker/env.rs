@@ -469,8 +469,4 @@ impl World for Env<'_> {
         let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
         self.client.send_message(&record.order.id, &message)
     }
-
-    fn is_already_delivered(&self, fault: &ApiError) -> bool {
-        Client::already_delivered(fault)
-    }
 }

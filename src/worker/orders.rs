@@ -2,7 +2,7 @@
 
 use super::summary::{Failed, Failure};
 use super::{Beat, Payload, TransferResult, UploadError, World, state_failure};
-use crate::domain::api_error::{ApiError, ApiErrorKind};
+use crate::domain::api_error::ApiError;
 use crate::domain::deliverable::Hosted;
 use crate::domain::lifecycle::{Ending, Event, GenerationOutcome, HoldKind, MarketplaceReply, Step};
 use crate::domain::limits::Endpoint;
@@ -156,11 +156,8 @@ impl<W: World> Beat<'_, W> {
         let fault = answer.as_ref().err().cloned();
         let event = match answer {
             Ok(()) => Event::Quoted,
-            Err(fault) => {
-                let already =
-                    matches!(fault.kind, ApiErrorKind::Refused { .. }) && fault.message.contains("\"quoted\"");
-                let failed = |fault| Event::QuoteFailed { fault, already };
-                failed(self.classify_or_record(id, Endpoint::Quote, fault, failed)?)
+            Err(error) => {
+                Event::QuoteFailed(self.classify_or_record(id, Endpoint::Quote, error, Event::QuoteFailed)?)
             }
         };
         self.apply_event(id, event)?;
@@ -243,10 +240,9 @@ impl<W: World> Beat<'_, W> {
     ) -> Result<(Event, Option<ApiError>), Failure> {
         // A delivery in doubt is asked about afresh, also when this order was looked up before.
         self.session.asked.remove(id);
-        let Err(fault) = answer else { return Ok((Event::Delivered, None)) };
-        let already = self.world.is_already_delivered(&fault);
-        let failed = |fault| Event::DeliverFailed { fault, already };
-        Ok((failed(self.classify_or_record(id, Endpoint::Deliver, fault.clone(), failed)?), Some(fault)))
+        let Err(error) = answer else { return Ok((Event::Delivered, None)) };
+        let classified = self.classify_or_record(id, Endpoint::Deliver, error.clone(), Event::DeliverFailed)?;
+        Ok((Event::DeliverFailed(classified), Some(error)))
     }
 
     /// A fault that ends the beat is recorded with the order first: its step must not be left in doubt.

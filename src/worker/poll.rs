@@ -63,7 +63,7 @@ impl<W: World> Beat<'_, W> {
             Err(fault) => {
                 // A server of the document's days may not know this status; the next poll tells.
                 let asked = statuses.contains(&Status::RevisionRequested);
-                if asked && matches!(fault.kind, ApiErrorKind::Refused { status: 400 | 422 }) {
+                if asked && matches!(fault.kind, ApiErrorKind::Permanent) {
                     self.state.worker.no_revisions_until = Some(now + NARROW_FOR);
                 }
                 self.poll_failed(fault)
@@ -164,10 +164,7 @@ impl<W: World> Beat<'_, W> {
         let now = self.now();
         log::warn!("poll failed: {fault}");
         let fault = self.classify(Endpoint::Orders, fault)?;
-        if let ApiErrorKind::Limited { .. } = fault.kind {
-            return Err(Failure::new(FailureKind::Server, fault.message));
-        }
-        if let ApiErrorKind::Refused { status: 401 | 403 | 404 } = fault.kind {
+        if let ApiErrorKind::Forbidden | ApiErrorKind::NotFound = fault.kind {
             let message = format!(
                 "the key is good, but the marketplace does not show it the orders of this agent id: {}; compare agent_id with `atelier-heartbeat check`",
                 fault.message
@@ -175,13 +172,13 @@ impl<W: World> Beat<'_, W> {
             return Err(Failure::new(FailureKind::Credentials, message));
         }
         let kind = match fault.kind {
-            ApiErrorKind::Unreachable | ApiErrorKind::Unanswered => FailureKind::Network,
+            ApiErrorKind::NotSent | ApiErrorKind::Unanswered => FailureKind::Network,
             _ => FailureKind::Server,
         };
         let worker = &mut self.state.worker;
         worker.poll_failures = worker.poll_failures.saturating_add(1);
         let wait = match fault.kind {
-            ApiErrorKind::Broken { wait: Some(wait), .. } => wait,
+            ApiErrorKind::Retryable { after: Some(wait) } | ApiErrorKind::Limited { wait } => wait,
             _ => self.rules.interval.max(backoff(worker.poll_failures).min(std::time::Duration::from_secs(900))),
         };
         worker.poll_not_before = Some(now + wait);
@@ -217,11 +214,12 @@ impl<W: World> Beat<'_, W> {
 
     /// The answer came, whatever it was. Without one the request may still arrive, and stays booked for its last chance to.
     pub(super) fn settle(&mut self, reservation: Reservation, fault: Option<&ApiError>) -> Result<(), Failure> {
-        if fault.is_some_and(|fault| fault.kind == ApiErrorKind::Unanswered) {
-            return Ok(());
-        }
         let now = self.now();
-        self.budget(Durability::Deferred, &mut |budget| budget.settle(reservation, now))
+        match fault.map(|error| &error.kind) {
+            Some(ApiErrorKind::Unanswered) => Ok(()),
+            Some(ApiErrorKind::NotSent) => self.budget(Durability::Deferred, &mut |budget| budget.release(reservation)),
+            _ => self.budget(Durability::Deferred, &mut |budget| budget.settle(reservation, now)),
+        }
     }
 
     /// What a fault means for the beat as a whole: a closed door, a refused key, a moved address. Else it is the order's.
@@ -232,29 +230,24 @@ impl<W: World> Beat<'_, W> {
                 self.budget(Durability::Sync, &mut |budget| budget.block(allowance, endpoint, until))?;
                 Ok(fault)
             }
-            ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 }
-                if endpoint == Endpoint::Orders || fault.kind == ApiErrorKind::Unauthorized =>
-            {
-                if self.world.key_is_refused() == Ok(true) {
+            ApiErrorKind::Unauthorized => match self.world.key_is_refused() {
+                Ok(true) => {
                     let message = format!(
                         "the marketplace refuses the API key: {}; it is never replaced by registering again: see `atelier-heartbeat check`",
                         fault.message
                     );
-                    return Err(Failure::new(FailureKind::Auth, message));
+                    Err(Failure::new(FailureKind::Auth, message))
                 }
-                let status = if fault.kind == ApiErrorKind::Unauthorized { 401 } else { 403 };
-                Ok(ApiError::new(ApiErrorKind::Refused { status }, fault.message))
-            }
+                Ok(false) => Ok(ApiError { kind: ApiErrorKind::Forbidden, ..fault }),
+                // Nobody has judged the key: this is no verdict.
+                Err(_) => Ok(ApiError { kind: ApiErrorKind::Retryable { after: None }, ..fault }),
+            },
             ApiErrorKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
                 Err(Failure::new(FailureKind::Config, fault.message))
             }
             // Where the path holds an order's id, it is the id that the server does not like: one odd order stops no other.
-            ApiErrorKind::Moved { permanent: true, .. } => {
-                Ok(ApiError::new(ApiErrorKind::Refused { status: 308 }, fault.message))
-            }
-            ApiErrorKind::Moved { .. } => {
-                Ok(ApiError::new(ApiErrorKind::Broken { status: 302, wait: None }, fault.message))
-            }
+            ApiErrorKind::Moved { permanent: true, .. } => Ok(ApiError { kind: ApiErrorKind::Permanent, ..fault }),
+            ApiErrorKind::Moved { .. } => Ok(ApiError { kind: ApiErrorKind::Retryable { after: None }, ..fault }),
             _ => Ok(fault),
         }
     }

@@ -83,7 +83,7 @@ fn upload(
         return client.upload_large(body, bytes, &deliverable.content_type).map_err(UploadError::Api);
     }
     client.upload(body, bytes, &deliverable.content_type).map_err(|fault| match fault.kind {
-        ApiErrorKind::Refused { status: 413 } => UploadError::TooLarge,
+        ApiErrorKind::TooLarge => UploadError::TooLarge,
         _ => UploadError::Api(fault),
     })
 }

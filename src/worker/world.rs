@@ -101,9 +101,6 @@ pub trait World {
 
     /// Posts the message that follows a delivery.
     fn say(&mut self, record: &Record) -> Result<(), ApiError>;
-
-    /// Whether a refusal says that the order is delivered already.
-    fn is_already_delivered(&self, fault: &ApiError) -> bool;
 }
 
 /// What is sent.

@@ -551,7 +551,7 @@ impl World {
         let seconds = self.below(4) as i64;
         self.pass(seconds);
         match trouble {
-            0..2 => return fault(ApiErrorKind::Unreachable),
+            0..2 => return fault(ApiErrorKind::NotSent),
             2..5 => {
                 self.pass(20);
                 return fault(ApiErrorKind::Unanswered);
@@ -630,20 +630,21 @@ impl World {
         let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"r.png\"\r\nContent-Type: ";
         let body = format!("{head}{content_type}\r\n\r\nBYTES\r\n--b--\r\n").into_bytes();
         let answer = self.send("POST", "/upload", "multipart/form-data; boundary=b", body)?;
-        wire::hosted(&wire::judge(&answer, BASE, None, Time::from_unix(self.now + self.turned))?)
+        wire::hosted(&wire::parse_data(&answer, BASE, None, Time::from_unix(self.now + self.turned))?)
     }
 
     /// Delivers an order with what is hosted.
     pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), ApiError> {
         let body = wire::deliver_body(hosted).to_string().into_bytes();
-        wire::taken(&self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body)?)
+        let answer = self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body);
+        wire::check_accepted(&answer.map_err(wire::delivery_error)?)
     }
 
     fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, ApiError> {
         self.verb();
         let answer = self.send(method, path, "application/json", body);
         self.verb();
-        wire::judge(&answer?, BASE, None, Time::from_unix(self.now + self.turned))
+        wire::parse_data(&answer?, BASE, None, Time::from_unix(self.now + self.turned))
     }
 }
 

@@ -184,7 +184,7 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
             services(config, &mut client, report);
         }
         Err(fault) => match fault.kind {
-            ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 } => {
+            ApiErrorKind::Unauthorized => {
                 report.wrong(
                     exit_code::KEY,
                     "credentials",

@@ -91,7 +91,7 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
         }
         if let Err(fault) = desk.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
             // Whether a quote without an answer arrived is asked, never guessed.
-            let known = !fault.certainly_without_effect() || fault.message.contains("\"quoted\"");
+            let known = !fault.certainly_without_effect() || fault.kind == ApiErrorKind::AlreadyDone;
             let quoted = known
                 && matches!(status(desk.client.order(&id)), Some((Status::Quoted, told)) if told.as_deref().and_then(cents) == cents(price));
             if !quoted {
@@ -177,7 +177,7 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
         };
         let hosted = match send(false)? {
             // Too large for the marketplace's own upload: it goes by upload token.
-            Err(ApiError { kind: ApiErrorKind::Refused { status: 413 }, .. }) => send(true)?,
+            Err(ApiError { kind: ApiErrorKind::TooLarge, .. }) => send(true)?,
             sent => sent,
         };
         let hosted = hosted.map_err(|fault| desk.told(&fault, RequestKind::Write))?;

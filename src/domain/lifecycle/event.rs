@@ -35,26 +35,16 @@ pub enum Event {
     Delivering,
     /// The marketplace took the delivery.
     Delivered,
-    /// The delivery failed; `already` when the refusal says it had arrived before.
-    DeliverFailed {
-        /// The fault.
-        fault: ApiError,
-        /// The marketplace says that the order is delivered.
-        already: bool,
-    },
+    /// The delivery failed.
+    DeliverFailed(ApiError),
     /// Asking about it failed.
     LookupFailed(ApiError),
     /// Intent: this price is about to be quoted.
     Quoting(String),
     /// The marketplace took the quote.
     Quoted,
-    /// The quote failed; `already` when the refusal says it had arrived before.
-    QuoteFailed {
-        /// The fault.
-        fault: ApiError,
-        /// The marketplace says that the order is quoted.
-        already: bool,
-    },
+    /// The quote failed.
+    QuoteFailed(ApiError),
     /// Intent: the message after the delivery is about to be posted.
     MessageSending,
     /// The message is posted, or nobody knows: it is not posted twice.

@@ -67,7 +67,7 @@ impl Record {
             }
             Event::Delivering => self.step = Step::Delivering { since: now, from: self.order.status.clone() },
             Event::Delivered => self.delivered(now, rules),
-            Event::DeliverFailed { fault, already } => self.deliver_failed(now, rules, &fault, already),
+            Event::DeliverFailed(error) => self.deliver_failed(now, rules, &error),
             Event::LookupFailed(fault) => {
                 self.record_error(now, "ask", &fault.message);
                 self.not_before = Some(now + wait_after(&fault, 1));
@@ -77,20 +77,18 @@ impl Record {
                 self.step = Step::Quoting { since: now };
             }
             Event::Quoted => self.close(now, Ending::Quoted),
-            Event::QuoteFailed { already: true, .. } => self.close(now, Ending::Quoted),
-            Event::QuoteFailed { fault, .. } => self.quote_failed(now, &fault),
+            Event::QuoteFailed(error) => self.quote_failed(now, &error),
             Event::MessageSending => self.step = Step::MessageSending,
             Event::MessageSent => self.close(now, Ending::Delivered),
             Event::MessageFailed(fault) => {
                 // A courtesy that is refused is let go; one that came at a bad moment is tried again.
                 self.record_error(now, "message", &fault.message);
-                match fault.kind {
-                    ApiErrorKind::Refused { .. } => self.close(now, Ending::Delivered),
-                    _ => {
-                        self.step = Step::Delivered;
-                        self.failures = self.failures.saturating_add(1);
-                        self.not_before = Some(now + wait_after(&fault, self.failures));
-                    }
+                if fault.is_refusal() {
+                    self.close(now, Ending::Delivered);
+                } else {
+                    self.step = Step::Delivered;
+                    self.failures = self.failures.saturating_add(1);
+                    self.not_before = Some(now + wait_after(&fault, self.failures));
                 }
             }
         }
@@ -290,18 +288,22 @@ impl Record {
     }
 
     fn quote_failed(&mut self, now: Time, fault: &ApiError) {
+        if fault.kind == ApiErrorKind::AlreadyDone {
+            self.close(now, Ending::Quoted);
+            return;
+        }
         if !fault.certainly_without_effect() {
             // Stays `Quoting`: what came of it is asked, never guessed.
             self.record_error(now, "quote", &fault.message);
             return;
         }
         self.step = Step::Priced;
-        self.unlisted |= matches!(fault.kind, ApiErrorKind::Refused { .. });
+        self.unlisted |= fault.is_refusal();
         self.request_failed(now, "quote", fault);
     }
 
-    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &ApiError, already: bool) {
-        if already {
+    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &ApiError) {
+        if fault.kind == ApiErrorKind::AlreadyDone {
             self.delivered(now, rules);
             return;
         }
@@ -312,7 +314,7 @@ impl Record {
         }
         self.step = Step::Uploaded;
         // The order may have moved on under us; it is looked up before a person is troubled.
-        self.unlisted |= matches!(fault.kind, ApiErrorKind::Refused { .. });
+        self.unlisted |= fault.is_refusal();
         self.request_failed(now, "deliver", fault);
     }
 
@@ -322,12 +324,13 @@ impl Record {
         match fault.kind {
             // The budget, the key or the address is closed for every order: this one is as due as before.
             ApiErrorKind::Limited { .. } | ApiErrorKind::Unauthorized | ApiErrorKind::Moved { .. } => {}
-            ApiErrorKind::Refused { status }
-                if !matches!(status, 408 | 409 | 425) && (step == "upload" || self.failures > 0) =>
+            _ if fault.is_refusal()
+                && fault.kind != ApiErrorKind::Conflict
+                && (step == "upload" || self.failures > 0) =>
             {
-                self.held(now, HoldKind::Refused, format!("the marketplace refuses the {step} (HTTP {status})"));
+                self.held(now, HoldKind::Refused, format!("the marketplace refuses the {step}"));
             }
-            ApiErrorKind::Refused { .. } if self.failures >= 4 => {
+            _ if fault.is_refusal() && self.failures >= 4 => {
                 self.held(now, HoldKind::Refused, format!("the marketplace keeps refusing the {step}"));
             }
             _ => {
@@ -375,7 +378,7 @@ impl Record {
 
 fn wait_after(fault: &ApiError, failures: u32) -> Duration {
     match fault.kind {
-        ApiErrorKind::Broken { wait: Some(wait), .. } => wait.max(backoff(failures)),
+        ApiErrorKind::Retryable { after: Some(wait) } => wait.max(backoff(failures)),
         _ => backoff(failures),
     }
 }

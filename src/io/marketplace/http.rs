@@ -100,7 +100,7 @@ impl Transport {
         let url = format!("{}{}", self.base_url, request.path);
         if !self.base_url.starts_with("https://") && !is_local(&self.base_url) {
             let message = format!("{} is not https: the key is not sent in clear", self.base_url);
-            return Err(ApiError::new(ApiErrorKind::Unreachable, message));
+            return Err(ApiError::new(ApiErrorKind::NotSent, message));
         }
         let agent = self.agent().clone();
         let mut builder = ureq::http::Request::builder().method(request.method).uri(url);
@@ -186,10 +186,10 @@ fn kind_of(error: &ureq::Error) -> ApiErrorKind {
         | Error::BadUri(_)
         | Error::Http(_)
         | Error::InvalidProxyUrl
-        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => ApiErrorKind::Unreachable,
+        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => ApiErrorKind::NotSent,
         // No more files may be opened: only a new connection asks for one.
         Error::Io(error) if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) => {
-            ApiErrorKind::Unreachable
+            ApiErrorKind::NotSent
         }
         Error::Io(error)
             if matches!(
@@ -200,7 +200,7 @@ fn kind_of(error: &ureq::Error) -> ApiErrorKind {
                     | io::ErrorKind::AddrNotAvailable
             ) =>
         {
-            ApiErrorKind::Unreachable
+            ApiErrorKind::NotSent
         }
         _ => ApiErrorKind::Unanswered,
     }
@@ -233,9 +233,10 @@ fn read(response: Response<Body>, most: u64) -> Result<Answer, ApiError> {
     }
     match read {
         Err(error) => Err(ApiError::new(ApiErrorKind::Unanswered, format!("the answer was cut off: {error}"))),
-        Ok(_) if length > most => {
-            Err(ApiError::new(ApiErrorKind::Garbled, format!("the answer is larger than {most} bytes")))
-        }
+        Ok(_) if length > most => Err(ApiError::new(
+            ApiErrorKind::Retryable { after: None },
+            format!("the answer is larger than {most} bytes"),
+        )),
         Ok(_) => Ok(answer),
     }
 }

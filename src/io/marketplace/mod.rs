@@ -30,6 +30,9 @@ const MOST_ORDERS: u64 = 32 * 1024 * 1024;
 /// The largest answer of any other kind, in bytes: an order whose brief is as long as a server takes one.
 const MOST: u64 = 8 * 1024 * 1024;
 
+/// A file of at most this size is never too large for `POST /upload`, in bytes.
+pub const ALWAYS_TAKEN: u64 = 4 * 1000 * 1000;
+
 /// How the marketplace is reached.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -121,11 +124,9 @@ impl Client {
         let answer = self.send(request)?;
         match self.judge(&answer) {
             Ok(data) => wire::lookup(data),
-            Err(ApiError { kind: ApiErrorKind::Refused { status: 404 }, .. }) if wire::is_envelope(&answer) => {
-                Ok(Lookup::Missing)
-            }
-            Err(ApiError { kind: ApiErrorKind::Refused { status: 404 | 405 }, .. }) => Ok(Lookup::Unsupported),
-            Err(fault) => Err(fault),
+            Err(ApiError { kind: ApiErrorKind::NotFound, .. }) => Ok(Lookup::Missing),
+            Err(ApiError { kind: ApiErrorKind::NoSuchRoute, .. }) => Ok(Lookup::Unsupported),
+            Err(error) => Err(error),
         }
     }
 
@@ -135,7 +136,14 @@ impl Client {
         let within = self.connection.upload_timeout;
         let answer =
             self.send(Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST })?;
-        wire::hosted(&self.judge(&answer)?)
+        let data = self.judge(&answer).map_err(|error| match error.kind {
+            // The platform takes bodies of this size: whoever refuses one is not the marketplace.
+            ApiErrorKind::TooLarge if bytes <= ALWAYS_TAKEN => {
+                ApiError { kind: ApiErrorKind::Retryable { after: None }, ..error }
+            }
+            _ => error,
+        })?;
+        wire::hosted(&data)
     }
 
     /// `POST /upload/token`, then the bytes to the blob store, streamed: for what is too large for `/upload`. The key stays
@@ -145,8 +153,8 @@ impl Client {
         let body = json!({"content_type": content_type, "filename": name});
         let granted =
             self.call(Method::POST, "/upload/token".into(), Some(body)).map_err(|fault| match fault.kind {
-                ApiErrorKind::Refused { status: status @ (404 | 405) } => ApiError::new(
-                    ApiErrorKind::Refused { status },
+                ApiErrorKind::NotFound | ApiErrorKind::NoSuchRoute => ApiError::new(
+                    ApiErrorKind::NoSuchRoute,
                     "the file is too large for /upload, and this marketplace hands out no upload tokens",
                 ),
                 _ => fault,
@@ -168,13 +176,7 @@ impl Client {
         let payload = Part::Json(wire::deliver_body(hosted).to_string());
         let within = self.connection.deliver_timeout;
         let answer = self.send(Request { method: Method::POST, path, payload, within, most: MOST })?;
-        wire::taken(&self.judge(&answer)?)
-    }
-
-    /// Whether a refused delivery says that the order had been delivered before.
-    #[must_use]
-    pub fn already_delivered(fault: &ApiError) -> bool {
-        wire::is_already_delivered(fault)
+        wire::check_accepted(&self.judge(&answer).map_err(wire::delivery_error)?)
     }
 
     /// `GET /agents/me`. Its answer may hold secrets: it is shown field by field, never whole.
@@ -186,7 +188,7 @@ impl Client {
     pub fn key_is_refused(&mut self) -> Result<bool, ApiError> {
         match self.me() {
             Ok(_) => Ok(false),
-            Err(ApiError { kind: ApiErrorKind::Unauthorized | ApiErrorKind::Refused { status: 403 }, .. }) => Ok(true),
+            Err(ApiError { kind: ApiErrorKind::Unauthorized, .. }) => Ok(true),
             Err(fault) => Err(fault),
         }
     }
@@ -228,7 +230,7 @@ impl Client {
         let path = format!("{}/services", self.agent_path()?);
         match self.call(Method::GET, path, None)? {
             Value::Array(services) => services.into_iter().map(object).collect(),
-            _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer holds no list of services")),
+            _ => Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer holds no list of services")),
         }
     }
 
@@ -251,7 +253,8 @@ impl Client {
     /// `POST /orders/:id/quote`
     pub fn quote(&mut self, id: &OrderId, price_usd: &str) -> Result<(), ApiError> {
         let path = format!("/orders/{}/quote", segment(id.as_str()));
-        wire::taken(&self.call(Method::POST, path, Some(json!({"price_usd": price_usd})))?)
+        let data = self.call(Method::POST, path, Some(json!({"price_usd": price_usd})));
+        wire::check_accepted(&data.map_err(wire::quote_error)?)
     }
 
     /// `GET /orders/:id/messages`
@@ -263,7 +266,7 @@ impl Client {
     /// `POST /orders/:id/messages`
     pub fn send_message(&mut self, id: &OrderId, content: &str) -> Result<(), ApiError> {
         let path = format!("/orders/{}/messages", segment(id.as_str()));
-        wire::taken(&self.call(Method::POST, path, Some(json!({"content": content})))?)
+        wire::check_accepted(&self.call(Method::POST, path, Some(json!({"content": content})))?)
     }
 
     /// `POST /agents/:id/token/launch`
@@ -274,7 +277,7 @@ impl Client {
 
     fn agent_path(&self) -> Result<String, ApiError> {
         let id =
-            self.agent_id.as_deref().ok_or_else(|| ApiError::new(ApiErrorKind::Unreachable, "no agent id is known"))?;
+            self.agent_id.as_deref().ok_or_else(|| ApiError::new(ApiErrorKind::NotSent, "no agent id is known"))?;
         Ok(format!("/agents/{}", segment(id)))
     }
 
@@ -292,8 +295,10 @@ impl Client {
     fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, ApiError> {
         self.requests += 1;
         let (method, path) = (request.method.clone(), request.path.clone());
-        let answer =
-            self.transport.send(request).map(|answer| wire::Answer { body: wire::whole(answer.body), ..answer });
+        let answer = self
+            .transport
+            .send(request)
+            .map(|answer| wire::Answer { body: wire::repair_surrogates(answer.body), ..answer });
         match &answer {
             Ok(answer) => {
                 log::debug!("{method} {path}: {}", answer.status);
@@ -306,7 +311,7 @@ impl Client {
     }
 
     fn judge(&self, answer: &wire::Answer) -> Result<Value, ApiError> {
-        wire::judge(answer, self.transport.base_url(), self.transport.key(), clock::now())
+        wire::parse_data(answer, self.transport.base_url(), self.transport.key(), clock::now())
     }
 }
 
@@ -318,7 +323,7 @@ pub fn ping(url: &str) -> Result<(), String> {
 fn object(data: Value) -> Result<Map<String, Value>, ApiError> {
     match data {
         Value::Object(data) => Ok(data),
-        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer's data is not an object")),
+        _ => Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer's data is not an object")),
     }
 }
 

@@ -29,12 +29,12 @@ pub struct RateLimitHeaders {
 /// The wait that a 429 asks for, one spare second included: 2 s to a day and a second.
 #[must_use]
 pub(super) fn wait(hints: &RateLimitHeaders, now: Time) -> Duration {
-    told(hints, now).unwrap_or(UNTOLD).clamp(Duration::from_secs(1), LONGEST) + SPARE
+    requested(hints, now).unwrap_or(UNTOLD).clamp(Duration::from_secs(1), LONGEST) + SPARE
 }
 
 /// The wait that an answer names, if it names one that can be understood.
 #[must_use]
-pub(super) fn told(hints: &RateLimitHeaders, now: Time) -> Option<Duration> {
+pub(super) fn requested(hints: &RateLimitHeaders, now: Time) -> Option<Duration> {
     let server = hints.date.as_deref().and_then(Time::parse_http_date).unwrap_or(now);
     let retry_after = hints.retry_after.as_deref().and_then(|text| {
         let text = text.trim();

@@ -71,7 +71,7 @@ pub struct Message {
 /// A body whose texts can be read. JavaScript cuts a text anywhere, also in the middle of a character, and writes the half
 /// that is left as an escape that no reader takes (`\\ud83d` alone): one such brief would hide every order beside it.
 #[must_use]
-pub fn whole(body: Vec<u8>) -> Vec<u8> {
+pub fn repair_surrogates(body: Vec<u8>) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(&body) else { return body };
     let half = |at: usize| {
         let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -114,8 +114,10 @@ impl<'a> Envelope<'a> {
 }
 
 /// What an answer holds: the `data` of its envelope, parsed, or the fault it comes to.
-pub fn judge(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, ApiError> {
-    let garbled = |_| ApiError::new(ApiErrorKind::Garbled, "the answer is nested too deep to be the marketplace's");
+pub fn parse_data(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, ApiError> {
+    let garbled = |_| {
+        ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer is nested too deep to be the marketplace's")
+    };
     serde_json::from_str(data(answer, base_url, secret, now)?.get()).map_err(garbled)
 }
 
@@ -130,24 +132,25 @@ pub fn data<'a>(
         let envelope = serde_json::from_slice::<Value>(&answer.body).ok();
         Err(ApiError::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)))
     };
-    match answer.status {
-        200..=299 => {
-            let envelope = Envelope::of(answer).unwrap_or_default();
-            match envelope.success() {
-                Some(true) => Ok(envelope.data.unwrap_or(RawValue::NULL)),
-                Some(false) => fault(ApiErrorKind::Refused { status: answer.status }),
-                None => fault(ApiErrorKind::Garbled),
-            }
-        }
-        300..=399 => fault(ApiErrorKind::Moved {
+    let envelope = Envelope::of(answer).unwrap_or_default();
+    let retryable = || ApiErrorKind::Retryable { after: retry_after::requested(&answer.hints, now) };
+    match (answer.status, envelope.success()) {
+        (200..=299, Some(true)) => Ok(envelope.data.unwrap_or(RawValue::NULL)),
+        (300..=399, _) => fault(ApiErrorKind::Moved {
             to: plain(answer.location.as_deref().unwrap_or_default(), MESSAGE_CHARS),
             permanent: matches!(answer.status, 301 | 308),
         }),
-        401 => fault(ApiErrorKind::Unauthorized),
-        429 => fault(ApiErrorKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
-        400..=499 => fault(ApiErrorKind::Refused { status: answer.status }),
-        500..=599 => fault(ApiErrorKind::Broken { status: answer.status, wait: retry_after::told(&answer.hints, now) }),
-        _ => fault(ApiErrorKind::Garbled),
+        (429, _) => fault(ApiErrorKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
+        (413, _) => fault(ApiErrorKind::TooLarge),
+        (408 | 425, _) => fault(retryable()),
+        (404 | 405, None) => fault(ApiErrorKind::NoSuchRoute),
+        // A page of a proxy or a platform is no verdict, whatever its status.
+        (_, None) => fault(retryable()),
+        (401 | 403, _) => fault(ApiErrorKind::Unauthorized),
+        (404, _) => fault(ApiErrorKind::NotFound),
+        (409, _) => fault(ApiErrorKind::Conflict),
+        (400..=499, _) | (200..=299, Some(false)) => fault(ApiErrorKind::Permanent),
+        _ => fault(retryable()),
     }
 }
 
@@ -231,7 +234,7 @@ pub fn listing(data: &RawValue) -> Result<Listing, ApiError> {
     let items = serde_json::from_str::<Vec<&RawValue>>(data.get()).ok();
     // A list of lists is one of something else.
     let Some(items) = items.filter(|items| !items.iter().any(|item| item.get().starts_with('['))) else {
-        return Err(ApiError::new(ApiErrorKind::Garbled, "the answer holds no list of orders"));
+        return Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer holds no list of orders"));
     };
     let mut listing = Listing::default();
     let mut known = std::collections::BTreeSet::new();
@@ -247,8 +250,9 @@ pub fn listing(data: &RawValue) -> Result<Listing, ApiError> {
 
 /// Reads the answer about one order: `{"order": …, "deliverables": […]}`, or the order itself.
 pub fn lookup(data: Value) -> Result<Lookup, ApiError> {
-    let garbled =
-        |odd: &InvalidOrder| ApiError::new(ApiErrorKind::Garbled, format!("the answer holds no order: {odd}"));
+    let garbled = |odd: &InvalidOrder| {
+        ApiError::new(ApiErrorKind::Retryable { after: None }, format!("the answer holds no order: {odd}"))
+    };
     let order = data.get("order").unwrap_or(&data).clone();
     let order = Order::parse(order).map_err(|odd| garbled(&odd))?;
     let listed = data.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
@@ -267,10 +271,14 @@ pub fn hosted(data: &Value) -> Result<Hosted, ApiError> {
     let text = |name: &str| data.as_object().and_then(|data| order::text(data, name));
     match (text("url"), text("media_type")) {
         (Some(url), Some(media_type)) if is_web_address(&url) => Ok(Hosted { url, media_type }),
-        (Some(url), _) if !is_web_address(&url) => {
-            Err(ApiError::new(ApiErrorKind::Garbled, "the upload's answer names an address that is not http(s)"))
-        }
-        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the upload's answer names no address and media type")),
+        (Some(url), _) if !is_web_address(&url) => Err(ApiError::new(
+            ApiErrorKind::Retryable { after: None },
+            "the upload's answer names an address that is not http(s)",
+        )),
+        _ => Err(ApiError::new(
+            ApiErrorKind::Retryable { after: None },
+            "the upload's answer names no address and media type",
+        )),
     }
 }
 
@@ -286,7 +294,7 @@ pub fn grant(data: &Value) -> Result<(Secret, String), ApiError> {
         (Some(token), Some(pathname)) if token.bytes().all(|b| b.is_ascii_graphic()) => {
             Ok((Secret::new(token), pathname))
         }
-        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer names no upload token and path")),
+        _ => Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer names no upload token and path")),
     }
 }
 
@@ -302,12 +310,15 @@ pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&S
             let url = data.as_object().and_then(|data| order::text(data, "url"));
             match url.filter(|url| is_web_address(url)) {
                 Some(url) => Ok(Hosted { url, media_type: media_type(content_type).to_owned() }),
-                None => fault(ApiErrorKind::Garbled),
+                None => fault(ApiErrorKind::Retryable { after: None }),
             }
         }
-        // The store's doors are not the marketplace's: a key refused there says nothing of ours.
-        429 | 500..=599 => fault(ApiErrorKind::Broken { status: answer.status, wait: None }),
-        status => fault(ApiErrorKind::Refused { status }),
+        413 => fault(ApiErrorKind::TooLarge),
+        // A token refused there says nothing of our key. Only the store's own JSON refuses; a page does not.
+        400..=499 if answer.status != 429 && serde_json::from_slice::<Map<String, Value>>(&answer.body).is_ok() => {
+            fault(ApiErrorKind::Permanent)
+        }
+        _ => fault(ApiErrorKind::Retryable { after: None }),
     }
 }
 
@@ -341,18 +352,29 @@ pub fn deliver_body(hosted: &[Hosted]) -> Value {
 }
 
 /// Whether what was sent was taken: a success whose data is nonsense is asked about, not believed.
-pub fn taken(data: &Value) -> Result<(), ApiError> {
+pub fn check_accepted(data: &Value) -> Result<(), ApiError> {
     match data {
         Value::Object(_) | Value::Null => Ok(()),
-        _ => Err(ApiError::new(ApiErrorKind::Garbled, "the answer is not the marketplace's")),
+        _ => Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer is not the marketplace's")),
     }
 }
 
-/// Whether a refused delivery says that the order had been delivered before.
+/// What a refused delivery says of a delivery before it.
 #[must_use]
-pub fn is_already_delivered(fault: &ApiError) -> bool {
-    let ApiErrorKind::Refused { status: 400 | 409 } = fault.kind else { return false };
-    ["\"delivered\"", "\"completed\"", "already delivered"].iter().any(|words| fault.message.contains(words))
+pub fn delivery_error(error: ApiError) -> ApiError {
+    already(error, &["\"delivered\"", "\"completed\"", "already delivered"])
+}
+
+/// What a refused quote says of a quote before it.
+#[must_use]
+pub fn quote_error(error: ApiError) -> ApiError {
+    already(error, &["\"quoted\""])
+}
+
+fn already(error: ApiError, phrases: &[&str]) -> ApiError {
+    let refused = matches!(error.kind, ApiErrorKind::Permanent | ApiErrorKind::Conflict);
+    let done = refused && phrases.iter().any(|phrase| error.message.contains(phrase));
+    if done { ApiError { kind: ApiErrorKind::AlreadyDone, ..error } } else { error }
 }
 
 /// Reads the answer to a registration: the agent's id, its key, and everything else there was.
@@ -399,8 +421,8 @@ mod tests {
             (r#""\u00e9 \é\"#, r#""\u00e9 \é\"#),
             (r#""\ud83d"#, r#""\ufffd"#),
         ] {
-            assert_eq!(String::from_utf8(whole(sent.as_bytes().to_vec())).unwrap(), read, "{sent}");
+            assert_eq!(String::from_utf8(repair_surrogates(sent.as_bytes().to_vec())).unwrap(), read, "{sent}");
         }
-        assert_eq!(whole(b"\xff\\ud83d".to_vec()), b"\xff\\ud83d", "what is no text stays as it is");
+        assert_eq!(repair_surrogates(b"\xff\\ud83d".to_vec()), b"\xff\\ud83d", "what is no text stays as it is");
     }
 }

@@ -114,7 +114,9 @@ impl worker::World for World {
                 Lookup::Found { order, urls } => Ok(MarketplaceReply::Found { order, urls }),
                 _ => Ok(MarketplaceReply::Unsupported),
             },
-            Err(ApiError { kind: ApiErrorKind::Refused { status: 404 }, .. }) => Ok(MarketplaceReply::Unsupported),
+            Err(ApiError { kind: ApiErrorKind::NotFound | ApiErrorKind::NoSuchRoute, .. }) => {
+                Ok(MarketplaceReply::Unsupported)
+            }
             Err(fault) => Err(fault),
         }
     }
@@ -245,15 +247,12 @@ impl worker::World for World {
 
     fn quote(&mut self, record: &Record) -> Result<(), ApiError> {
         let body = format!(r#"{{"price_usd":"{}"}}"#, record.price.as_deref().unwrap_or_default()).into_bytes();
-        wire::taken(&self.call("POST", &format!("/orders/{}/quote", encoded(&record.order.id)), body)?)
+        let answer = self.call("POST", &format!("/orders/{}/quote", encoded(&record.order.id)), body);
+        wire::check_accepted(&answer.map_err(wire::quote_error)?)
     }
 
     fn say(&mut self, record: &Record) -> Result<(), ApiError> {
         let body = br#"{"content":"Here it is."}"#.to_vec();
         self.call("POST", &format!("/orders/{}/messages", encoded(&record.order.id)), body).map(drop)
-    }
-
-    fn is_already_delivered(&self, fault: &ApiError) -> bool {
-        wire::is_already_delivered(fault)
     }
 }

@@ -188,7 +188,7 @@ fn refused(desk: &mut Session, fault: &ApiError) -> CommandError {
         "if that agent is yours, put its id and the key it was issued into state/credentials.json or the environment; else choose another name under [agent]"
     } else if said.contains("endpoint_url") {
         "this marketplace wants an endpoint_url under [agent]: an address of your own, because order events are posted there"
-    } else if matches!(fault.kind, ApiErrorKind::Refused { status: 400 | 409 | 422 }) {
+    } else if matches!(fault.kind, ApiErrorKind::Permanent | ApiErrorKind::Conflict) {
         "correct it under [agent] in heartbeat.toml"
     } else {
         return desk.told(fault, RequestKind::Write);

@@ -146,13 +146,14 @@ fn events() -> Vec<(String, Event)> {
     let hosted = || Hosted { url: OURS.into(), media_type: "image".into() };
     let no = || "no".to_owned();
     let faults = [
-        ("unreachable", ApiErrorKind::Unreachable),
+        ("not sent", ApiErrorKind::NotSent),
         ("unanswered", ApiErrorKind::Unanswered),
-        ("garbled", ApiErrorKind::Garbled),
-        ("broken", ApiErrorKind::Broken { status: 503, wait: None }),
-        ("broken for 900 s", ApiErrorKind::Broken { status: 503, wait: Some(Duration::from_secs(900)) }),
-        ("refused 400", ApiErrorKind::Refused { status: 400 }),
-        ("refused 409", ApiErrorKind::Refused { status: 409 }),
+        ("retryable", ApiErrorKind::Retryable { after: None }),
+        ("retryable after 900 s", ApiErrorKind::Retryable { after: Some(Duration::from_secs(900)) }),
+        ("refused", ApiErrorKind::Permanent),
+        ("refused as a conflict", ApiErrorKind::Conflict),
+        ("too large", ApiErrorKind::TooLarge),
+        ("without a route", ApiErrorKind::NoSuchRoute),
         ("limited", ApiErrorKind::Limited { wait: Duration::from_secs(60) }),
         ("unauthorized", ApiErrorKind::Unauthorized),
     ];
@@ -191,14 +192,14 @@ fn events() -> Vec<(String, Event)> {
     for (name, kind) in faults {
         let fault = || ApiError::new(kind.clone(), "no");
         events.push((format!("upload {name}"), Event::UploadFailed(fault())));
-        events.push((format!("delivery {name}"), Event::DeliverFailed { fault: fault(), already: false }));
-        events.push((format!("quote {name}"), Event::QuoteFailed { fault: fault(), already: false }));
+        events.push((format!("delivery {name}"), Event::DeliverFailed(fault())));
+        events.push((format!("quote {name}"), Event::QuoteFailed(fault())));
         events.push((format!("message {name}"), Event::MessageFailed(fault())));
         events.push((format!("asking {name}"), Event::LookupFailed(fault())));
     }
-    let already = || ApiError::new(ApiErrorKind::Refused { status: 400 }, "no");
-    events.push(("delivery refused as done".into(), Event::DeliverFailed { fault: already(), already: true }));
-    events.push(("quote refused as done".into(), Event::QuoteFailed { fault: already(), already: true }));
+    let already = || ApiError::new(ApiErrorKind::AlreadyDone, "no");
+    events.push(("delivery refused as done".into(), Event::DeliverFailed(already())));
+    events.push(("quote refused as done".into(), Event::QuoteFailed(already())));
     events
 }
 
@@ -215,9 +216,9 @@ fn can_happen(record: &Record, event: &Event) -> bool {
             matches!(step, Step::Uploading { .. }) || record.deliverables.len() > 1
         }
         E::Delivering => matches!(step, Step::Uploaded),
-        E::Delivered | E::DeliverFailed { .. } => matches!(step, Step::Delivering { .. }),
+        E::Delivered | E::DeliverFailed(_) => matches!(step, Step::Delivering { .. }),
         E::Quoting(_) => matches!(step, Step::Priced),
-        E::Quoted | E::QuoteFailed { .. } => matches!(step, Step::Quoting { .. }),
+        E::Quoted | E::QuoteFailed(_) => matches!(step, Step::Quoting { .. }),
         E::MessageSending => matches!(step, Step::Delivered),
         E::MessageSent | E::MessageFailed(_) => matches!(step, Step::MessageSending),
     }
