@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use atelier_heartbeat::internals::domain::clock::Moment;
-use atelier_heartbeat::internals::domain::lifecycle::Record;
+use atelier_heartbeat::internals::domain::lifecycle::OrderRecord;
 use atelier_heartbeat::internals::domain::rules::Rules;
 use atelier_heartbeat::internals::domain::scheduler::{self, RunState};
 use atelier_heartbeat::internals::domain::state::State;
@@ -50,7 +50,7 @@ fn listing(answer: &wire::Answer) -> wire::Listing {
 
 /// A worker that has just been told of them all.
 fn state(answer: &wire::Answer) -> State {
-    let records = listing(answer).orders.into_iter().map(|order| Record::new(order, now()));
+    let records = listing(answer).orders.into_iter().map(|order| OrderRecord::new(order, now()));
     let mut state = State { orders: records.map(|one| (one.order.id.clone(), one)).collect(), ..State::default() };
     state.worker.last_poll = Some(now());
     state
@@ -62,10 +62,10 @@ fn main() {
     for (name, decide) in [
         (
             "what now",
-            (|state, rules| _ = black_box(scheduler::next(state, rules, &RunState::new(now(), false), now())))
+            (|state, rules| _ = black_box(scheduler::what_next(state, rules, &RunState::new(now(), false), now())))
                 as Decide,
         ),
-        ("when next", |state, rules| _ = black_box(scheduler::wake(state, rules, now()))),
+        ("when next", |state, rules| _ = black_box(scheduler::next_wake(state, rules, now()))),
     ] {
         let mut group = criterion.benchmark_group(name);
         for orders in [0, 100, 5000] {

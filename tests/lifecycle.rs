@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
 use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::internals::domain::lifecycle::{Event, GenerationOutcome, MarketplaceReply, Record, Step};
+use atelier_heartbeat::internals::domain::lifecycle::{Event, GenerationOutcome, MarketplaceReply, OrderRecord, Step};
 use atelier_heartbeat::internals::domain::order::{Order, Status};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
 use atelier_heartbeat::internals::domain::scheduler::{self, Action, RunState};
@@ -58,27 +58,27 @@ fn file(hosted: bool) -> Deliverable {
 }
 
 /// An order at each step, as it comes there by itself.
-fn steps() -> Vec<Record> {
+fn steps() -> Vec<OrderRecord> {
     let at = |step: Step| {
         let asks = matches!(step, Step::Priced | Step::Quoting { .. });
-        let mut record = Record::new(order(if asks { "pending_quote" } else { "paid" }), now());
+        let mut record = OrderRecord::new(order(if asks { "pending_quote" } else { "paid" }), now());
         record.deliverables = match &step {
-            Step::Queued | Step::Generating { .. } | Step::Priced | Step::Quoting { .. } => Vec::new(),
+            Step::Queued | Step::Generating | Step::ReadyToGenerate | Step::Priced | Step::Quoting { .. } => Vec::new(),
             Step::Generated | Step::Uploading { .. } => vec![file(false)],
             _ => vec![file(true)],
         };
-        record.attempt = u32::from(step != Step::Queued);
-        record.step = step;
+        record.tries.attempt = u32::from(step != Step::Queued);
+        record.stage.step = step;
         record
     };
-    let mut asking = Record::new(order("pending_quote"), now());
+    let mut asking = OrderRecord::new(order("pending_quote"), now());
     asking.note(now(), "asks for a price");
     let mut again = at(Step::Queued);
     again.round = 2;
     vec![
         at(Step::Queued),
-        at(Step::Generating { again: false }),
-        at(Step::Generating { again: true }),
+        at(Step::Generating),
+        at(Step::ReadyToGenerate),
         at(Step::Generated),
         at(Step::Uploading { file: 0 }),
         at(Step::Uploaded),
@@ -93,16 +93,16 @@ fn steps() -> Vec<Record> {
 }
 
 /// A step as the table names it.
-fn name(record: &Record) -> String {
-    match (&record.step, record.is_quote_request, record.round) {
+fn name(record: &OrderRecord) -> String {
+    match (&record.stage.step, record.is_quote_request, record.round) {
         (Step::Queued, true, _) => "asks for a price".into(),
         (Step::Queued, _, 2) => "delivered before".into(),
-        (Step::Generating { again: true }, ..) => "generating, to be started".into(),
+        (Step::ReadyToGenerate, ..) => "generating, to be started".into(),
         (step, ..) => step.word().into(),
     }
 }
 
-fn told(record: &Record, status: &str) -> Record {
+fn told(record: &OrderRecord, status: &str) -> OrderRecord {
     let mut after = record.clone();
     // What the marketplace says was delivered is ours wherever we delivered something.
     let shown = matches!(status, "delivered" | "completed" | "disputed" | "revision_requested");
@@ -114,29 +114,29 @@ fn told(record: &Record, status: &str) -> Record {
 }
 
 /// What became of it, in a few words.
-fn outcome(before: &Record, after: &Record) -> String {
-    if let Some(closed) = after.closed {
+fn outcome(before: &OrderRecord, after: &OrderRecord) -> String {
+    if let Some(closed) = after.stage.closed {
         return format!("over: {}", closed.ending.word());
     }
-    if let Some(hold) = &after.hold {
+    if let Some(hold) = &after.stage.hold {
         return format!("a person: {:?}", hold.kind).to_lowercase();
     }
     if name(before) != name(after) {
         return format!("→ {}", name(after));
     }
-    if after.not_before != before.not_before {
+    if after.stage.not_before != before.stage.not_before {
         return "waits".into();
     }
     "goes on".into()
 }
 
 /// What a worker would do with it next.
-fn next(record: &Record, at: Time) -> Action {
+fn next(record: &OrderRecord, at: Time) -> Action {
     let mut state = State::default();
     state.worker.last_poll = Some(at);
     let session = RunState { polled: true, ..RunState::new(at, false) };
     state.orders.insert(record.order.id.clone(), record.clone());
-    scheduler::next(&state, &rules(), &session, at)
+    scheduler::what_next(&state, &rules(), &session, at)
 }
 
 #[test]
@@ -144,17 +144,17 @@ fn every_step_has_an_answer_to_every_word_of_the_marketplace() {
     for before in steps() {
         for status in statuses() {
             let after = told(&before, status);
-            let settled = after.closed.is_some() || after.hold.is_some();
-            let soon = after.not_before.unwrap_or(now()) + Duration::from_secs(3600);
+            let settled = after.stage.closed.is_some() || after.stage.hold.is_some();
+            let soon = after.stage.not_before.unwrap_or(now()) + Duration::from_secs(3600);
             let acts = next(&after, soon) != Action::Done;
             // What the client is about (paying, accepting) is waited for: the next poll tells of it.
             let waits = matches!(status, "quoted" | "accepted" | "pending_quote" | "on_the_moon")
-                || after.step == Step::MessageSending;
+                || after.stage.step == Step::MessageSending;
             assert!(settled || acts || waits, "{} and {status}: nothing would ever happen: {after:?}", name(&before));
-            if matches!(status, "cancelled") && !matches!(before.step, Step::Delivered | Step::MessageSending)
+            if matches!(status, "cancelled") && !matches!(before.stage.step, Step::Delivered | Step::MessageSending)
                 || status == "cancelled" && before.is_quote_request
             {
-                assert!(after.closed.is_some(), "{} and {status}", name(&before));
+                assert!(after.stage.closed.is_some(), "{} and {status}", name(&before));
             }
             let begun = |action: &Action| matches!(action, Action::Start(_) | Action::Upload(..) | Action::Deliver(_));
             if matches!(status, "delivered" | "completed" | "cancelled") {
@@ -174,20 +174,20 @@ proptest! {
         let mut at = now();
         for (what, status, later) in story {
             at = at + Duration::from_secs(later);
-            let over = record.closed;
+            let over = record.stage.closed;
             let mut events = events(&record, statuses()[status]);
             let event = events.swap_remove(what % events.len());
             record.apply(at, &rules(), event);
-            prop_assert!(over.is_none() || record.closed == over);
+            prop_assert!(over.is_none() || record.stage.closed == over);
             let text = serde_json::to_string(&record).unwrap();
-            prop_assert_eq!(&serde_json::from_str::<Record>(&text).unwrap(), &record);
+            prop_assert_eq!(&serde_json::from_str::<OrderRecord>(&text).unwrap(), &record);
             let _ = next(&record, at);
         }
     }
 }
 
 /// Everything that can happen.
-fn events(record: &Record, status: &str) -> Vec<Event> {
+fn events(record: &OrderRecord, status: &str) -> Vec<Event> {
     let fault = |kind| ApiError::new(kind, "dreamt");
     let found = |urls| Event::Reply(MarketplaceReply::Found { order: Box::new(order(status)), urls });
     vec![
@@ -250,7 +250,7 @@ fn arrows() -> BTreeSet<(String, String, String)> {
         for (_, what, event) in met.iter().filter(|(at, ..)| *at == name(&before)) {
             let mut after = before.clone();
             after.apply(now(), &rules(), event.clone());
-            let to = if after.closed.is_some() { "over".to_owned() } else { name(&after) };
+            let to = if after.stage.closed.is_some() { "over".to_owned() } else { name(&after) };
             arrows.insert((name(&before), (*what).to_owned(), to));
         }
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use atelier_heartbeat::internals::domain::scheduler::{self, RunState};
 use atelier_heartbeat::internals::domain::rules::Rules;
-use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, Record};
+use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, OrderRecord};
 use atelier_heartbeat::internals::domain::clock::Clock;
 use atelier_heartbeat::internals::domain::state::State;
-use atelier_heartbeat::internals::domain::worker_state::Worker;
+use atelier_heartbeat::internals::domain::worker_state::WorkerState;
 use atelier_heartbeat::internals::domain::time::Time;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,16 +19,16 @@ fuzz_target!(|input: (&[u8], &[u8], i32)| {
     let rules = Rules::default();
     let _ = serde_json::from_slice::<Vec<Awaiting>>(record);
     let mut state =
-        State { worker: serde_json::from_slice::<Worker>(worker).unwrap_or_default(), orders: BTreeMap::new() };
+        State { worker: serde_json::from_slice::<WorkerState>(worker).unwrap_or_default(), orders: BTreeMap::new() };
     state.worker.rebase(&clock, rules.interval);
-    if let Ok(mut record) = serde_json::from_slice::<Record>(record) {
+    if let Ok(mut record) = serde_json::from_slice::<OrderRecord>(record) {
         record.rebase(&clock);
         let text = serde_json::to_string(&record).expect("what was read can be written");
-        assert_eq!(serde_json::from_str::<Record>(&text).expect("and read again"), record);
+        assert_eq!(serde_json::from_str::<OrderRecord>(&text).expect("and read again"), record);
         record.retry(now);
         state.orders.insert(record.order.id.clone(), record);
     }
-    let _ = scheduler::next(&state, &rules, &RunState::new(now, false), now);
-    let wake = scheduler::wake(&state, &rules, now);
+    let _ = scheduler::what_next(&state, &rules, &RunState::new(now, false), now);
+    let wake = scheduler::next_wake(&state, &rules, now);
     assert!(wake.at >= now && wake.at.since(now).as_secs() <= 86_402, "{wake:?}");
 });

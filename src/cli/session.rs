@@ -12,7 +12,7 @@ use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::limits::Endpoint;
 use crate::domain::rate_budget::Durability;
 use crate::domain::rules::Rules;
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 use crate::io::clock;
 use crate::io::credentials::{self, Credentials};
 use crate::io::marketplace::Client;
@@ -76,7 +76,7 @@ pub struct Session {
     pub rules: Rules,
     /// The agent's credentials; none before it is registered.
     pub credentials: Option<Credentials>,
-    held: Option<(Store, Worker)>,
+    held: Option<(Store, WorkerState)>,
 }
 
 impl Session {
@@ -112,7 +112,7 @@ impl Session {
     }
 
     /// Takes the lock and reads the budget; once, until the command ends.
-    pub fn lock(&mut self) -> Result<(&Store, &mut Worker), CommandError> {
+    pub fn lock(&mut self) -> Result<(&Store, &mut WorkerState), CommandError> {
         if self.held.is_none() {
             let until = Instant::now() + LOCK_WITHIN;
             let store = loop {
@@ -138,7 +138,7 @@ impl Session {
     }
 
     /// The lock and what was read under it, for a command that goes on with a beat.
-    pub fn into_locked(mut self) -> Result<(Config, Rules, Option<Credentials>, Store, Worker), CommandError> {
+    pub fn into_locked(mut self) -> Result<(Config, Rules, Option<Credentials>, Store, WorkerState), CommandError> {
         self.lock()?;
         match self.held {
             Some((store, worker)) => Ok((self.config, self.rules, self.credentials, store, worker)),

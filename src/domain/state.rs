@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::lifecycle::Record;
+use crate::domain::lifecycle::OrderRecord;
 use crate::domain::order::OrderId;
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 
 /// Everything the worker knows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// The worker itself.
-    pub worker: Worker,
+    pub worker: WorkerState,
     /// Orders in flight, by id.
-    pub orders: BTreeMap<OrderId, Record>,
+    pub orders: BTreeMap<OrderId, OrderRecord>,
 }

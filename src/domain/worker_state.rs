@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(3600);
 
 /// The worker's own record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct WorkerState {
     /// When the last poll was about to be sent.
     #[serde(default)]
     pub last_poll: Option<Time>,
@@ -88,7 +88,7 @@ pub struct Notice {
     pub told: Option<Time>,
 }
 
-impl Worker {
+impl WorkerState {
     /// Brings stored times to the present clock. The wall clock may have been turned since they were written:
     /// on the same boot by how much is known, else what lies in the future is brought down to what it can be at most.
     pub fn rebase(&mut self, present: &Clock, interval: Duration) {
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_clock_turned_on_the_same_boot_moves_everything_with_it() {
         for turned in [-40_000_000, -3600, 3600, 400_000_000] {
-            let mut worker = Worker { clock: Some(clock(1_000_000_000, 50)), ..Worker::default() };
+            let mut worker = WorkerState { clock: Some(clock(1_000_000_000, 50)), ..WorkerState::default() };
             worker.last_poll = Some(Time::from_unix(1_000_000_000));
             let reservation = worker.budget.reserve(Endpoint::Orders, Time::from_unix(1_000_000_000), INTERVAL);
             worker.budget.settle(reservation, Time::from_unix(1_000_000_000));
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn after_a_reboot_with_a_clock_in_the_past_the_wait_is_one_interval_at_most() {
-        let mut worker = Worker { clock: Some(clock(1_000_000_000, 50)), ..Worker::default() };
+        let mut worker = WorkerState { clock: Some(clock(1_000_000_000, 50)), ..WorkerState::default() };
         worker.last_poll = Some(Time::from_unix(1_000_000_000));
         let present = Clock { wall: Time::from_unix(5), boot: Some(Boot { id: "c".into(), seconds: 5 }) };
         worker.rebase(&present, INTERVAL);
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_condition_is_told_once_a_day_and_again_when_it_changes() {
-        let mut worker = Worker::default();
+        let mut worker = WorkerState::default();
         let at = |s: i64| Time::from_unix(1_000_000_000 + s);
         worker.notice("ord_1", "out of attempts", "retry");
         assert_eq!(worker.tell(at(0)).len(), 1);

@@ -16,7 +16,7 @@ use crate::config::{self, Config, Generator, Service};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::{Deliverable, MediaError};
-use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, Record};
+use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, OrderRecord};
 use crate::domain::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
 use crate::domain::money;
 use crate::domain::order::{OrderId, Status};
@@ -24,7 +24,7 @@ use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::sanitize::plain;
 use crate::domain::time::{Time, span};
 use crate::domain::wake_hint::{Wake, WakeHint};
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 use crate::io::atomic_file;
 use crate::io::clock::{clock, moment};
 use crate::io::credentials::Credentials;
@@ -108,7 +108,7 @@ impl<'a> Env<'a> {
         &self.store
     }
 
-    fn attempt_dir(&self, record: &Record) -> PathBuf {
+    fn attempt_dir(&self, record: &OrderRecord) -> PathBuf {
         self.store.work(&record.order.id).join(record.attempt_name())
     }
 
@@ -122,16 +122,16 @@ impl<'a> Env<'a> {
     }
 
     /// The service that an order was placed on, where the settings know it.
-    fn service(&self, record: &Record) -> Option<&Service> {
+    fn service(&self, record: &OrderRecord) -> Option<&Service> {
         self.config.service_titled(record.order.service_title.as_deref()?)
     }
 
-    fn settings(&self, record: &Record) -> Cow<'_, Generator> {
+    fn settings(&self, record: &OrderRecord) -> Cow<'_, Generator> {
         self.config.generator.for_service(self.service(record))
     }
 
     /// The order as the generator is given it: everything the server sent, and what we add to it.
-    fn stdin(&mut self, record: &Record, references: &[Reference]) -> Vec<u8> {
+    fn stdin(&mut self, record: &OrderRecord, references: &[Reference]) -> Vec<u8> {
         let work = self.store.work(&record.order.id);
         // What the client is not content with is said in the thread, if anywhere.
         let messages =
@@ -147,7 +147,7 @@ impl<'a> Env<'a> {
         let folder = work.join("references");
         let paths = references.iter().filter_map(|one| Some(folder.join(one.file.as_ref()?)));
         let mut order = record.order.members();
-        order.insert("attempt".into(), record.attempt.into());
+        order.insert("attempt".into(), record.tries.attempt.into());
         order.insert("revision".into(), (record.round - 1).into());
         order.insert("references".into(), paths.map(|path| Value::from(path.display().to_string())).collect());
         let missing = references.iter().filter(|one| one.file.is_none());
@@ -161,7 +161,7 @@ impl<'a> Env<'a> {
     }
 
     /// Downloads what the client refers to, once for all attempts.
-    fn references(&self, record: &Record) -> Vec<Reference> {
+    fn references(&self, record: &OrderRecord) -> Vec<Reference> {
         let order = &record.order;
         let urls: Vec<String> = order.reference_urls.iter().chain(&order.reference_images).cloned().collect();
         if urls.is_empty() || record.is_quote_request || !self.settings(record).references {
@@ -176,7 +176,7 @@ impl<'a> Env<'a> {
     }
 
     /// What the files of an attempt come to: judged one by one, none of them another order's.
-    fn collect(&self, record: &Record) -> Result<GenerationOutcome, StateError> {
+    fn collect(&self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         let work = self.store.work(&record.order.id);
         let results = match generator::results(&work, &self.attempt_dir(record)) {
             Ok(results) => results,
@@ -250,7 +250,7 @@ impl World for Env<'_> {
         self.signals.stopping().is_some()
     }
 
-    fn leave_worker(&mut self, worker: &Worker) -> Result<(), StateError> {
+    fn leave_worker(&mut self, worker: &WorkerState) -> Result<(), StateError> {
         // One of an earlier beat may tell times by a clock that was turned since.
         let left = if self.recorded { self.store.leave_worker(worker) } else { self.store.save_worker(worker) };
         left.map_err(|fault| state_error(&fault))
@@ -260,15 +260,15 @@ impl World for Env<'_> {
         self.store.write_wake_hint(&WakeHint { wake, written: moment(), fingerprint: self.config.fingerprint });
     }
 
-    fn save_order(&mut self, record: &Record) -> Result<(), StateError> {
+    fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
         self.store.save_order(record).map_err(|fault| state_error(&fault))
     }
 
-    fn save_new_orders(&mut self, records: &[Record]) -> Result<(), StateError> {
+    fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
         self.store.save_new_orders(records).map_err(|fault| state_error(&fault))
     }
 
-    fn close_order(&mut self, record: &Record) -> Result<(), StateError> {
+    fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
         self.store.close_order(record).map_err(|fault| state_error(&fault))
     }
 
@@ -282,7 +282,7 @@ impl World for Env<'_> {
 
     fn with_budget(
         &mut self,
-        worker: &mut Worker,
+        worker: &mut WorkerState,
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError> {
@@ -327,7 +327,7 @@ impl World for Env<'_> {
         self.client.key_is_refused()
     }
 
-    fn start(&mut self, record: &Record) -> GenerationOutcome {
+    fn start(&mut self, record: &OrderRecord) -> GenerationOutcome {
         let references = self.references(record);
         let stdin = self.stdin(record, &references);
         let order = &record.order;
@@ -343,7 +343,7 @@ impl World for Env<'_> {
             supervisor: &self.supervisor,
             work: &work,
             attempt_dir: &attempt_dir,
-            start: record.starts,
+            start: record.tries.starts,
             command,
             config_dir: &self.config.dir,
             order: OrderFacts {
@@ -352,7 +352,7 @@ impl World for Env<'_> {
                 service_id: order.service_id.as_deref().unwrap_or_default(),
                 service_title: order.service_title.as_deref().unwrap_or_default(),
                 category: order.category.as_deref().or(category).unwrap_or_default(),
-                attempt: record.attempt,
+                attempt: record.tries.attempt,
                 idempotency_key: &record.idempotency_key(),
                 deadline: clock().wall + settings.timeout,
             },
@@ -374,9 +374,9 @@ impl World for Env<'_> {
         }
     }
 
-    fn look(&mut self, record: &Record) -> Result<GenerationOutcome, StateError> {
+    fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         let attempt_dir = self.attempt_dir(record);
-        let witness = generator::witness(&attempt_dir, record.starts)
+        let witness = generator::witness(&attempt_dir, record.tries.starts)
             .map_err(|error| StateError(format!("could not read {}: {error}", attempt_dir.display())))?;
         self.set_at_work(&attempt_dir, witness == StartStatus::Running);
         let ended = match witness {
@@ -413,7 +413,7 @@ impl World for Env<'_> {
         })
     }
 
-    fn cost(&mut self, record: &Record) -> Option<u64> {
+    fn cost(&mut self, record: &OrderRecord) -> Option<u64> {
         generator::cost(&self.attempt_dir(record))
     }
 
@@ -436,12 +436,12 @@ impl World for Env<'_> {
         }
     }
 
-    fn stop_all(&mut self, records: &[&Record]) {
-        let folders: Vec<_> = records.iter().map(|record| (self.attempt_dir(record), record.starts)).collect();
+    fn stop_all(&mut self, records: &[&OrderRecord]) {
+        let folders: Vec<_> = records.iter().map(|record| (self.attempt_dir(record), record.tries.starts)).collect();
         generator::stop_all(&folders);
     }
 
-    fn send(&mut self, record: &Record, parcel: Payload) {
+    fn send(&mut self, record: &OrderRecord, parcel: Payload) {
         let sending = Transfer::of(record, parcel, self.store.work(&record.order.id));
         // One after the other goes over one connection, and needs no thread.
         let several = self.config.beat.parallel > 1;
@@ -457,11 +457,11 @@ impl World for Env<'_> {
         self.dispatch.sent(at_most)
     }
 
-    fn quote(&mut self, record: &Record) -> Result<(), ApiError> {
+    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
         self.client.quote(&record.order.id, record.price.as_deref().unwrap_or_default())
     }
 
-    fn say(&mut self, record: &Record) -> Result<(), ApiError> {
+    fn say(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
         let url = record.deliverables.iter().find_map(|deliverable| deliverable.hosted.as_ref());
         let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
         let message =

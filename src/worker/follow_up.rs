@@ -14,7 +14,7 @@ const MOST: usize = 20;
 
 impl<W: World> Beat<'_, W> {
     pub(super) fn look_after(&mut self) -> Result<(), Failure> {
-        if !self.session.polled || self.session.only.is_some() || self.wish.dry_run {
+        if !self.run.polled || self.run.only.is_some() || self.wish.dry_run {
             return Ok(());
         }
         self.threads()?;
@@ -23,7 +23,7 @@ impl<W: World> Beat<'_, W> {
 
     /// New messages of clients whose orders are still open are told, without a word of theirs.
     fn threads(&mut self) -> Result<(), Failure> {
-        let old = |id: &&OrderId| !self.session.new.contains(*id);
+        let old = |id: &&OrderId| !self.run.new.contains(*id);
         let ids: Vec<OrderId> = self.state.orders.keys().filter(old).take(MOST).cloned().collect();
         for id in ids {
             if self.world.stopping() {
@@ -97,8 +97,8 @@ impl<W: World> Beat<'_, W> {
         if self.state.worker.no_lookup {
             return Ok(());
         }
-        let delivered = |record: &crate::domain::lifecycle::Record| {
-            record.closed.filter(|closed| closed.ending == Ending::Delivered)
+        let delivered = |record: &crate::domain::lifecycle::OrderRecord| {
+            record.stage.closed.filter(|closed| closed.ending == Ending::Delivered)
         };
         let Some(closed) = self.state.orders.get(id).and_then(delivered) else { return Ok(()) };
         let mut awaiting = self.world.awaiting().map_err(state_failure)?;

@@ -82,7 +82,7 @@ struct Beat<'a, W: World> {
     rules: &'a Rules,
     statuses: &'a [crate::domain::order::Status],
     wish: &'a BeatOptions,
-    session: RunState,
+    run: RunState,
     summary: Summary,
     acted: bool,
 }
@@ -102,8 +102,8 @@ impl<'a, W: World> Beat<'a, W> {
         }
         let reason = scheduler::poll_hold(state, rules, wish.force, clock.wall);
         let summary = Summary::new(Outcome::Skipped, reason.map(crate::domain::wake_hint::Reason::as_str));
-        let session = RunState { only: wish.only.clone(), ..RunState::new(clock.wall, wish.force) };
-        Self { world, state, rules, statuses, wish, session, summary, acted: false }
+        let run = RunState { only: wish.only.clone(), ..RunState::new(clock.wall, wish.force) };
+        Self { world, state, rules, statuses, wish, run, summary, acted: false }
     }
 
     fn go(&mut self) -> Result<(), Failure> {
@@ -117,7 +117,7 @@ impl<'a, W: World> Beat<'a, W> {
                 return Ok(());
             }
             let now = self.now();
-            let action = scheduler::next(self.state, self.rules, &self.session, now);
+            let action = scheduler::what_next(self.state, self.rules, &self.run, now);
             log::debug!("{now}: {action:?}");
             let acts = !matches!(action, Action::Poll | Action::Done | Action::Wait(_));
             if self.wish.dry_run && action != Action::Poll {
@@ -137,7 +137,7 @@ impl<'a, W: World> Beat<'a, W> {
                 Action::Wait(until) => {
                     self.world.wait(until);
                     // Whichever ended, a look tells.
-                    self.session.running.clear();
+                    self.run.running.clear();
                 }
             }
         }
@@ -153,8 +153,8 @@ impl<'a, W: World> Beat<'a, W> {
 
     /// A beat that ends early hears out what is on its way: it may have been delivered. The first failure is the one to tell.
     fn drain_transfers(&mut self) {
-        while !self.session.sending.is_empty() && !self.world.stopping() {
-            let until = self.now() + scheduler::A_WHILE;
+        while !self.run.sending.is_empty() && !self.world.stopping() {
+            let until = self.now() + scheduler::TRANSFER_CHECK_EVERY;
             self.world.wait(until);
             if self.collect_results().is_err_and(|failure| failure.kind == FailureKind::State) {
                 return;
@@ -165,25 +165,30 @@ impl<'a, W: World> Beat<'a, W> {
     /// Orders that a crash left between "over" and "out of the way".
     fn close_what_is_over(&mut self) -> Result<(), Failure> {
         // A message that was about to be posted when we were killed may have been: it is not posted twice.
-        let saying =
-            |record: &&crate::domain::lifecycle::Record| record.step == Step::MessageSending && record.closed.is_none();
+        let saying = |record: &&crate::domain::lifecycle::OrderRecord| {
+            record.stage.step == Step::MessageSending && record.stage.closed.is_none()
+        };
         let saying: Vec<_> = self.state.orders.values().filter(saying).map(|r| r.order.id.clone()).collect();
         saying.iter().try_for_each(|id| self.apply_event(id, crate::domain::lifecycle::Event::MessageSent))?;
-        let over: Vec<_> =
-            self.state.orders.values().filter(|record| record.closed.is_some()).map(|r| r.order.id.clone()).collect();
+        let over: Vec<_> = self
+            .state
+            .orders
+            .values()
+            .filter(|record| record.stage.closed.is_some())
+            .map(|r| r.order.id.clone())
+            .collect();
         over.iter().try_for_each(|id| self.archive(id))
     }
 
     /// Told to stop: every generator is stopped; its attempt is not held against the order.
     fn stop(&mut self) -> Result<(), Failure> {
-        let at_work =
-            |record: &&crate::domain::lifecycle::Record| matches!(record.step, Step::Generating { again: false });
+        let at_work = |record: &&crate::domain::lifecycle::OrderRecord| matches!(record.stage.step, Step::Generating);
         let records: Vec<_> = self.state.orders.values().filter(at_work).collect();
         let ids: Vec<_> = records.iter().map(|record| record.order.id.clone()).collect();
         if !records.is_empty() {
             self.world.stop_all(&records);
         }
-        self.session.running.clear();
+        self.run.running.clear();
         ids.iter().try_for_each(|id| self.look(id))
     }
 
@@ -193,16 +198,17 @@ impl<'a, W: World> Beat<'a, W> {
         let now = clock.wall;
         let state = &mut *self.state;
         let summary = &mut self.summary;
-        if !self.session.polled || summary.outcome != Outcome::Polled {
+        if !self.run.polled || summary.outcome != Outcome::Polled {
             summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
             summary.reason.get_or_insert(crate::domain::wake_hint::Reason::Budget.as_str());
         }
         // A beat of one order knows nothing of the others' conditions, and nobody reads them there.
-        let whole = self.session.only.is_none();
+        let whole = self.run.only.is_none();
         if whole {
-            sync_notices(state, self.rules, &self.session, now);
+            sync_notices(state, self.rules, &self.run, now);
         }
-        summary.waiting = state.orders.values().filter(|r| r.hold.is_none()).map(|r| r.order.id.clone()).collect();
+        summary.waiting =
+            state.orders.values().filter(|r| r.stage.hold.is_none()).map(|r| r.order.id.clone()).collect();
         let standing = state.worker.notices.iter();
         let standing = standing.map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() });
         summary.needs_attention.extend(standing);
@@ -210,10 +216,10 @@ impl<'a, W: World> Beat<'a, W> {
             summary.told.extend(state.worker.tell(now));
         }
         if self.wish.dry_run {
-            summary.would = Some(would(state, self.rules, &self.session, now));
+            summary.would = Some(would(state, self.rules, &self.run, now));
         }
         state.worker.in_flight = state.orders.len();
-        let wake = scheduler::wake(state, self.rules, now);
+        let wake = scheduler::next_wake(state, self.rules, now);
         summary.next_poll_at = Some(wake.poll_at);
         state.worker.clock = Some(clock);
         let need = scheduler::own_workload(state, now);
@@ -221,7 +227,7 @@ impl<'a, W: World> Beat<'a, W> {
         self.budget(Durability::Deferred, &mut |budget| budget.claim(&agent, need, now))?;
         self.world.leave_worker(&self.state.worker).map_err(state_failure)?;
         self.world.write_wake_hint(wake);
-        match self.session.broken.pop_first() {
+        match self.run.broken.pop_first() {
             Some((_, why)) => {
                 self.summary.noticed = true;
                 Err(Failure::new(FailureKind::Config, why))
@@ -241,11 +247,11 @@ fn state_failure(broken: StateError) -> Failure {
 }
 
 /// Keeps the notices in step with what holds orders, generators and deadlines.
-fn sync_notices(state: &mut State, rules: &Rules, session: &RunState, now: Time) {
+fn sync_notices(state: &mut State, rules: &Rules, run: &RunState, now: Time) {
     let mut wanted: BTreeMap<String, (String, String)> = BTreeMap::new();
     for record in state.orders.values() {
         let id = record.order.id.as_str();
-        if let Some(hold) = &record.hold {
+        if let Some(hold) = &record.stage.hold {
             wanted.insert(id.to_owned(), (hold.why.clone(), format!("atelier-heartbeat retry {id}")));
         } else if scheduler::is_late(state, rules, record, now) {
             let why = format!("is due at {} and may not be done in time", scheduler::deadline(rules, record));
@@ -260,7 +266,7 @@ fn sync_notices(state: &mut State, rules: &Rules, session: &RunState, now: Time)
             wanted.insert(generator_name(generator_key), (why, format!("atelier-heartbeat retry {help}")));
         }
     }
-    for (generator_key, why) in &session.broken {
+    for (generator_key, why) in &run.broken {
         wanted.insert(generator_name(generator_key), (why.clone(), "atelier-heartbeat check".to_owned()));
     }
     let things = &THINGS;
@@ -291,26 +297,26 @@ pub fn is_subject(about: &str) -> bool {
 /// Notices that come and go by themselves.
 const THINGS: [&str; 6] = ["auth", "config", "credentials", "internal", "marketplace", "state"];
 
-fn would(state: &State, rules: &Rules, session: &RunState, now: Time) -> Vec<PlannedAction> {
-    let mut records: Vec<_> = state.orders.values().filter(|record| record.hold.is_none()).collect();
+fn would(state: &State, rules: &Rules, run: &RunState, now: Time) -> Vec<PlannedAction> {
+    let mut records: Vec<_> = state.orders.values().filter(|record| record.stage.hold.is_none()).collect();
     records.sort_by_key(|record| scheduler::deadline(rules, record));
     let step = |step: &Step| match step {
-        Step::Queued | Step::Generating { .. } => "generate",
+        Step::Queued | Step::Generating | Step::ReadyToGenerate => "generate",
         Step::Generated | Step::Uploading { .. } => "upload",
         Step::Uploaded => "deliver",
         Step::Priced => "quote",
         Step::Delivered => "message",
         Step::Delivering { .. } | Step::Quoting { .. } | Step::MessageSending => "ask",
     };
-    let due = |record: &crate::domain::lifecycle::Record| {
-        record.not_before.is_none_or(|at| at <= now)
-            && !session.broken.contains_key(&rules.generator_key(&record.order))
+    let due = |record: &crate::domain::lifecycle::OrderRecord| {
+        record.stage.not_before.is_none_or(|at| at <= now)
+            && !run.broken.contains_key(&rules.generator_key(&record.order))
     };
     records
         .into_iter()
         .map(|record| PlannedAction {
             order: record.order.id.clone(),
-            step: if due(record) { step(&record.step) } else { "wait" }.to_owned(),
+            step: if due(record) { step(&record.stage.step) } else { "wait" }.to_owned(),
         })
         .collect()
 }

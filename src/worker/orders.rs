@@ -22,14 +22,14 @@ impl<W: World> Beat<'_, W> {
         if *record == before {
             return Ok(());
         }
-        if record.step != before.step {
-            log::info!("order {}: {}", id.file_stem(), record.step.word());
+        if record.stage.step != before.stage.step {
+            log::info!("order {}: {}", id.file_stem(), record.stage.step.word());
         }
         if record.last_error != before.last_error
             && let Some(trouble) = &record.last_error
         {
             log::warn!("order {}: {} failed: {}", id.file_stem(), trouble.step, trouble.text);
-            let declined = record.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Declined);
+            let declined = record.stage.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Declined);
             if declined {
                 self.summary.declined.push(id.clone());
             } else {
@@ -37,21 +37,27 @@ impl<W: World> Beat<'_, W> {
                     order: id.clone(),
                     step: trouble.step.clone(),
                     error: trouble.text.clone(),
-                    attempt: record.attempt,
-                    retry_at: if record.hold.is_none() { Some(record.not_before.unwrap_or(now)) } else { None },
+                    attempt: record.tries.attempt,
+                    retry_at: if record.stage.hold.is_none() {
+                        Some(record.stage.not_before.unwrap_or(now))
+                    } else {
+                        None
+                    },
                 });
             }
         }
-        if record.closed.is_some() && matches!(before.step, Step::Generating { .. }) {
+        if record.stage.closed.is_some() && matches!(before.stage.step, Step::Generating | Step::ReadyToGenerate) {
             // Called off, or done elsewhere: what is being made is not wanted any more, and may cost money.
             self.world.stop_all(&[&before]);
-            self.session.running.remove(id);
+            self.run.running.remove(id);
         }
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        if matches!(record.step, Step::Delivered) && !matches!(before.step, Step::Delivered | Step::MessageSending) {
+        if matches!(record.stage.step, Step::Delivered)
+            && !matches!(before.stage.step, Step::Delivered | Step::MessageSending)
+        {
             self.summary.delivered.push(id.clone());
         }
-        if record.closed.is_some() {
+        if record.stage.closed.is_some() {
             return self.archive(id);
         }
         self.world.save_order(record).map_err(state_failure)
@@ -63,7 +69,7 @@ impl<W: World> Beat<'_, W> {
         self.world.close_order(record).map_err(state_failure)?;
         self.track_payout(id)?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        if record.closed.is_some_and(|closed| closed.ending == Ending::Quoted) {
+        if record.stage.closed.is_some_and(|closed| closed.ending == Ending::Quoted) {
             self.summary.quoted.push(id.clone());
         }
         self.state.orders.remove(id);
@@ -71,7 +77,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     pub(super) fn ask(&mut self, id: &OrderId) -> Result<(), Failure> {
-        self.session.asked.insert(id.clone());
+        self.run.asked.insert(id.clone());
         match self.world.ask(id) {
             Ok(MarketplaceReply::Unsupported) => {
                 self.state.worker.no_lookup = true;
@@ -80,10 +86,9 @@ impl<W: World> Beat<'_, W> {
             Ok(told) => self.apply_event(id, Event::Reply(told)),
             Err(fault) => {
                 let fault = self.classify(Endpoint::Messages, fault)?;
-                let needed =
-                    self.state.orders.get(id).is_some_and(|r| {
-                        r.unlisted || matches!(r.step, Step::Delivering { .. } | Step::Quoting { .. })
-                    });
+                let needed = self.state.orders.get(id).is_some_and(|r| {
+                    r.stage.unlisted || matches!(r.stage.step, Step::Delivering { .. } | Step::Quoting { .. })
+                });
                 // A look before a delivery is a courtesy: without an answer, the delivery itself will tell.
                 if needed { self.apply_event(id, Event::LookupFailed(fault)) } else { Ok(()) }
             }
@@ -93,7 +98,7 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn start(&mut self, id: &OrderId) -> Result<(), Failure> {
         let anew = self.state.orders.get(id).is_some_and(|record| !record.is_begun());
         self.apply_event(id, Event::Starting)?;
-        self.session.begun += usize::from(anew);
+        self.run.begun += usize::from(anew);
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let made = self.world.start(record);
         self.made(id, made)
@@ -114,18 +119,18 @@ impl<W: World> Beat<'_, W> {
     fn made(&mut self, id: &OrderId, made: GenerationOutcome) -> Result<(), Failure> {
         match &made {
             GenerationOutcome::Running => {
-                self.session.running.insert(id.clone());
+                self.run.running.insert(id.clone());
             }
             GenerationOutcome::NotReady => {
-                self.session.not_ready.insert(id.clone());
+                self.run.not_ready.insert(id.clone());
             }
             GenerationOutcome::Misconfigured(why) => {
                 let generator_key = self.generator_key(id);
-                self.session.broken.entry(generator_key).or_insert_with(|| why.clone());
+                self.run.broken.entry(generator_key).or_insert_with(|| why.clone());
             }
             GenerationOutcome::Done(_) => {
                 let (generator_key, now) = (self.generator_key(id), self.now());
-                let began = self.state.orders.get(id).and_then(|record| record.attempt_since);
+                let began = self.state.orders.get(id).and_then(|record| record.tries.attempt_since);
                 self.state.worker.succeeded(&generator_key, now.since(began.unwrap_or(now)));
             }
             GenerationOutcome::Failed(_) | GenerationOutcome::Lost => {
@@ -152,7 +157,7 @@ impl<W: World> Beat<'_, W> {
         self.apply_event(id, Event::Quoting(price))?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.quote(record);
-        self.session.asked.remove(id);
+        self.run.asked.remove(id);
         let fault = answer.as_ref().err().cloned();
         let event = match answer {
             Ok(()) => Event::Quoted,
@@ -196,7 +201,7 @@ impl<W: World> Beat<'_, W> {
 
     fn send(&mut self, id: &OrderId, parcel: Payload, reservation: Reservation) {
         if let Some(record) = self.state.orders.get(id) {
-            self.session.sending.insert(id.clone(), reservation);
+            self.run.sending.insert(id.clone(), reservation);
             self.world.send(record, parcel);
         }
     }
@@ -204,7 +209,7 @@ impl<W: World> Beat<'_, W> {
     /// What came of everything that was on its way, as far as it is known by now.
     pub(super) fn collect_results(&mut self) -> Result<(), Failure> {
         while let Some((id, sent)) = self.world.sent() {
-            let Some(reservation) = self.session.sending.remove(&id) else { continue };
+            let Some(reservation) = self.run.sending.remove(&id) else { continue };
             let (event, fault) = match sent {
                 TransferResult::File(file, answer) => self.file_sent(&id, file, answer)?,
                 TransferResult::Delivery(answer) => self.delivery_sent(&id, answer)?,
@@ -239,7 +244,7 @@ impl<W: World> Beat<'_, W> {
         answer: Result<(), ApiError>,
     ) -> Result<(Event, Option<ApiError>), Failure> {
         // A delivery in doubt is asked about afresh, also when this order was looked up before.
-        self.session.asked.remove(id);
+        self.run.asked.remove(id);
         let Err(error) = answer else { return Ok((Event::Delivered, None)) };
         let classified = self.classify_or_record(id, Endpoint::Deliver, error.clone(), Event::DeliverFailed)?;
         Ok((Event::DeliverFailed(classified), Some(error)))

@@ -3,7 +3,7 @@
 use super::summary::{Failure, FailureKind, Outcome};
 use super::{AWAY_QUIETLY, Beat, World, state_failure};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
-use crate::domain::lifecycle::{Event, Hold, HoldKind, MarketplaceReply, Record, Step, backoff};
+use crate::domain::lifecycle::{Event, Hold, HoldKind, MarketplaceReply, OrderRecord, Step, backoff};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId, Status};
 use crate::domain::rate_budget::{Durability, Reservation};
@@ -38,11 +38,12 @@ fn wide_statuses(usual: &[Status]) -> Vec<Status> {
 impl<W: World> Beat<'_, W> {
     pub(super) fn poll(&mut self) -> Result<(), Failure> {
         let now = self.now();
-        self.session.polled = true;
+        self.run.polled = true;
         self.state.worker.last_poll = Some(now);
         let Some(reservation) = self.reserve(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
-        let in_doubt =
-            |record: &Record| record.unlisted || matches!(record.step, Step::Delivering { .. } | Step::Quoting { .. });
+        let in_doubt = |record: &OrderRecord| {
+            record.stage.unlisted || matches!(record.stage.step, Step::Delivering { .. } | Step::Quoting { .. })
+        };
         let wide = self.state.worker.no_lookup && self.state.orders.values().any(in_doubt);
         let mut statuses = if wide { wide_statuses(self.statuses) } else { self.statuses.to_vec() };
         if self.state.worker.no_revisions_until.is_some_and(|until| now < until) {
@@ -93,7 +94,7 @@ impl<W: World> Beat<'_, W> {
             self.track(record);
         }
         if complete {
-            let (orders, sending) = (&self.state.orders, &self.session.sending);
+            let (orders, sending) = (&self.state.orders, &self.run.sending);
             let is_absent = |id: &&OrderId| !present.contains(*id) && !sending.contains_key(*id);
             let absent: Vec<_> = orders.keys().filter(is_absent).cloned().collect();
             for id in absent {
@@ -106,10 +107,10 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// One order of the answer. Given back when nothing was known of it: those are written down together.
-    fn admit_one(&mut self, order: Order) -> Result<Option<Record>, Failure> {
+    fn admit_one(&mut self, order: Order) -> Result<Option<OrderRecord>, Failure> {
         let id = order.id.clone();
         // Of what is on its way the answer itself will tell; the list may be older.
-        if self.session.sending.contains_key(&id) {
+        if self.run.sending.contains_key(&id) {
             return Ok(None);
         }
         let urls: Vec<String> = order.deliverable_url.iter().cloned().collect();
@@ -126,11 +127,11 @@ impl<W: World> Beat<'_, W> {
         let history = self.world.history(&id).map_err(state_failure)?;
         let is_new = matches!(history, History::None);
         let mut record = match history {
-            History::None => Record::new(order.clone(), now),
+            History::None => OrderRecord::new(order.clone(), now),
             History::Damaged => {
-                let mut record = Record::new(order.clone(), now);
+                let mut record = OrderRecord::new(order.clone(), now);
                 let why = "its record was damaged and is set aside: something may have been made or delivered already";
-                record.hold = Some(Hold { kind: HoldKind::Unclear, why: why.to_owned() });
+                record.stage.hold = Some(Hold { kind: HoldKind::Unclear, why: why.to_owned() });
                 record
             }
             History::Closed(mut record) => {
@@ -148,15 +149,15 @@ impl<W: World> Beat<'_, W> {
         }
         self.world.save_order(&record).map_err(state_failure)?;
         self.world.reopened(&id).map_err(state_failure)?;
-        log::info!("order {}: told of again, {}", id.file_stem(), record.step.word());
+        log::info!("order {}: told of again, {}", id.file_stem(), record.stage.step.word());
         self.track(record);
         Ok(None)
     }
 
     /// An order is in flight from here on.
-    fn track(&mut self, record: Record) {
+    fn track(&mut self, record: OrderRecord) {
         let id = record.order.id.clone();
-        self.session.new.insert(id.clone());
+        self.run.new.insert(id.clone());
         self.state.orders.insert(id, record);
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
-use crate::domain::lifecycle::Record;
+use crate::domain::lifecycle::OrderRecord;
 use crate::domain::order::OrderId;
 use crate::io::marketplace::Client;
 use crate::io::media;
@@ -34,7 +34,7 @@ enum What {
 impl Transfer {
     /// Of this order, whose files are in the folder `work`.
     #[must_use]
-    pub fn of(record: &Record, parcel: Payload, work: PathBuf) -> Self {
+    pub fn of(record: &OrderRecord, parcel: Payload, work: PathBuf) -> Self {
         let what = match parcel {
             Payload::File(index) => What::File { index, work, file: record.deliverables.get(index).cloned() },
             Payload::Delivery => {

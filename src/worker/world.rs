@@ -7,12 +7,12 @@ use std::fmt;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Hosted;
-use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, Record};
+use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, OrderRecord};
 use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Wake;
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 use crate::io::marketplace::Listing;
 use crate::io::store::History;
 
@@ -26,19 +26,19 @@ pub trait World {
 
     /// Leaves the worker's record at the end of a beat. Where one was written durably in this very beat, a cut of power may
     /// bring that one back, whole: it is more careful than it need be.
-    fn leave_worker(&mut self, worker: &Worker) -> Result<(), StateError>;
+    fn leave_worker(&mut self, worker: &WorkerState) -> Result<(), StateError>;
 
     /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
     fn write_wake_hint(&mut self, wake: Wake);
 
     /// Durably writes down orders that were met just now, of which nothing was known.
-    fn save_new_orders(&mut self, records: &[Record]) -> Result<(), StateError>;
+    fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError>;
 
     /// Durably writes an order's record.
-    fn save_order(&mut self, record: &Record) -> Result<(), StateError>;
+    fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError>;
 
     /// Durably moves an order that is over out of the way.
-    fn close_order(&mut self, record: &Record) -> Result<(), StateError>;
+    fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError>;
 
     /// An order that was over is in flight again, and its new record is written.
     fn reopened(&mut self, id: &OrderId) -> Result<(), StateError>;
@@ -49,7 +49,7 @@ pub trait World {
     /// Changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
     fn with_budget(
         &mut self,
-        worker: &mut Worker,
+        worker: &mut WorkerState,
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError>;
@@ -76,31 +76,31 @@ pub trait World {
     fn key_is_refused(&mut self) -> Result<bool, ApiError>;
 
     /// Starts the generator for the attempt that `record` intends.
-    fn start(&mut self, record: &Record) -> GenerationOutcome;
+    fn start(&mut self, record: &OrderRecord) -> GenerationOutcome;
 
     /// What became of the generator of the attempt that `record` intends.
-    fn look(&mut self, record: &Record) -> Result<GenerationOutcome, StateError>;
+    fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError>;
     /// What the start that has ended cost, as its generator says: millionths of a US dollar.
-    fn cost(&mut self, record: &Record) -> Option<u64>;
+    fn cost(&mut self, record: &OrderRecord) -> Option<u64>;
 
     /// Waits until a generator may have ended, something sent may have arrived, we are told to stop, or the time has come.
     fn wait(&mut self, until: Time);
 
     /// Stops every generator, briefly and for good.
-    fn stop_all(&mut self, records: &[&Record]);
+    fn stop_all(&mut self, records: &[&OrderRecord]);
 
     /// Sends a file of an order, after making sure that it is the one that was judged, or delivers it with what is hosted.
     /// Several may be on their way at once, of an order one at a time; what comes of each is told by [`World::sent`].
-    fn send(&mut self, record: &Record, parcel: Payload);
+    fn send(&mut self, record: &OrderRecord, parcel: Payload);
 
     /// What came of something that was sent; none while nothing new is known.
     fn sent(&mut self) -> Option<(OrderId, TransferResult)>;
 
     /// Quotes the price that `record` holds.
-    fn quote(&mut self, record: &Record) -> Result<(), ApiError>;
+    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError>;
 
     /// Posts the message that follows a delivery.
-    fn say(&mut self, record: &Record) -> Result<(), ApiError>;
+    fn say(&mut self, record: &OrderRecord) -> Result<(), ApiError>;
 }
 
 /// What is sent.

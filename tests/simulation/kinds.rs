@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atelier_heartbeat::internals::domain::lifecycle::{HoldKind, Record};
+use atelier_heartbeat::internals::domain::lifecycle::{HoldKind, OrderRecord};
 use atelier_heartbeat::internals::domain::order::OrderId;
 use atelier_heartbeat::internals::domain::rules::{Accept, Rules, ServiceRules};
 use atelier_heartbeat::internals::domain::time::Time;
@@ -108,7 +108,7 @@ fn day(seed: u64) {
     let mut ledger = Vec::new();
     for (kind, id) in &orders {
         let record = world.record(&OrderId::new(id).unwrap());
-        let held = record.as_ref().and_then(|record| record.hold.as_ref()).map(|hold| hold.kind);
+        let held = record.as_ref().and_then(|record| record.stage.hold.as_ref()).map(|hold| hold.kind);
         let status = world.market.status_of(id).unwrap().as_str().to_owned();
         let deliveries = world.market.books().deliveries_of(id).len();
         // A generator of the dream gives up now and then: then a person has it.
@@ -147,7 +147,7 @@ fn day(seed: u64) {
 
 impl World {
     /// What is known of an order, in flight or over.
-    fn record(&self, id: &OrderId) -> Option<Record> {
+    fn record(&self, id: &OrderId) -> Option<OrderRecord> {
         self.written(id).map(|text| serde_json::from_str(&text).unwrap())
     }
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
 use atelier_heartbeat::internals::domain::clock::{Boot, Clock, Moment};
 use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, Record};
+use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, OrderRecord};
 use atelier_heartbeat::internals::domain::order::{OrderId, Status};
 use atelier_heartbeat::internals::domain::rate_budget::{Allowance, Budget, Durability};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
 use atelier_heartbeat::internals::domain::state::State;
 use atelier_heartbeat::internals::domain::time::Time;
 use atelier_heartbeat::internals::domain::wake_hint::{Wake, WakeHint};
-use atelier_heartbeat::internals::domain::worker_state::Worker;
+use atelier_heartbeat::internals::domain::worker_state::WorkerState;
 use atelier_heartbeat::internals::io::marketplace::{Listing, Lookup, RateLimitHeaders, wire};
 use atelier_heartbeat::internals::io::store::History;
 use atelier_heartbeat::internals::sandbox::{Answer, Damage, Market, Placement, Reply, Request, ServerVersion};
@@ -358,11 +358,11 @@ impl World {
     pub fn somebody_looks_after(&mut self, after: i64) {
         let now = Time::from_unix(self.now);
         let waits = |text: &String| {
-            let record: Record = serde_json::from_str(text).unwrap();
+            let record: OrderRecord = serde_json::from_str(text).unwrap();
             let placed = record.order.created_at.unwrap_or(record.first_seen);
-            (record.hold.is_some() && now.since(placed) > Duration::from_secs(after as u64)).then_some(record)
+            (record.stage.hold.is_some() && now.since(placed) > Duration::from_secs(after as u64)).then_some(record)
         };
-        let those: Vec<Record> = self.disk.orders.values().filter_map(waits).collect();
+        let those: Vec<OrderRecord> = self.disk.orders.values().filter_map(waits).collect();
         for mut record in those {
             if self.market.cancel(now, record.order.id.as_str()).is_err() {
                 record.retry(self.read_clock().wall);
@@ -443,7 +443,7 @@ impl World {
         self.disk.orders.get(id).or_else(|| self.disk.closed.get(id)).cloned()
     }
 
-    fn write_worker(&mut self, worker: &Worker, before: Option<String>) {
+    fn write_worker(&mut self, worker: &WorkerState, before: Option<String>) {
         self.verb();
         (self.disk.worker, self.disk.worker_before) = (Some(serde_json::to_string(worker).unwrap()), before);
         (self.witnessed, self.witnessed_boot) = (self.turned, self.boot.0);
@@ -477,7 +477,7 @@ impl World {
     pub fn forgotten(&self) -> Vec<String> {
         let held = |id: &str| {
             let record = OrderId::new(id).and_then(|id| self.disk.orders.get(&id).cloned());
-            record.is_some_and(|text| serde_json::from_str::<Record>(&text).unwrap().hold.is_some())
+            record.is_some_and(|text| serde_json::from_str::<OrderRecord>(&text).unwrap().stage.hold.is_some())
         };
         self.market
             .statuses()
@@ -615,7 +615,7 @@ impl World {
         }
     }
 
-    fn upload(&mut self, record: &Record, file: usize) -> Result<Hosted, UploadError> {
+    fn upload(&mut self, record: &OrderRecord, file: usize) -> Result<Hosted, UploadError> {
         self.verb();
         if !self.calm && self.chance(2) && self.happens() {
             return Err(UploadError::Unread("dreamt".into()));

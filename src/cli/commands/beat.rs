@@ -11,7 +11,7 @@ use crate::domain::rules::Rules;
 use crate::domain::sanitize;
 use crate::domain::state::State;
 use crate::domain::time::Time;
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 use crate::fast_path::state_pointer::state_pointer;
 use crate::io::clock;
 use crate::io::credentials;
@@ -135,9 +135,9 @@ fn work(
 }
 
 /// A worker whose record was damaged: as if a whole budget had been spent just now, so that no limit is broken.
-pub(crate) fn recovered(rules: &Rules, now: Time) -> Worker {
+pub(crate) fn recovered(rules: &Rules, now: Time) -> WorkerState {
     let mut worker =
-        Worker { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..Worker::default() };
+        WorkerState { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..WorkerState::default() };
     worker.notice(
         "state",
         "worker.json was damaged and is set aside; polling goes on in an hour",
@@ -162,7 +162,7 @@ fn misconfigured(global: &Global, message: &str) -> BeatResult {
 }
 
 /// A failure before the beat that the worker's record can still be told of, so that a person hears it once a day.
-fn told_once(store: &Store, worker: &mut Worker, kind: FailureKind, message: &str) -> BeatResult {
+fn told_once(store: &Store, worker: &mut WorkerState, kind: FailureKind, message: &str) -> BeatResult {
     let (mut summary, kind) = failed(kind, message.to_owned());
     worker.notice(kind.unwrap_or(FailureKind::Internal).word(), message, "atelier-heartbeat check");
     summary.told = worker.tell(clock::clock().wall);

@@ -13,7 +13,7 @@ use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::CommandError;
 use crate::config::Environment;
-use crate::domain::lifecycle::Record;
+use crate::domain::lifecycle::OrderRecord;
 use crate::domain::state::State;
 use crate::io::atomic_file;
 use crate::io::clock;
@@ -76,19 +76,19 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
 }
 
 /// An order without a word of its client's.
-fn order(record: &Record) -> Value {
+fn order(record: &OrderRecord) -> Value {
     json!({
         "order": record.order.id,
         "status": record.order.status,
         "service": record.order.service_title,
         "placed": record.order.created_at,
-        "step": record.step,
-        "attempt": record.attempt,
-        "starts": record.starts,
-        "failures": record.failures,
-        "not_before": record.not_before,
+        "step": record.stage.step,
+        "attempt": record.tries.attempt,
+        "starts": record.tries.starts,
+        "failures": record.tries.failures,
+        "not_before": record.stage.not_before,
         "trouble": record.last_error,
-        "hold": record.hold,
+        "hold": record.stage.hold,
         "trail": record.history,
     })
 }

@@ -16,7 +16,7 @@ use crate::cli::output;
 use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::field_rules;
-use crate::domain::lifecycle::{Record, Step};
+use crate::domain::lifecycle::{OrderRecord, Step};
 use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
@@ -50,9 +50,9 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     let mut record = record_of(&store, &id, there, &name)?;
     let clock = clock::clock();
     record.rebase(&clock);
-    if let Step::Generating { .. } = record.step {
+    if let Step::Generating | Step::ReadyToGenerate = record.stage.step {
         // What it makes is not wanted any more, and may cost money.
-        generator::stop_all(&[(store.work(&id).join(record.attempt_name()), record.starts)]);
+        generator::stop_all(&[(store.work(&id).join(record.attempt_name()), record.tries.starts)]);
     }
     let deliverables = taken(&store, &record, &things)?;
     record.by_hand(clock.wall, deliverables);
@@ -81,9 +81,9 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", plain(&why, 400))))
 }
 
-fn outcome(record: &Record) -> (u8, String) {
+fn outcome(record: &OrderRecord) -> (u8, String) {
     let trouble = record.last_error.as_ref().map(|trouble| format!("{} failed: {}", trouble.step, trouble.text));
-    match (&record.hold, &record.step) {
+    match (&record.stage.hold, &record.stage.step) {
         (Some(_), _) => (exit_code::REFUSED, trouble.unwrap_or_default()),
         (None, Step::Delivering { .. }) => {
             (exit_code::AWAY, "the delivery had no answer; the next beat asks what came of it".to_owned())
@@ -114,11 +114,11 @@ fn look_up(desk: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandErr
 }
 
 /// The record to go on with, when a delivery of it is possible at all.
-fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<Record, CommandError> {
+fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<OrderRecord, CommandError> {
     let now = clock::clock().wall;
     let known = known(store, id)?;
-    if let Some(Record { step: Step::Delivering { .. }, .. }) = known.as_ref().filter(|record| record.closed.is_none())
-    {
+    let in_flight = known.as_ref().map(|record| &record.stage).filter(|stage| stage.closed.is_none());
+    if in_flight.is_some_and(|stage| matches!(stage.step, Step::Delivering { .. })) {
         let message = format!(
             "a delivery of order {name} is on its way and had no answer yet: the next beat asks what came of it"
         );
@@ -133,15 +133,17 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
     };
     match (known, there) {
         (_, Some(order)) if !order.status.takes_delivery() => refused(order.status.as_str()),
-        (Some(Record { closed: Some(closed), .. }), None) => refused(closed.ending.word()),
         (Some(mut record), Some(order)) => {
-            record.round += u32::from(record.closed.is_some());
+            record.round += u32::from(record.stage.closed.is_some());
             record.reopen();
             record.order.absorb(&order);
             Ok(record)
         }
-        (Some(record), None) => Ok(record),
-        (None, Some(order)) => Ok(Record::new(order, now)),
+        (Some(record), None) => match record.stage.closed {
+            Some(closed) => refused(closed.ending.word()),
+            None => Ok(record),
+        },
+        (None, Some(order)) => Ok(OrderRecord::new(order, now)),
         (None, None) => Err(CommandError::new(
             exit_code::REFUSED,
             format!(
@@ -187,9 +189,9 @@ impl DeliveryItem {
 }
 
 /// The files, copied into the order's folder and judged there: what is uploaded is what was judged.
-fn taken(store: &Store, record: &Record, things: &[DeliveryItem]) -> Result<Vec<Deliverable>, CommandError> {
+fn taken(store: &Store, record: &OrderRecord, things: &[DeliveryItem]) -> Result<Vec<Deliverable>, CommandError> {
     let work = store.work(&record.order.id);
-    let folder = work.join(format!("by-hand-{}", record.starts + 1));
+    let folder = work.join(format!("by-hand-{}", record.tries.starts + 1));
     let disk = |error: io::Error| {
         CommandError::new(exit_code::STATE, format!("could not copy into {}: {error}", folder.display()))
     };

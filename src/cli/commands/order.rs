@@ -8,7 +8,7 @@ use crate::cli::args::Global;
 use crate::cli::output;
 use crate::cli::session::{CommandError, Session};
 use crate::domain::field_rules::MESSAGE;
-use crate::domain::lifecycle::{Hold, HoldKind, Record};
+use crate::domain::lifecycle::{Hold, HoldKind, OrderRecord};
 use crate::domain::sanitize::display_id;
 use crate::domain::state::State;
 use crate::io::clock;
@@ -25,9 +25,9 @@ pub fn retry(global: &Global, order: &str) -> u8 {
 pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
     let said =
         "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
-    let stop = |record: &mut Record| {
+    let stop = |record: &mut OrderRecord| {
         record.note(clock::clock().wall, "declined by a person");
-        record.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
+        record.stage.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
     };
     ended(global, change(global, order, said, message, stop))
 }
@@ -37,7 +37,7 @@ fn change(
     order: &str,
     said: &str,
     message: Option<&str>,
-    change: impl FnOnce(&mut Record),
+    change: impl FnOnce(&mut OrderRecord),
 ) -> Result<u8, CommandError> {
     let id = id_of(order)?;
     let name = display_id(order);
@@ -58,7 +58,7 @@ fn change(
     // The person who says this knows: nothing is told again, what paused goes on, and the gate opens.
     worker.failing.retain(|_, failing| !failing.orders.contains(&id));
     worker.settled(order);
-    if let Some(hold) = &record.hold {
+    if let Some(hold) = &record.stage.hold {
         worker.notice(order, &hold.why, "");
         let _ = worker.tell(clock::clock().wall);
     }

@@ -106,7 +106,7 @@ fn stuck(state: &State) -> Vec<Stuck> {
         stuck.insert(about, Stuck { about: plain(about, 80), why, help });
     }
     for record in state.orders.values() {
-        if let Some(hold) = &record.hold {
+        if let Some(hold) = &record.stage.hold {
             let about = display_id(record.order.id.as_str());
             let help = format!("atelier-heartbeat retry {about}");
             stuck.insert(record.order.id.as_str(), Stuck { about, why: hold.why.clone(), help });

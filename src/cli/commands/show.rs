@@ -9,7 +9,7 @@ use crate::cli::output;
 use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::cli::table::{paragraph, table};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
-use crate::domain::lifecycle::Record;
+use crate::domain::lifecycle::OrderRecord;
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::{display_id, plain};
@@ -64,7 +64,7 @@ pub fn list(global: &Global, statuses: &[String]) -> u8 {
 }
 
 /// What we know of an order, in flight or over.
-pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<Record>, CommandError> {
+pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<OrderRecord>, CommandError> {
     let mut state = State::default();
     store.orders(&mut state)?;
     if let Some(record) = state.orders.remove(id) {
@@ -129,7 +129,7 @@ fn text(
     id: &OrderId,
     there: Option<&Order>,
     urls: &[String],
-    local: Option<&Record>,
+    local: Option<&OrderRecord>,
     thread: Option<&[Message]>,
 ) -> String {
     let mut lines = vec![format!("order     {}", display_id(id.as_str()))];
@@ -149,7 +149,7 @@ fn text(
     if let Some(record) = local {
         line("here", Some(standing(record)));
         line("trouble", record.last_error.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)));
-        line("needs you", record.hold.as_ref().map(|hold| hold.why.clone()));
+        line("needs you", record.stage.hold.as_ref().map(|hold| hold.why.clone()));
     }
     if let Some(order) = there.filter(|order| !order.brief.is_empty()) {
         lines.push(format!("\nbrief\n{}", paragraph(&order.brief, "  ")));
@@ -170,13 +170,14 @@ pub(super) fn said(message: &Message) -> String {
 }
 
 /// Where an order stands with us, in one line.
-fn standing(record: &Record) -> String {
+fn standing(record: &OrderRecord) -> String {
     let now = clock::clock().wall;
-    if let Some(closed) = record.closed {
+    if let Some(closed) = record.stage.closed {
         return format!("over: {} at {}", closed.ending.word(), closed.at);
     }
-    let next = record.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
-    format!("{}, attempt {}{}", record.step.word(), record.attempt, next.unwrap_or_default())
+    let next =
+        record.stage.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
+    format!("{}, attempt {}{}", record.stage.step.word(), record.tries.attempt, next.unwrap_or_default())
 }
 
 /// Why an order is where it is: every event with its time.
@@ -192,22 +193,26 @@ pub fn explain(global: &Global, order: &str) -> u8 {
             );
             return Err(CommandError::new(exit_code::REFUSED, message));
         };
-        let why = match (&record.hold, &record.last_error) {
+        let why = match (&record.stage.hold, &record.last_error) {
             (Some(hold), _) => format!("a person is needed: {}", hold.why),
-            (None, Some(trouble)) if record.closed.is_none() => format!("{} failed: {}", trouble.step, trouble.text),
+            (None, Some(trouble)) if record.stage.closed.is_none() => {
+                format!("{} failed: {}", trouble.step, trouble.text)
+            }
             _ => standing(&record),
         };
         if global.json {
-            output::json(&json!({"order": order, "step": record.step.word(), "why": why, "events": record.history}));
+            output::json(
+                &json!({"order": order, "step": record.stage.step.word(), "why": why, "events": record.history}),
+            );
             return Ok(0);
         }
         let mut lines: Vec<String> =
             record.history.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
         lines.push(format!("now: {}", standing(&record)));
-        if record.closed.is_none() {
+        if record.stage.closed.is_none() {
             lines.push(format!("why: {}", plain(&why, 300)));
         }
-        if record.hold.is_some() {
+        if record.stage.hold.is_some() {
             lines.push(format!("next: atelier-heartbeat retry {}", display_id(order)));
         }
         output::out(&lines.join("\n"));

@@ -104,7 +104,7 @@ fn once(global: &Global, before: &str) -> u8 {
         return fail(global, exit_code::STATE, &fault.to_string());
     }
     if global.quiet && !global.json {
-        return if !state.worker.notices.is_empty() || state.orders.values().any(|record| record.hold.is_some()) {
+        return if !state.worker.notices.is_empty() || state.orders.values().any(|record| record.stage.hold.is_some()) {
             20
         } else if !state.orders.is_empty() {
             10
@@ -134,19 +134,19 @@ fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut 
     let clock = clock::clock();
     let now = clock.wall;
     state.worker.rebase(&clock, rules.interval);
-    let wake = scheduler::wake(state, &rules, now);
+    let wake = scheduler::next_wake(state, &rules, now);
     let mut records: Vec<_> = state.orders.values().collect();
     records.sort_by_key(|record| scheduler::deadline(&rules, record));
     let orders = records.into_iter().map(|record| InFlight {
         order: record.order.id.to_string(),
-        step: record.step.word(),
+        step: record.stage.step.word(),
         status: record.order.status.as_str().to_owned(),
-        attempt: record.attempt,
+        attempt: record.tries.attempt,
         placed: record.order.created_at.unwrap_or(record.first_seen),
         due: rules.turnaround(&record.order).map(|_| scheduler::deadline(&rules, record)),
-        next_try: record.not_before.filter(|at| *at > now),
+        next_try: record.stage.not_before.filter(|at| *at > now),
         last_error: record.last_error.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)),
-        needs: record.hold.as_ref().map(|hold| hold.why.clone()),
+        needs: record.stage.hold.as_ref().map(|hold| hold.why.clone()),
     });
     let budget = &state.worker.budget;
     Status {

@@ -8,7 +8,7 @@ mod transition;
 
 pub use awaiting::{Awaiting, Paid};
 pub use event::{Event, GenerationOutcome, MarketplaceReply};
-pub use record::{Closed, Ending, HistoryEntry, Hold, HoldKind, LastError, Record, Step};
+pub use record::{Closed, Cost, Ending, HistoryEntry, Hold, HoldKind, LastError, OrderRecord, Stage, Step, Tries};
 pub use transition::backoff;
 
 #[cfg(test)]

@@ -1,6 +1,4 @@
-//! One order as we stand with it: the step it is at, what was made, what went wrong, and what a person must do.
-//!
-//! This file holds the nouns; how they change is `transition`.
+//! What is known of one order in flight. `apply` in `transition.rs` is the only way in which events change it.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,81 +8,109 @@ use crate::domain::order::{Order, Status};
 use crate::domain::time::Time;
 
 /// How many entries of its history a record keeps.
-const TRAIL_LENGTH: usize = 64;
+const HISTORY_LENGTH: usize = 64;
 
-/// Everything we know of one order in flight.
+/// One order in flight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The order as the marketplace last told it.
+pub struct OrderRecord {
+    /// The order as the marketplace last sent it.
     pub order: Order,
-    /// When we first saw it.
+    /// When it was first listed.
     pub first_seen: Time,
     /// Which request for work this is: 1 for the first, one more for each revision.
     pub round: u32,
-    /// What was last recorded.
-    pub step: Step,
-    /// The attempt at generating that is under way or was the last; 0 before the first.
-    pub attempt: u32,
-    /// How often the command was started, over all attempts: a start's number, and so its last word, is its alone.
+    /// Where it stands, and what keeps it there.
+    pub stage: Stage,
+    /// What was tried so far.
     #[serde(default)]
-    pub starts: u32,
-    /// What its generator says that its starts cost since the ledger last heard of it, in millionths of a US dollar.
+    pub tries: Tries,
+    /// What its generator spent.
     #[serde(default)]
-    pub cost_micros: u64,
-    /// The latest start whose cost is in it: a last word that is read twice counts once.
-    #[serde(default)]
-    pub costed_start: u32,
-    /// How many starts of this attempt vanished without a last word.
-    #[serde(default)]
-    pub lost_starts: u32,
-    /// When this attempt was first started.
-    #[serde(default)]
-    pub attempt_since: Option<Time>,
-    /// Tries of the current step that failed in a row.
-    #[serde(default)]
-    pub failures: u32,
-    /// Nothing is done before this.
-    #[serde(default)]
-    pub not_before: Option<Time>,
+    pub cost: Cost,
     /// What it will be delivered with.
     #[serde(default)]
     pub deliverables: Vec<Deliverable>,
-    /// What it was delivered with before, and the client was not content with.
+    /// Earlier deliverables that the client asked to have changed.
     #[serde(default)]
     pub rejected: Vec<Deliverable>,
-    /// Regenerations that were granted without a person.
-    #[serde(default)]
-    pub revisions: u32,
-    /// It asks for a price, not for work.
+    /// The client asks for a price, not yet for work.
     #[serde(default)]
     pub is_quote_request: bool,
     /// The price that is or was quoted, in US dollars.
     #[serde(default)]
     pub price: Option<String>,
-    /// What last went wrong.
+    /// The most recent error.
     #[serde(default)]
     pub last_error: Option<LastError>,
-    /// A person is needed before anything more is done.
-    #[serde(default)]
-    pub hold: Option<Hold>,
-    /// A person has looked at what held it and said to go on.
-    #[serde(default)]
-    pub released_by_operator: bool,
-    /// It was absent from a complete answer of the marketplace, or refused as if it had moved on: to be looked up.
-    #[serde(default)]
-    pub unlisted: bool,
-    /// It is over.
-    #[serde(default)]
-    pub closed: Option<Closed>,
-    /// How many messages of its client's a person was told of.
+    /// How many of the client's messages the operator was notified of.
     #[serde(default)]
     pub messages_seen: usize,
-    /// The clocks by which the times in here are told: the wall clock may be turned before they are read again.
+    /// The clocks when this was written: the wall clock may be turned before it is read again.
     #[serde(default)]
     pub clock: Option<Clock>,
     /// What happened, oldest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
+}
+
+/// Where an order stands, and what keeps it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The last durable step.
+    pub step: Step,
+    /// Nothing is done before this.
+    #[serde(default)]
+    pub not_before: Option<Time>,
+    /// Nothing is done before the operator decides.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// The operator released it: the settings and the marketplace's status no longer hold it.
+    #[serde(default)]
+    pub released_by_operator: bool,
+    /// A complete listing did not contain it, or the marketplace rejected a request as if it had moved on: look it up.
+    #[serde(default)]
+    pub unlisted: bool,
+    /// How it ended, once it has.
+    #[serde(default)]
+    pub closed: Option<Closed>,
+}
+
+impl From<Step> for Stage {
+    fn from(step: Step) -> Self {
+        Self { step, not_before: None, hold: None, released_by_operator: false, unlisted: false, closed: None }
+    }
+}
+
+/// What was tried for an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    /// The current or latest attempt at generating; 0 before the first.
+    pub attempt: u32,
+    /// When this attempt was first started.
+    #[serde(default)]
+    pub attempt_since: Option<Time>,
+    /// Starts of the command over all attempts. The number of a start identifies its exit record.
+    #[serde(default)]
+    pub starts: u32,
+    /// Starts of this attempt that left no exit record.
+    #[serde(default)]
+    pub lost_starts: u32,
+    /// Failures of the current step in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Regenerations that were granted without the operator.
+    #[serde(default)]
+    pub revisions: u32,
+}
+
+/// What the generator of an order spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Spent since the last ledger entry, in millionths of a US dollar.
+    pub micros: u64,
+    /// The latest start that is included: an exit record that is read twice counts once.
+    #[serde(default)]
+    pub costed_start: u32,
 }
 
 /// The last durable step of an order. `Generating`, `Uploading` and `Delivering` are intents: their outcome is not yet known.
@@ -93,11 +119,10 @@ pub struct Record {
 pub enum Step {
     /// Nothing is done, or the last attempt failed.
     Queued,
-    /// The attempt is under way. `again`: its command is to be started (once more) in the same folder.
-    Generating {
-        /// Whether the command is to be started (again) for the same attempt.
-        again: bool,
-    },
+    /// The attempt is under way and its command is to be started, or started again, in the same folder.
+    ReadyToGenerate,
+    /// The command is about to be started, or is running.
+    Generating,
     /// The files are there and were judged fit; some may be hosted already.
     Generated,
     /// A file is about to be, or is being, uploaded.
@@ -133,7 +158,8 @@ impl Step {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Queued => "queued",
-            Self::Generating { .. } => "generating",
+            Self::ReadyToGenerate => "ready_to_generate",
+            Self::Generating => "generating",
             Self::Generated => "generated",
             Self::Uploading { .. } => "uploading",
             Self::Uploaded => "uploaded",
@@ -245,87 +271,80 @@ pub struct HistoryEntry {
     pub what: String,
 }
 
-impl Record {
-    /// A new order.
+impl OrderRecord {
+    /// Returns the record of an order that was just listed for the first time.
     #[must_use]
     pub fn new(order: Order, now: Time) -> Self {
-        let order_asks_for_a_price = order.status == Status::PendingQuote;
         let mut record = Self {
-            order,
             first_seen: now,
             round: 1,
-            step: Step::Queued,
-            attempt: 0,
-            starts: 0,
-            cost_micros: 0,
-            costed_start: 0,
-            lost_starts: 0,
-            attempt_since: None,
-            failures: 0,
-            not_before: None,
+            stage: Step::Queued.into(),
+            tries: Tries::default(),
+            cost: Cost::default(),
             deliverables: Vec::new(),
             rejected: Vec::new(),
-            revisions: 0,
-            is_quote_request: order_asks_for_a_price,
+            is_quote_request: order.status == Status::PendingQuote,
             price: None,
             last_error: None,
-            hold: None,
-            released_by_operator: false,
-            unlisted: false,
-            closed: None,
             messages_seen: 0,
             clock: None,
             history: Vec::new(),
+            order,
         };
-        record.note(now, "seen");
+        record.note(now, "first listed");
         record
     }
 
-    /// Whether work on it has been started, so that its upload and delivery are reserved.
+    /// Returns whether work on it has started, so that the requests of its upload and delivery are reserved.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        !matches!(self.step, Step::Queued | Step::Delivered | Step::MessageSending)
+        !matches!(self.stage.step, Step::Queued | Step::Delivered | Step::MessageSending)
     }
 
-    /// Uploads still to be paid; a file is assumed where none is made yet.
+    /// Returns whether a request was sent whose outcome is unknown, or the order is to be looked up for another reason.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.stage.unlisted || matches!(self.stage.step, Step::Delivering { .. } | Step::Quoting { .. })
+    }
+
+    /// Returns how many uploads are still needed; one is assumed while there is no file yet.
     #[must_use]
     pub fn uploads_left(&self) -> usize {
-        match self.step {
+        match self.stage.step {
             _ if self.is_quote_request => 0,
-            Step::Queued | Step::Generating { .. } => 1,
+            Step::Queued | Step::ReadyToGenerate | Step::Generating => 1,
             Step::Generated | Step::Uploading { .. } => self.deliverables.iter().filter(|d| d.hosted.is_none()).count(),
             _ => 0,
         }
     }
 
-    /// The name of the folder of the current attempt.
+    /// Returns the name of the folder of the current attempt.
     #[must_use]
     pub fn attempt_name(&self) -> String {
-        if self.is_quote_request {
-            format!("quote-{}", self.attempt)
-        } else if self.round == 1 {
-            format!("attempt-{}", self.attempt)
-        } else {
-            format!("round-{}-attempt-{}", self.round, self.attempt)
+        let attempt = self.tries.attempt;
+        match self.round {
+            _ if self.is_quote_request => format!("quote-{attempt}"),
+            1 => format!("attempt-{attempt}"),
+            round => format!("round-{round}-attempt-{attempt}"),
         }
     }
 
-    /// The same for every start of one attempt, so that a paid service is not paid twice.
+    /// Returns the same key for every start of one attempt, so that a paid API is not billed twice.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{}-{}", self.order.id.file_stem(), self.round, self.attempt)
+        format!("{}-{}-{}", self.order.id.file_stem(), self.round, self.tries.attempt)
     }
 
-    /// It goes on after it was over. What it cost until then is in the ledger, where it was written into it.
+    /// Takes back the ending. A final ending has put the cost into the ledger, so the cost starts again at nothing.
     pub fn reopen(&mut self) {
-        if self.closed.take().is_some_and(|closed| closed.ending.is_final()) {
-            self.cost_micros = 0;
+        if self.stage.closed.take().is_some_and(|closed| closed.ending.is_final()) {
+            self.cost.micros = 0;
         }
     }
 
     /// Adds to the history, which keeps its first and its latest entries.
     pub fn note(&mut self, now: Time, what: impl Into<String>) {
-        if self.history.len() >= TRAIL_LENGTH {
+        if self.history.len() >= HISTORY_LENGTH {
             self.history.remove(1);
         }
         self.history.push(HistoryEntry { at: now, what: what.into() });

@@ -10,14 +10,14 @@ use std::path::Path;
 
 use super::envelope::{Loaded, parsed, versioned};
 use super::{StoreError, fault};
-use crate::domain::lifecycle::Record;
+use crate::domain::lifecycle::OrderRecord;
 use crate::io::atomic_file;
 
 /// The name of the file.
 pub(super) const NAME: &str = "backlog.jsonl";
 
 /// Appends these, all in one durable write.
-pub(super) fn append(path: &Path, records: &[Record]) -> Result<(), StoreError> {
+pub(super) fn append(path: &Path, records: &[OrderRecord]) -> Result<(), StoreError> {
     if records.is_empty() {
         return Ok(());
     }
@@ -27,8 +27,8 @@ pub(super) fn append(path: &Path, records: &[Record]) -> Result<(), StoreError> 
 /// What lies in it, and whether any of its lines is over: superseded, as `is_over` tells, or not to be read.
 pub(super) fn read(
     path: &Path,
-    mut is_over: impl FnMut(&Record) -> Result<bool, StoreError>,
-) -> Result<(Vec<Record>, bool), StoreError> {
+    mut is_over: impl FnMut(&OrderRecord) -> Result<bool, StoreError>,
+) -> Result<(Vec<OrderRecord>, bool), StoreError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), false)),
@@ -38,7 +38,7 @@ pub(super) fn read(
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(|error| fault("read", path, error))? > 0 {
-        match parsed::<Record>(path, &line)? {
+        match parsed::<OrderRecord>(path, &line)? {
             Loaded::Ok(record) if !met.contains(&record.order.id) && !is_over(&record)? => {
                 met.insert(record.order.id.clone());
                 records.push(record);
@@ -51,12 +51,12 @@ pub(super) fn read(
 }
 
 /// Leaves these in it and no others.
-pub(super) fn replace(path: &Path, records: &[Record]) -> Result<(), StoreError> {
+pub(super) fn replace(path: &Path, records: &[OrderRecord]) -> Result<(), StoreError> {
     let text = if records.is_empty() { String::new() } else { lines(path, records)? + "\n" };
     atomic_file::replace(path, text.as_bytes()).map_err(|error| fault("write", path, error))
 }
 
-fn lines(path: &Path, records: &[Record]) -> Result<String, StoreError> {
+fn lines(path: &Path, records: &[OrderRecord]) -> Result<String, StoreError> {
     let mut lines = String::new();
     for record in records {
         if !lines.is_empty() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::lifecycle::{Ending, Record};
+use crate::domain::lifecycle::{Ending, OrderRecord};
 use crate::domain::order::OrderId;
 use crate::domain::time::Time;
 use crate::io::atomic_file;
@@ -52,8 +52,8 @@ fn is_nothing(number: &u64) -> bool {
 impl LedgerEntry {
     /// The line of an order that is over.
     #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
-        let closed = record.closed.filter(|closed| closed.ending.is_final())?;
+    pub fn of(record: &OrderRecord) -> Option<Self> {
+        let closed = record.stage.closed.filter(|closed| closed.ending.is_final())?;
         Some(Self {
             at: closed.at,
             order: record.order.id.clone(),
@@ -62,9 +62,9 @@ impl LedgerEntry {
             service: record.order.service_title.clone(),
             price_usd: record.order.price_usd.clone(),
             placed: record.order.created_at,
-            attempts: record.attempt,
+            attempts: record.tries.attempt,
             // A completed order's cost is in the line of its delivery.
-            cost_micros: if closed.ending == Ending::Completed { 0 } else { record.cost_micros },
+            cost_micros: if closed.ending == Ending::Completed { 0 } else { record.cost.micros },
         })
     }
 }

@@ -28,14 +28,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::domain::lifecycle::{Awaiting, Closed, Ending, Record};
+use crate::domain::lifecycle::{Awaiting, Closed, Ending, OrderRecord};
 use crate::domain::order::OrderId;
 use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::reconcile::Memory;
 use crate::domain::state::State;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::WakeHint;
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 use crate::io::atomic_file;
 
 pub use envelope::SCHEMA;
@@ -128,7 +128,7 @@ pub enum History {
     /// Nothing: it is new.
     None,
     /// It is over.
-    Closed(Box<Record>),
+    Closed(Box<OrderRecord>),
     /// There was a record and it cannot be read, or work was begun without one.
     Damaged,
 }
@@ -171,10 +171,10 @@ impl Store {
     }
 
     /// Reads the worker's record. `None` when it was damaged and set aside.
-    pub fn worker(&self) -> Result<Option<Worker>, StoreError> {
+    pub fn worker(&self) -> Result<Option<WorkerState>, StoreError> {
         match read(&self.folder.join("worker.json"))? {
             Loaded::Ok(worker) => Ok(Some(worker)),
-            Loaded::Absent => Ok(Some(Worker::default())),
+            Loaded::Absent => Ok(Some(WorkerState::default())),
             Loaded::Corrupt => {
                 self.quarantine(&self.folder.join("worker.json"))?;
                 Ok(None)
@@ -213,7 +213,7 @@ impl Store {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            match read::<Record>(&path)? {
+            match read::<OrderRecord>(&path)? {
                 Loaded::Ok(record) if path.file_stem().is_some_and(|stem| *stem == *record.order.id.file_stem()) => {
                     state.orders.insert(record.order.id.clone(), record);
                 }
@@ -228,12 +228,12 @@ impl Store {
     }
 
     /// Writes the worker's record.
-    pub fn save_worker(&self, worker: &Worker) -> Result<(), StoreError> {
+    pub fn save_worker(&self, worker: &WorkerState) -> Result<(), StoreError> {
         write(&self.folder.join("worker.json"), worker)
     }
 
     /// Writes the worker's record; a cut of power may bring back the one before it, whole.
-    pub fn leave_worker(&self, worker: &Worker) -> Result<(), StoreError> {
+    pub fn leave_worker(&self, worker: &WorkerState) -> Result<(), StoreError> {
         let path = self.folder.join("worker.json");
         atomic_file::replace_soon(&path, versioned(&path, worker)?.as_bytes())
             .map_err(|error| fault("write", &path, error))
@@ -253,12 +253,12 @@ impl Store {
     }
 
     /// Writes down orders that were met just now, all at once.
-    pub fn save_new_orders(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub fn save_new_orders(&self, records: &[OrderRecord]) -> Result<(), StoreError> {
         backlog::append(&self.folder.join(backlog::NAME), records)
     }
 
     /// Writes one order's record.
-    pub fn save_order(&self, record: &Record) -> Result<(), StoreError> {
+    pub fn save_order(&self, record: &OrderRecord) -> Result<(), StoreError> {
         let path = self.order_path("orders", &record.order.id);
         write(&path, record).or_else(|_| {
             make_parent(&path)?;
@@ -267,7 +267,7 @@ impl Store {
     }
 
     /// An order is over: its line in the ledger, then out of the way. Done again after a crash it changes nothing.
-    pub fn close_order(&self, record: &Record) -> Result<(), StoreError> {
+    pub fn close_order(&self, record: &OrderRecord) -> Result<(), StoreError> {
         self.save_order(record)?;
         let ledger = self.folder.join("ledger.jsonl");
         if let Some(line) = LedgerEntry::of(record) {
@@ -292,16 +292,17 @@ impl Store {
     }
 
     /// A delivery of before is completed: its line in the ledger.
-    pub fn completed(&self, record: &Record, at: Time) -> Result<(), StoreError> {
+    pub fn completed(&self, record: &OrderRecord, at: Time) -> Result<(), StoreError> {
         let ledger = self.folder.join("ledger.jsonl");
-        let closed = Closed { at, ending: Ending::Completed };
-        let line = LedgerEntry::of(&Record { closed: Some(closed), ..record.clone() });
+        let mut record = record.clone();
+        record.stage.closed = Some(Closed { at, ending: Ending::Completed });
+        let line = LedgerEntry::of(&record);
         line.map_or(Ok(()), |line| ledger::append_once(&ledger, &line)).map_err(|error| fault("write", &ledger, error))
     }
 
     /// What is known of an order that is not in flight.
     pub fn history(&self, id: &OrderId) -> Result<History, StoreError> {
-        match read::<Record>(&self.order_path("closed", id))? {
+        match read::<OrderRecord>(&self.order_path("closed", id))? {
             Loaded::Ok(record) if record.order.id == *id => return Ok(History::Closed(Box::new(record))),
             Loaded::Ok(_) | Loaded::Corrupt => return Ok(History::Damaged),
             Loaded::Absent => {}
@@ -336,7 +337,7 @@ impl Store {
     /// Changes the budget: in the worker's record, or in the file that several agents share, under that file's own lock.
     pub fn with_budget(
         &self,
-        worker: &mut Worker,
+        worker: &mut WorkerState,
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StoreError> {

@@ -9,9 +9,9 @@ use crate::domain::lifecycle::{Event, MarketplaceReply};
 use crate::domain::order::Order;
 use crate::domain::time::Time;
 
-fn record(id: &str) -> Record {
+fn record(id: &str) -> OrderRecord {
     let order = Order::parse(json!({"id": id, "status": "paid", "quoted_price_usd": "5.00"})).unwrap();
-    Record::new(order, Time::from_unix(1_795_000_000))
+    OrderRecord::new(order, Time::from_unix(1_795_000_000))
 }
 
 fn open(folder: &Path) -> Store {
@@ -25,7 +25,7 @@ fn a_fresh_folder_is_made_private_and_one_worker_holds_it() {
     let store = open(&folder);
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(matches!(Store::lock(&folder, None), Err(StoreError::Busy)));
-    assert_eq!(store.worker().unwrap(), Some(Worker::default()));
+    assert_eq!(store.worker().unwrap(), Some(WorkerState::default()));
     drop(store);
     assert!(Store::lock(&folder, None).is_ok());
 }
@@ -117,7 +117,7 @@ fn two_agents_share_one_budget_file() {
     let now = Time::from_unix(1_795_000_000);
     let spent = |name: &str| {
         let store = Store::lock(&folder.path().join(name), Some(shared.clone())).unwrap();
-        let mut worker = Worker::default();
+        let mut worker = WorkerState::default();
         let mut spent = 0;
         let mut book = |budget: &mut Budget| {
             let ticket = budget.reserve(Endpoint::Orders, now, Duration::ZERO);
@@ -136,7 +136,7 @@ fn pruning_takes_old_work_and_leaves_the_record() {
     let store = open(folder.path());
     let mut done = record("ord_1");
     store.save_order(&done).unwrap();
-    done.closed = Some(crate::domain::lifecycle::Closed {
+    done.stage.closed = Some(crate::domain::lifecycle::Closed {
         at: done.first_seen,
         ending: crate::domain::lifecycle::Ending::Delivered,
     });
@@ -158,7 +158,7 @@ fn no_bit_that_a_disk_turns_is_believed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("turned.json");
     let mut whole = record("ord_1");
-    whole.step = crate::domain::lifecycle::Step::Delivering {
+    whole.stage.step = crate::domain::lifecycle::Step::Delivering {
         since: whole.first_seen,
         from: crate::domain::order::Status::Paid,
     };
@@ -171,7 +171,7 @@ fn no_bit_that_a_disk_turns_is_believed() {
             bytes[at] ^= 1 << bit;
             fs::write(&path, &bytes).unwrap();
             turned += 1;
-            match read::<Record>(&path) {
+            match read::<OrderRecord>(&path) {
                 // What is taken is what was written: the bit was in a name that does not matter.
                 Ok(Loaded::Ok(read)) => assert_eq!(read, whole, "byte {at}, bit {bit}"),
                 Ok(Loaded::Corrupt) | Err(StoreError::Newer { .. }) => refused += 1,
@@ -194,7 +194,8 @@ fn a_ledgers_end_is_read_without_its_beginning() {
     let mut text = String::new();
     for number in 0..4000 {
         let closed = Closed { at: day(number / 10), ending: Ending::Cancelled };
-        let record = Record { closed: Some(closed), ..Record::new(order.clone(), day(0)) };
+        let mut record = OrderRecord::new(order.clone(), day(0));
+        record.stage.closed = Some(closed);
         text.push_str(&serde_json::to_string(&LedgerEntry::of(&record).unwrap()).unwrap());
         text.push('\n');
     }
@@ -224,7 +225,7 @@ fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
         state.orders.into_values().map(|record| (record.order.id.as_str().to_owned(), record)).collect::<Vec<_>>()
     };
     let names = || known().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    let all: Vec<Record> = ["a", "b", "c", "d", "e"].map(record).to_vec();
+    let all: Vec<OrderRecord> = ["a", "b", "c", "d", "e"].map(record).to_vec();
     store.save_new_orders(&all[..3]).unwrap();
     store.save_new_orders(&all[3..]).unwrap();
     store.save_new_orders(&[]).unwrap();
@@ -232,11 +233,11 @@ fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
 
     // One has begun: its own file counts, whatever the line says.
     let mut begun = all[0].clone();
-    begun.attempt = 1;
+    begun.tries.attempt = 1;
     store.save_order(&begun).unwrap();
     // One is over, and was never seen to be begun by a beat that lived to tell.
     let mut over = all[1].clone();
-    over.closed = Some(Closed { at: over.first_seen, ending: Ending::Delivered });
+    over.stage.closed = Some(Closed { at: over.first_seen, ending: Ending::Delivered });
     store.close_order(&over).unwrap();
     // Of one its work folder is all that is left.
     atomic_file::make_private_dir(&store.work(&all[2].order.id)).unwrap();
@@ -245,7 +246,7 @@ fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
     fs::write(folder.path().join("orders/d.json"), "{").unwrap();
     let left = known();
     assert_eq!(left.len(), 2, "{left:?}");
-    assert_eq!((left[0].1.attempt, left[1].0.as_str()), (1, "e"));
+    assert_eq!((left[0].1.tries.attempt, left[1].0.as_str()), (1, "e"));
     assert_eq!((lines(), names().len()), (1, 2), "what is over is gone from the file, once");
 
     // Who only looks changes nothing; a line torn by a crash spoils no other; one that was met twice is there once.

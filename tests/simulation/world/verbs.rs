@@ -18,7 +18,7 @@ impl worker::World for World {
         }
     }
 
-    fn leave_worker(&mut self, worker: &Worker) -> Result<(), StateError> {
+    fn leave_worker(&mut self, worker: &WorkerState) -> Result<(), StateError> {
         let durable = self.disk.worker.clone().filter(|_| self.recorded);
         self.write_worker(worker, durable);
         Ok(())
@@ -30,7 +30,7 @@ impl worker::World for World {
         self.disk.gate = Some(gate.to_line());
     }
 
-    fn save_new_orders(&mut self, records: &[Record]) -> Result<(), StateError> {
+    fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
         self.verb();
         for record in records {
             self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
@@ -39,15 +39,18 @@ impl worker::World for World {
         Ok(())
     }
 
-    fn save_order(&mut self, record: &Record) -> Result<(), StateError> {
-        assert!(record.cost_micros <= u64::from(record.costed_start), "a start's cost is counted twice: {record:?}");
+    fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
+        assert!(
+            record.cost.micros <= u64::from(record.cost.costed_start),
+            "a start's cost is counted twice: {record:?}"
+        );
         self.verb();
         self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
         self.verb();
         Ok(())
     }
 
-    fn close_order(&mut self, record: &Record) -> Result<(), StateError> {
+    fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
         self.save_order(record)?;
         if let Some(text) = self.disk.orders.remove(&record.order.id) {
             self.disk.closed.insert(record.order.id.clone(), text);
@@ -70,7 +73,7 @@ impl worker::World for World {
 
     fn with_budget(
         &mut self,
-        worker: &mut Worker,
+        worker: &mut WorkerState,
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError> {
@@ -125,7 +128,7 @@ impl worker::World for World {
         Ok(false)
     }
 
-    fn start(&mut self, record: &Record) -> GenerationOutcome {
+    fn start(&mut self, record: &OrderRecord) -> GenerationOutcome {
         self.verb();
         let id = record.order.id.clone();
         let now = self.now;
@@ -151,7 +154,7 @@ impl worker::World for World {
         let by_chance = [1, 20, 90, 400][self.below(4) as usize] + self.below(30) as i64;
         let seconds = self.making.unwrap_or(by_chance);
         if record.is_quote_request {
-            let key = (id, record.attempt_name(), record.starts);
+            let key = (id, record.attempt_name(), record.tries.starts);
             let made = if self.calm || self.chance(80) {
                 GenerationOutcome::Priced("15.00".into())
             } else {
@@ -178,16 +181,16 @@ impl worker::World for World {
                 }])
             }
         };
-        self.say(format!("{id} {} start {} begins", record.attempt_name(), record.starts));
-        let key = (id, record.attempt_name(), record.starts);
+        self.say(format!("{id} {} start {} begins", record.attempt_name(), record.tries.starts));
+        let key = (id, record.attempt_name(), record.tries.starts);
         self.generators.insert(key, Generator { ends_at: now + seconds, made });
         self.verb();
         GenerationOutcome::Running
     }
 
-    fn look(&mut self, record: &Record) -> Result<GenerationOutcome, StateError> {
+    fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         self.verb();
-        let key = (record.order.id.clone(), record.attempt_name(), record.starts);
+        let key = (record.order.id.clone(), record.attempt_name(), record.tries.starts);
         Ok(match self.generators.get(&key) {
             None => GenerationOutcome::NeverStarted("it died".into()),
             Some(generator) if generator.ends_at > self.now => GenerationOutcome::Running,
@@ -200,7 +203,7 @@ impl worker::World for World {
         })
     }
 
-    fn cost(&mut self, record: &Record) -> Option<u64> {
+    fn cost(&mut self, record: &OrderRecord) -> Option<u64> {
         let _ = record;
         Some(1)
     }
@@ -214,16 +217,16 @@ impl worker::World for World {
         self.pass(seconds);
     }
 
-    fn stop_all(&mut self, records: &[&Record]) {
+    fn stop_all(&mut self, records: &[&OrderRecord]) {
         for record in records {
-            let key = (record.order.id.clone(), record.attempt_name(), record.starts);
+            let key = (record.order.id.clone(), record.attempt_name(), record.tries.starts);
             if let Some(generator) = self.generators.get_mut(&key).filter(|generator| generator.ends_at > self.now) {
                 (generator.ends_at, generator.made) = (self.now, GenerationOutcome::Stopped);
             }
         }
     }
 
-    fn send(&mut self, record: &Record, parcel: Payload) {
+    fn send(&mut self, record: &OrderRecord, parcel: Payload) {
         let id = record.order.id.clone();
         assert!(self.on_its_way.iter().all(|(_, known, _)| *known != id), "two things of {id} are on their way");
         let sent = match parcel {
@@ -245,13 +248,13 @@ impl worker::World for World {
         Some((id, sent))
     }
 
-    fn quote(&mut self, record: &Record) -> Result<(), ApiError> {
+    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
         let body = format!(r#"{{"price_usd":"{}"}}"#, record.price.as_deref().unwrap_or_default()).into_bytes();
         let answer = self.call("POST", &format!("/orders/{}/quote", encoded(&record.order.id)), body);
         wire::check_accepted(&answer.map_err(wire::quote_error)?)
     }
 
-    fn say(&mut self, record: &Record) -> Result<(), ApiError> {
+    fn say(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
         let body = br#"{"content":"Here it is."}"#.to_vec();
         self.call("POST", &format!("/orders/{}/messages", encoded(&record.order.id)), body).map(drop)
     }

@@ -36,74 +36,74 @@ fn rules() -> Rules {
     Rules { message_after_delivery: true, ..Rules::default() }
 }
 
-type Change = fn(&mut Record);
+type Change = fn(&mut OrderRecord);
 
 /// Orders as they are met: by the step they stand at, and by what happened to them before.
-fn contexts() -> Vec<(&'static str, Rules, Record)> {
+fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
     let seconds = |seconds| Duration::from_secs(seconds);
     let delivering = |ago: u64, from| Step::Delivering { since: now() - seconds(ago), from };
     let list: Vec<(&'static str, &'static str, Step, Change)> = vec![
         ("seen", "paid", Step::Queued, |_| {}),
         ("seen, in its second round", "paid", Step::Queued, |r| r.round = 2),
-        ("seen, its one revision made", "paid", Step::Queued, |r| (r.round, r.revisions) = (2, 1)),
-        ("seen, released by a person", "paid", Step::Queued, |r| r.released_by_operator = true),
-        ("seen, and missing", "paid", Step::Queued, |r| r.unlisted = true),
-        ("generating", "paid", Step::Generating { again: false }, |r| r.attempt = 1),
-        ("generating, the last attempt", "paid", Step::Generating { again: false }, |r| r.attempt = 3),
-        ("generating, vanished once", "paid", Step::Generating { again: false }, |r| {
-            (r.attempt, r.lost_starts) = (1, 1)
+        ("seen, its one revision made", "paid", Step::Queued, |r| (r.round, r.tries.revisions) = (2, 1)),
+        ("seen, released by a person", "paid", Step::Queued, |r| r.stage.released_by_operator = true),
+        ("seen, and missing", "paid", Step::Queued, |r| r.stage.unlisted = true),
+        ("generating", "paid", Step::Generating, |r| r.tries.attempt = 1),
+        ("generating, the last attempt", "paid", Step::Generating, |r| r.tries.attempt = 3),
+        ("generating, vanished once", "paid", Step::Generating, |r| (r.tries.attempt, r.tries.lost_starts) = (1, 1)),
+        ("generating, stumbled five times", "paid", Step::Generating, |r| r.tries.failures = 5),
+        ("generating, stumbled six times", "paid", Step::Generating, |r| r.tries.failures = 6),
+        ("not ready for six hours", "paid", Step::Generating, |r| {
+            (r.tries.attempt, r.tries.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600)));
         }),
-        ("generating, stumbled five times", "paid", Step::Generating { again: false }, |r| r.failures = 5),
-        ("generating, stumbled six times", "paid", Step::Generating { again: false }, |r| r.failures = 6),
-        ("not ready for six hours", "paid", Step::Generating { again: false }, |r| {
-            (r.attempt, r.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600)));
-        }),
-        ("not ready for a second less", "paid", Step::Generating { again: false }, |r| {
-            (r.attempt, r.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600 - 1)));
+        ("not ready for a second less", "paid", Step::Generating, |r| {
+            (r.tries.attempt, r.tries.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600 - 1)));
         }),
         ("made", "paid", Step::Generated, |_| {}),
         ("made, of two files", "paid", Step::Generated, |r| r.deliverables.push(file(false))),
         ("uploading", "paid", Step::Uploading { file: 0 }, |_| {}),
-        ("uploading, failed six times", "paid", Step::Uploading { file: 0 }, |r| r.failures = 6),
-        ("uploading, failed four times", "paid", Step::Uploading { file: 0 }, |r| r.failures = 4),
+        ("uploading, failed six times", "paid", Step::Uploading { file: 0 }, |r| r.tries.failures = 6),
+        ("uploading, failed four times", "paid", Step::Uploading { file: 0 }, |r| r.tries.failures = 4),
         ("uploaded", "paid", Step::Uploaded, |_| {}),
-        ("delivering, refused once before", "paid", delivering(0, Status::Paid), |r| r.failures = 1),
-        ("delivering, refused four times", "paid", delivering(0, Status::Paid), |r| r.failures = 4),
+        ("delivering, refused once before", "paid", delivering(0, Status::Paid), |r| r.tries.failures = 1),
+        ("delivering, refused four times", "paid", delivering(0, Status::Paid), |r| r.tries.failures = 4),
         ("delivering, sent just now", "paid", delivering(0, Status::Paid), |_| {}),
         ("delivering, sent 179 s ago", "paid", delivering(179, Status::Paid), |_| {}),
         ("delivering, sent 180 s ago", "paid", delivering(180, Status::Paid), |_| {}),
         ("delivering what was disputed", "disputed", delivering(180, Status::Disputed), |r| {
-            r.released_by_operator = true
+            r.stage.released_by_operator = true
         }),
         ("delivered", "delivered", Step::Delivered, |_| {}),
-        ("saying, which failed twice", "delivered", Step::MessageSending, |r| r.failures = 2),
+        ("saying, which failed twice", "delivered", Step::MessageSending, |r| r.tries.failures = 2),
         ("saying", "delivered", Step::MessageSending, |_| {}),
-        ("asks for a price", "pending_quote", Step::Queued, |r| r.attempt = 1),
+        ("asks for a price", "pending_quote", Step::Queued, |r| r.tries.attempt = 1),
         ("priced", "pending_quote", Step::Priced, |r| r.price = Some("9.00".into())),
         ("quoting, sent 179 s ago", "pending_quote", Step::Quoting { since: now() - seconds(179) }, |_| {}),
         ("quoting, sent 180 s ago", "pending_quote", Step::Quoting { since: now() - seconds(180) }, |_| {}),
         ("held", "paid", Step::Queued, |r| {
-            r.hold =
+            r.stage.hold =
                 Some(Hold { kind: HoldKind::Declined, why: "the generator says it cannot be done (exit 65)".into() });
         }),
-        ("closed", "delivered", Step::Delivered, |r| r.closed = Some(Closed { at: now(), ending: Ending::Delivered })),
+        ("closed", "delivered", Step::Delivered, |r| {
+            r.stage.closed = Some(Closed { at: now(), ending: Ending::Delivered })
+        }),
     ];
     let mut contexts: Vec<_> = list
         .into_iter()
         .map(|(name, status, step, change)| {
-            let mut record = Record::new(order(status), now());
+            let mut record = OrderRecord::new(order(status), now());
             record.deliverables = match &step {
                 Step::Generated | Step::Uploading { .. } => vec![file(false)],
                 Step::Uploaded | Step::Delivering { .. } | Step::Delivered | Step::MessageSending => vec![file(true)],
                 _ => Vec::new(),
             };
-            record.step = step;
+            record.stage.step = step;
             change(&mut record);
             (name, rules(), record)
         })
         .collect();
     let subscription = json!({"id": "ord_1", "status": "paid", "price_type": "weekly", "workspace_expires_at": "2026-12-01T00:00:00Z"});
-    let subscription = Record::new(Order::parse(subscription).unwrap(), now());
+    let subscription = OrderRecord::new(Order::parse(subscription).unwrap(), now());
     assert!(subscription.order.is_subscription());
     contexts.push(("a subscription", rules(), subscription.clone()));
     contexts.push((
@@ -112,13 +112,13 @@ fn contexts() -> Vec<(&'static str, Rules, Record)> {
         subscription,
     ));
     let dear = Rules { accept: Accept { min_price_cents: Some(501), ..Accept::default() }, ..rules() };
-    contexts.push(("too cheap", dear.clone(), Record::new(order("paid"), now())));
+    contexts.push(("too cheap", dear.clone(), OrderRecord::new(order("paid"), now())));
     contexts.push((
         "too cheap, and begun",
         dear.clone(),
-        Record { step: Step::Generated, ..Record::new(order("paid"), now()) },
+        OrderRecord { stage: Step::Generated.into(), ..OrderRecord::new(order("paid"), now()) },
     ));
-    contexts.push(("too cheap a price to name", dear, Record::new(order("pending_quote"), now())));
+    contexts.push(("too cheap a price to name", dear, OrderRecord::new(order("pending_quote"), now())));
     contexts
 }
 
@@ -204,13 +204,13 @@ fn events() -> Vec<(String, Event)> {
 }
 
 /// Whether this can come to an order at this step; that the others do no harm is `tests/lifecycle.rs`'s to show.
-fn can_happen(record: &Record, event: &Event) -> bool {
+fn can_happen(record: &OrderRecord, event: &Event) -> bool {
     use Event as E;
-    let step = &record.step;
+    let step = &record.stage.step;
     match event {
         E::Reply(_) | E::Absent | E::LookupFailed(_) => true,
-        E::Starting => matches!(step, Step::Queued | Step::Generating { .. }),
-        E::Cost(_) | E::Generation(_) => matches!(step, Step::Generating { .. }),
+        E::Starting => matches!(step, Step::Queued | Step::Generating | Step::ReadyToGenerate),
+        E::Cost(_) | E::Generation(_) => matches!(step, Step::Generating | Step::ReadyToGenerate),
         E::Uploading(_) => matches!(step, Step::Generated),
         E::Uploaded(..) | E::UploadFailed(_) | E::TooLarge(_) | E::FileChanged(_) | E::Unread(_) => {
             matches!(step, Step::Uploading { .. }) || record.deliverables.len() > 1
@@ -225,23 +225,27 @@ fn can_happen(record: &Record, event: &Event) -> bool {
 }
 
 /// What is different, member by member; times as seconds from now.
-fn difference(before: &Record, after: &Record) -> String {
-    let members = |record: &Record| match serde_json::to_value(record).unwrap() {
-        Value::Object(members) => members,
-        _ => unreachable!(),
+fn difference(before: &OrderRecord, after: &OrderRecord) -> String {
+    let members = |record: &OrderRecord| {
+        let Value::Object(mut members) = serde_json::to_value(record).unwrap() else { unreachable!() };
+        for group in ["stage", "tries", "cost"] {
+            let Some(Value::Object(inner)) = members.remove(group) else { unreachable!() };
+            members.extend(inner);
+        }
+        members
     };
     let (before, after) = (members(before), members(after));
     let mut said = String::new();
     for (name, value) in &after {
-        // What went wrong is in the trail as well.
-        if before.get(name) == Some(value) || name == "trouble" {
+        // An error is in the history as well.
+        if before.get(name) == Some(value) || name == "last_error" {
             continue;
         }
         let shown = match (name.as_str(), value) {
             ("order", value) => value["status"].to_string(),
-            ("trail", Value::Array(trail)) => {
-                let known = before["trail"].as_array().unwrap().len();
-                trail[known..]
+            ("history", Value::Array(history)) => {
+                let known = before["history"].as_array().unwrap().len();
+                history[known..]
                     .iter()
                     .map(|one| one["what"].as_str().unwrap().to_owned())
                     .collect::<Vec<_>>()
@@ -296,7 +300,7 @@ fn transitions() {
         after.retry(now());
         let _ = writeln!(table, "  a person says retry: {}", difference(&record, &after));
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/state/tests/transitions.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/lifecycle/tests/transitions.txt");
     if std::env::var_os("REWRITE").is_some() {
         std::fs::write(path, &table).unwrap();
     }

@@ -4,76 +4,86 @@ use super::*;
 use crate::domain::clock::{Boot, Clock};
 use crate::domain::order::OrderId;
 use crate::domain::wake_hint::Reason;
-use crate::domain::worker_state::Worker;
+use crate::domain::worker_state::WorkerState;
 
 /// What was over and is told of again.
 #[test]
 fn what_was_over_comes_back_only_where_there_is_something_to_do() {
     let closed = |ending, ago| {
-        let mut record = Record {
-            step: Step::Delivered,
+        let mut record = OrderRecord {
+            stage: Stage { unlisted: true, ..Step::Delivered.into() },
             deliverables: vec![file(true)],
-            unlisted: true,
-            ..Record::new(order("paid"), now())
+            ..OrderRecord::new(order("paid"), now())
         };
-        record.closed = Some(Closed { at: now() - Duration::from_secs(ago), ending });
-        (record.not_before, record.released_by_operator, record.is_quote_request, record.failures, record.attempt) =
-            (Some(now()), true, ending == Ending::Quoted, 3, 2);
-        record.hold = Some(Hold { kind: HoldKind::Refused, why: "no".into() });
+        record.stage.closed = Some(Closed { at: now() - Duration::from_secs(ago), ending });
+        (
+            record.stage.not_before,
+            record.stage.released_by_operator,
+            record.is_quote_request,
+            record.tries.failures,
+            record.tries.attempt,
+        ) = (Some(now()), true, ending == Ending::Quoted, 3, 2);
+        record.stage.hold = Some(Hold { kind: HoldKind::Refused, why: "no".into() });
         record
     };
     let again = |ending, ago, status| closed(ending, ago).reopened(&order(status), now());
-    assert_eq!(Record::new(order("paid"), now()).reopened(&order("paid"), now()), None, "it was never over");
+    assert_eq!(OrderRecord::new(order("paid"), now()).reopened(&order("paid"), now()), None, "it was never over");
     assert_eq!(again(Ending::Delivered, 3599, "paid"), None, "the marketplace's list may lag behind for an hour");
     let held = again(Ending::Delivered, 3600, "paid").unwrap();
     assert_eq!(
-        (held.closed, held.step, held.unlisted, held.not_before, held.round),
+        (held.stage.closed, held.stage.step, held.stage.unlisted, held.stage.not_before, held.round),
         (None, Step::Uploaded, false, None, 1)
     );
-    assert!(held.hold.unwrap().why.contains("still listed"));
+    assert!(held.stage.hold.unwrap().why.contains("still listed"));
     let revised = again(Ending::Delivered, 10, "disputed").unwrap();
     assert_eq!(
-        (revised.round, revised.attempt, revised.step, revised.rejected.len(), revised.deliverables.len()),
+        (revised.round, revised.tries.attempt, revised.stage.step, revised.rejected.len(), revised.deliverables.len()),
         (2, 0, Step::Queued, 1, 0)
     );
     assert_eq!(
-        (revised.hold, revised.closed, revised.unlisted, revised.not_before, revised.released_by_operator),
+        (
+            revised.stage.hold,
+            revised.stage.closed,
+            revised.stage.unlisted,
+            revised.stage.not_before,
+            revised.stage.released_by_operator
+        ),
         (None, None, false, None, false)
     );
     assert_eq!(again(Ending::Quoted, 10, "pending_quote"), None);
     assert_eq!(again(Ending::Quoted, 10, "quoted"), None);
     let paid = again(Ending::Quoted, 10, "paid").unwrap();
     assert_eq!(
-        (paid.is_quote_request, paid.attempt, paid.failures, paid.step, paid.round),
+        (paid.is_quote_request, paid.tries.attempt, paid.tries.failures, paid.stage.step, paid.round),
         (false, 0, 0, Step::Queued, 1)
     );
     let cancelled = again(Ending::Cancelled, 10, "paid").unwrap();
-    assert_eq!((cancelled.round, cancelled.step, cancelled.closed), (1, Step::Delivered, None));
+    assert_eq!((cancelled.round, cancelled.stage.step, cancelled.stage.closed), (1, Step::Delivered, None));
 }
 
 /// What a start cost is counted once, and in one line of the ledger.
 #[test]
 fn a_cost_counts_once_a_start_and_is_written_off_with_its_line() {
-    let mut record = Record::new(order("paid"), now());
-    let cost = |record: &mut Record, micros| record.apply(now(), &rules(), Event::Cost(micros));
+    let mut record = OrderRecord::new(order("paid"), now());
+    let cost = |record: &mut OrderRecord, micros| record.apply(now(), &rules(), Event::Cost(micros));
     cost(&mut record, 7);
-    assert_eq!(record.cost_micros, 0, "nothing was started");
+    assert_eq!(record.cost.micros, 0, "nothing was started");
     for micros in [4_200, 4_200, 9] {
         record.apply(now(), &rules(), Event::Starting);
         cost(&mut record, micros);
         // Read again after a crash, perhaps with another word: it was counted.
         cost(&mut record, micros + 1);
     }
-    assert_eq!((record.cost_micros, record.costed_start, record.starts), (8_409, 3, 3));
+    assert_eq!((record.cost.micros, record.cost.costed_start, record.tries.starts), (8_409, 3, 3));
     assert!(record.history.last().unwrap().what.ends_with("cost 0.000009 USD"), "{:?}", record.history);
-    let closed = |ending| Record { closed: Some(Closed { at: now(), ending }), ..record.clone() };
     for (ending, left) in [(Ending::Delivered, 0), (Ending::Cancelled, 0), (Ending::Quoted, 8_409)] {
-        let mut again = closed(ending);
+        let mut again = record.clone();
+        again.stage.closed = Some(Closed { at: now(), ending });
         again.reopen();
-        assert_eq!((again.closed, again.cost_micros, again.costed_start), (None, left, 3), "{ending:?}");
+        assert_eq!((again.stage.closed, again.cost.micros, again.cost.costed_start), (None, left, 3), "{ending:?}");
     }
     record.reopen();
-    assert_eq!(record.cost_micros, 8_409, "it was never over");
+    assert_eq!(record.cost.micros, 8_409, "it was never over");
 }
 
 /// What the worker remembers, to the second.
@@ -92,18 +102,19 @@ fn the_workers_own_record_keeps_its_limits() {
 
     let interval = Duration::from_secs(120);
     let present = Clock { wall: at(0), boot: None };
-    let rebased = |mut worker: Worker| {
+    let rebased = |mut worker: WorkerState| {
         worker.rebase(&present, interval);
         worker
     };
-    let polled = |seconds| rebased(Worker { last_poll: Some(at(seconds)), ..Worker::default() }).last_poll;
+    let polled = |seconds| rebased(WorkerState { last_poll: Some(at(seconds)), ..WorkerState::default() }).last_poll;
     assert_eq!((polled(0), polled(1)), (Some(at(0)), Some(at(0))));
-    let waits = |seconds| rebased(Worker { poll_not_before: Some(at(seconds)), ..Worker::default() }).poll_not_before;
+    let waits =
+        |seconds| rebased(WorkerState { poll_not_before: Some(at(seconds)), ..WorkerState::default() }).poll_not_before;
     assert_eq!((waits(3600), waits(3601)), (Some(at(3600)), Some(at(120))));
-    let away = |seconds| rebased(Worker { away_since: Some(at(seconds)), ..Worker::default() }).away_since;
+    let away = |seconds| rebased(WorkerState { away_since: Some(at(seconds)), ..WorkerState::default() }).away_since;
     assert_eq!((away(-5), away(0), away(5)), (Some(at(-5)), Some(at(0)), Some(at(0))));
 
-    let mut worker = Worker::default();
+    let mut worker = WorkerState::default();
     for (order, seconds) in [("a", 0), ("b", 10), ("b", 20)] {
         worker.failed("w", &OrderId::new(order).unwrap(), at(seconds));
     }
@@ -128,24 +139,29 @@ fn the_workers_own_record_keeps_its_limits() {
 
 #[test]
 fn names_and_keys_of_attempts() {
-    let mut record = Record { attempt: 2, ..Record::new(order("paid"), now()) };
+    let mut record = OrderRecord::new(order("paid"), now());
+    record.tries.attempt = 2;
     assert_eq!((record.attempt_name().as_str(), record.idempotency_key().as_str()), ("attempt-2", "ord_1-1-2"));
     record.round = 3;
     assert_eq!((record.attempt_name().as_str(), record.idempotency_key().as_str()), ("round-3-attempt-2", "ord_1-3-2"));
     record.is_quote_request = true;
     assert_eq!((record.attempt_name().as_str(), record.uploads_left()), ("quote-2", 0));
     record.is_quote_request = false;
-    let left =
-        |step: Step, files: Vec<Deliverable>| Record { step, deliverables: files, ..record.clone() }.uploads_left();
+    let left = |step: Step, deliverables: Vec<Deliverable>| {
+        OrderRecord { stage: step.into(), deliverables, ..record.clone() }.uploads_left()
+    };
     assert_eq!(left(Step::Queued, vec![]), 1);
-    assert_eq!(left(Step::Generating { again: true }, vec![]), 1);
+    assert_eq!(left(Step::ReadyToGenerate, vec![]), 1);
     assert_eq!(left(Step::Generated, vec![file(false), file(true), file(false)]), 2);
     assert_eq!(left(Step::Uploading { file: 0 }, vec![file(false)]), 1);
     assert_eq!(left(Step::Uploaded, vec![file(true)]), 0);
     for number in 0..200 {
         record.note(now(), number.to_string());
     }
-    assert_eq!((record.history[0].what.as_str(), record.history.last().unwrap().what.as_str()), ("seen", "199"));
+    assert_eq!(
+        (record.history[0].what.as_str(), record.history.last().unwrap().what.as_str()),
+        ("first listed", "199")
+    );
     assert!(record.history.len() <= 64, "{}", record.history.len());
 }
 
@@ -160,10 +176,10 @@ fn reasons_are_spelt_as_scripts_read_them() {
 fn a_wait_is_an_hour_at_most_whatever_the_clock_says() {
     let present = Clock { wall: now(), boot: None };
     let waits = |seconds: u64| {
-        let mut record = Record::new(order("paid"), now());
-        record.not_before = Some(now() + Duration::from_secs(seconds));
+        let mut record = OrderRecord::new(order("paid"), now());
+        record.stage.not_before = Some(now() + Duration::from_secs(seconds));
         record.rebase(&present);
-        record.not_before.map(|at| at.since(now()).as_secs())
+        record.stage.not_before.map(|at| at.since(now()).as_secs())
     };
     assert_eq!((waits(60), waits(3600), waits(3601)), (Some(60), Some(3600), None));
 }
@@ -171,15 +187,14 @@ fn a_wait_is_an_hour_at_most_whatever_the_clock_says() {
 #[test]
 fn what_is_put_in_by_hand_is_what_is_delivered() {
     let held = || {
-        let mut record = Record {
-            unlisted: true,
+        let mut record = OrderRecord {
+            stage: Stage { unlisted: true, ..Step::Queued.into() },
             is_quote_request: true,
-            failures: 3,
-            starts: 4,
-            ..Record::new(order("paid"), now())
+            tries: Tries { failures: 3, starts: 4, ..Tries::default() },
+            ..OrderRecord::new(order("paid"), now())
         };
-        record.hold = Some(Hold { kind: HoldKind::Exhausted, why: "no".into() });
-        record.not_before = Some(now());
+        record.stage.hold = Some(Hold { kind: HoldKind::Exhausted, why: "no".into() });
+        record.stage.not_before = Some(now());
         record
     };
     let by_hand = |files: Vec<Deliverable>| {
@@ -188,14 +203,14 @@ fn what_is_put_in_by_hand_is_what_is_delivered() {
         record
     };
     let record = by_hand(vec![file(false)]);
-    assert_eq!((record.step.clone(), record.starts, record.deliverables.len()), (Step::Generated, 5, 1));
+    assert_eq!((record.stage.step.clone(), record.tries.starts, record.deliverables.len()), (Step::Generated, 5, 1));
     assert_eq!(
-        (record.hold, record.released_by_operator, record.unlisted, record.is_quote_request),
+        (record.stage.hold, record.stage.released_by_operator, record.stage.unlisted, record.is_quote_request),
         (None, true, false, false)
     );
-    assert_eq!((record.failures, record.not_before), (0, None));
-    assert_eq!(by_hand(vec![file(true)]).step, Step::Uploaded);
-    assert_eq!(by_hand(vec![file(true), file(false)]).step, Step::Generated);
+    assert_eq!((record.tries.failures, record.stage.not_before), (0, None));
+    assert_eq!(by_hand(vec![file(true)]).stage.step, Step::Uploaded);
+    assert_eq!(by_hand(vec![file(true), file(false)]).stage.step, Step::Generated);
 }
 
 #[test]
@@ -203,7 +218,7 @@ fn every_step_has_its_word() {
     let since = now();
     let steps = [
         Step::Queued,
-        Step::Generating { again: true },
+        Step::ReadyToGenerate,
         Step::Generated,
         Step::Uploading { file: 0 },
         Step::Uploaded,

@@ -20,7 +20,7 @@ fn stories() -> Vec<(&'static str, Story, Action)> {
     settled.rules.trades =
         vec![ServiceRules { title: "S".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) }];
     let mut uploaded = Story::new().order("a", json!({})).uploaded("a").polled(0);
-    uploaded.session.asked.insert(id("a"));
+    uploaded.run.asked.insert(id("a"));
     let mut says = Story::new().order("a", json!({})).uploaded("a").polled(0);
     says.rules.message_after_delivery = true;
     let says = says.event("a", Event::Delivering).event("a", Event::Delivered);
@@ -42,15 +42,15 @@ fn stories() -> Vec<(&'static str, Story, Action)> {
 #[test]
 fn every_step_waits_for_its_moment_and_begins_nothing_after_the_time_limit() {
     for (name, mut story, action) in stories() {
-        let at_second = |story: &Story, second| next(&story.state, &story.rules, &story.session, at(second));
+        let at_second = |story: &Story, second| what_next(&story.state, &story.rules, &story.run, at(second));
         assert_eq!(story.now(), action, "{name}");
         let limit = 55 * 60;
         assert_eq!(at_second(&story, limit - 1), action, "{name}, just before the limit");
         assert_eq!(at_second(&story, limit), Action::Done, "{name}, at the limit");
-        story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(60));
+        story.state.orders.get_mut(&id("a")).unwrap().stage.not_before = Some(at(60));
         assert_eq!(at_second(&story, 59), Action::Done, "{name}, before its moment");
         assert_eq!(at_second(&story, 60), action, "{name}, at its moment");
-        story.state.orders.get_mut(&id("a")).unwrap().hold = Some(crate::domain::lifecycle::Hold {
+        story.state.orders.get_mut(&id("a")).unwrap().stage.hold = Some(crate::domain::lifecycle::Hold {
             kind: crate::domain::lifecycle::HoldKind::Refused,
             why: "no".into(),
         });
@@ -117,12 +117,12 @@ fn work_begun_goes_before_new_work_and_a_courtesy_after_it() {
 fn a_generator_is_started_only_where_there_is_room_for_it_and_it_works() {
     let story = || Story::new().order("a", json!({})).order("b", json!({})).polled(0);
     let mut full = story().event("b", Event::Starting);
-    full.session.running.insert(id("b"));
+    full.run.running.insert(id("b"));
     assert_eq!(full.now(), Action::Wait(at(55 * 60)));
     full.rules.parallel = 2;
     assert_eq!(full.now(), Action::Start(id("a")));
     let mut broken = story();
-    broken.session.broken.insert(broken.rules.generator_key(&broken.state.orders[&id("a")].order), "exit 127".into());
+    broken.run.broken.insert(broken.rules.generator_key(&broken.state.orders[&id("a")].order), "exit 127".into());
     assert_eq!(broken.now(), Action::Done);
     let mut paused = story();
     let generator_key = paused.rules.generator_key(&paused.state.orders[&id("a")].order);
@@ -133,40 +133,40 @@ fn a_generator_is_started_only_where_there_is_room_for_it_and_it_works() {
     assert_eq!(paused.now(), Action::Done);
     let mut not_ready = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
     not_ready = not_ready.event("a", Event::Generation(GenerationOutcome::NotReady));
-    not_ready.session.not_ready.insert(id("a"));
+    not_ready.run.not_ready.insert(id("a"));
     assert_eq!(not_ready.now(), Action::Done);
     let mut enough = story();
-    enough.session.begun = enough.rules.max_per_beat;
+    enough.run.begun = enough.rules.max_per_beat;
     assert_eq!(enough.now(), Action::Done);
-    enough.session.begun -= 1;
+    enough.run.begun -= 1;
     assert_eq!(enough.now(), Action::Start(id("a")));
 }
 
 #[test]
 fn one_order_alone_is_wanted_where_that_is_asked_and_then_nobody_is_polled() {
     let mut story = Story::new().order("a", json!({})).order("b", json!({}));
-    story.session.only = Some(id("b"));
+    story.run.only = Some(id("b"));
     assert_eq!(story.now(), Action::Start(id("b")));
-    story.session.only = Some(id("c"));
+    story.run.only = Some(id("c"));
     assert_eq!(story.now(), Action::Done);
 }
 
 #[test]
 fn what_is_missing_is_asked_about_once_and_worked_on_no_more() {
     let mut story = Story::new().order("a", json!({})).polled(0);
-    story.state.orders.get_mut(&id("a")).unwrap().unlisted = true;
+    story.state.orders.get_mut(&id("a")).unwrap().stage.unlisted = true;
     assert_eq!(story.now(), Action::Lookup(id("a")));
-    story.session.asked.insert(id("a"));
+    story.run.asked.insert(id("a"));
     assert_eq!(story.now(), Action::Done);
-    story.session.asked.clear();
+    story.run.asked.clear();
     story.state.worker.no_lookup = true;
     assert_eq!(story.now(), Action::Done);
     let mut released = Story::new().order("a", json!({"status": "delivered"})).polled(0);
-    released.state.orders.get_mut(&id("a")).unwrap().released_by_operator = true;
+    released.state.orders.get_mut(&id("a")).unwrap().stage.released_by_operator = true;
     assert_eq!(released.now(), Action::Done, "what is delivered takes no delivery");
     let mut disputed = Story::new().order("a", json!({"status": "disputed"})).polled(0);
     assert_eq!(disputed.now(), Action::Done);
-    disputed.state.orders.get_mut(&id("a")).unwrap().released_by_operator = true;
+    disputed.state.orders.get_mut(&id("a")).unwrap().stage.released_by_operator = true;
     assert_eq!(disputed.now(), Action::Start(id("a")));
 }
 
@@ -180,14 +180,14 @@ fn an_order_is_late_when_what_its_generator_takes_and_a_tenth_of_the_promise_are
     assert!(!late(&story, 3139) && late(&story, 3140), "and what its generator takes");
     story = story.made("a");
     assert!(!late(&story, 3239) && late(&story, 3240), "which is over when it is made");
-    let record = |change: &dyn Fn(&mut Record)| {
+    let record = |change: &dyn Fn(&mut OrderRecord)| {
         let mut story = Story::new().order("a", json!({"turnaround_hours": 1, "created_at": at(0).to_string()}));
         change(story.state.orders.get_mut(&id("a")).unwrap());
         late(&story, 9000)
     };
     assert!(record(&|_| {}));
     assert!(!record(&|record| record.round = 2));
-    assert!(!record(&|record| record.step = Step::Delivered));
+    assert!(!record(&|record| record.stage.step = Step::Delivered));
     assert!(!record(&|record| record.is_quote_request = true));
     let promise_nothing = Story::new().order("a", json!({}));
     assert!(!late(&promise_nothing, 1_000_000));
@@ -211,16 +211,16 @@ fn polls_are_held_by_the_window_the_budget_and_a_failure_each_to_its_second() {
 #[test]
 fn nothing_new_goes_before_the_poll_and_a_look_waits_for_its_moment() {
     for (name, mut story, action) in stories() {
-        story.session.polled = false;
+        story.run.polled = false;
         story.state.worker.last_poll = None;
         let before_it = matches!(action, Action::Deliver(_) | Action::Upload(..)) || name == "priced";
         assert_eq!(story.now(), if before_it { action } else { Action::Poll }, "{name}");
     }
     let mut story = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
     assert_eq!(story.now(), Action::CheckGenerator(id("a")));
-    story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(60));
+    story.state.orders.get_mut(&id("a")).unwrap().stage.not_before = Some(at(60));
     assert_eq!(story.now(), Action::Done);
-    assert_eq!(next(&story.state, &story.rules, &story.session, at(60)), Action::CheckGenerator(id("a")));
+    assert_eq!(what_next(&story.state, &story.rules, &story.run, at(60)), Action::CheckGenerator(id("a")));
 }
 
 #[test]
@@ -246,18 +246,18 @@ fn a_price_by_command_is_named_after_work_begun_and_only_where_it_can_be_quoted(
 
 #[test]
 fn work_ahead_is_what_is_begun_and_due_within_a_quarter_of_an_hour() {
-    let ahead = |story: &Story| own_workload(&story.state, at(0));
-    assert_eq!(ahead(&Story::new().order("a", json!({}))), 0);
-    assert_eq!(ahead(&Story::new().order("a", json!({})).made("a")), 2);
+    let workload = |story: &Story| own_workload(&story.state, at(0));
+    assert_eq!(workload(&Story::new().order("a", json!({}))), 0);
+    assert_eq!(workload(&Story::new().order("a", json!({})).made("a")), 2);
     let mut story = Story::new().order("a", json!({})).uploaded("a").order("b", json!({})).event("b", Event::Starting);
-    assert_eq!(ahead(&story), 3);
+    assert_eq!(workload(&story), 3);
     for (seconds, counted) in [(900, 3), (901, 2)] {
-        story.state.orders.get_mut(&id("a")).unwrap().not_before = Some(at(seconds));
-        assert_eq!(ahead(&story), counted, "due in {seconds} s");
+        story.state.orders.get_mut(&id("a")).unwrap().stage.not_before = Some(at(seconds));
+        assert_eq!(workload(&story), counted, "due in {seconds} s");
     }
-    story.state.orders.get_mut(&id("b")).unwrap().hold =
+    story.state.orders.get_mut(&id("b")).unwrap().stage.hold =
         Some(crate::domain::lifecycle::Hold { kind: crate::domain::lifecycle::HoldKind::Refused, why: "no".into() });
-    assert_eq!(ahead(&story), 0);
+    assert_eq!(workload(&story), 0);
     // Behind one address what others have begun counts as well.
     let hold = |requests| {
         let mut story = Story::new().polled(-600).spent(27, -700);
@@ -285,7 +285,7 @@ fn polls_are_spread_over_what_the_hour_has_left_to_the_second() {
     // gap until 300, the second until 600, and a poll may come two minutes before its turn.
     let hold = |second| poll_hold(&story.state, &story.rules, false, at(second));
     assert_eq!((hold(479), hold(480)), (Some(Reason::Budget), None));
-    let wake_of = |story: &Story| wake(&story.state, &story.rules, at(121)).poll_at;
+    let wake_of = |story: &Story| next_wake(&story.state, &story.rules, at(121)).poll_at;
     assert_eq!(wake_of(&story), at(480), "looked at each quarter of a minute from the last poll on");
     let mut slow = Story::new().polled(0);
     slow.rules.interval = Duration::from_secs(7201);
@@ -310,7 +310,7 @@ fn where_each_endpoint_has_its_own_count_an_order_is_begun_when_both_have_one_mo
     for (uploads, deliveries, goes) in [(28, 28, true), (29, 28, false), (28, 29, false), (29, 29, false), (0, 0, true)]
     {
         let mut story = Story::new().order("a", json!({})).order("b", json!({})).event("b", Event::Starting).polled(0);
-        story.session.running.insert(id("b"));
+        story.run.running.insert(id("b"));
         (story.rules.parallel, story.rules.allowance.shared) = (2, false);
         for (endpoint, times) in [(Endpoint::Upload, uploads), (Endpoint::Deliver, deliveries)] {
             for _ in 0..times {

@@ -22,18 +22,18 @@ fn id(name: &str) -> OrderId {
 struct Story {
     state: State,
     rules: Rules,
-    session: RunState,
+    run: RunState,
 }
 
 impl Story {
     fn new() -> Self {
-        Self { state: State::default(), rules: Rules::default(), session: RunState::new(at(0), false) }
+        Self { state: State::default(), rules: Rules::default(), run: RunState::new(at(0), false) }
     }
 
     fn order(mut self, name: &str, extra: serde_json::Value) -> Self {
         let mut raw = json!({"id": name, "status": "paid", "created_at": at(-600).to_string()});
         raw.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        self.state.orders.insert(id(name), Record::new(Order::parse(raw).unwrap(), at(0)));
+        self.state.orders.insert(id(name), OrderRecord::new(Order::parse(raw).unwrap(), at(0)));
         self
     }
 
@@ -69,12 +69,12 @@ impl Story {
 
     fn polled(mut self, when: i64) -> Self {
         self.state.worker.last_poll = Some(at(when));
-        self.session.polled = true;
+        self.run.polled = true;
         self
     }
 
     fn now(&self) -> Action {
-        next(&self.state, &self.rules, &self.session, at(0))
+        what_next(&self.state, &self.rules, &self.run, at(0))
     }
 }
 
@@ -89,13 +89,13 @@ fn a_delivery_goes_before_an_upload_before_a_poll_before_new_work() {
     let story = Story::new().order("a", json!({})).order("b", json!({})).order("c", json!({}));
     let mut story = story.made("b").uploaded("c");
     assert_eq!(story.now(), Action::Lookup(id("c")));
-    story.session.asked.insert(id("c"));
+    story.run.asked.insert(id("c"));
     assert_eq!(story.now(), Action::Deliver(id("c")));
     story.state.orders.remove(&id("c"));
     assert_eq!(story.now(), Action::Upload(id("b"), 0));
     story.state.orders.remove(&id("b"));
     assert_eq!(story.now(), Action::Poll);
-    story.session.polled = true;
+    story.run.polled = true;
     assert_eq!(story.now(), Action::Start(id("a")));
 }
 
@@ -128,7 +128,7 @@ fn an_order_is_begun_only_when_its_upload_and_delivery_can_be_paid() {
     assert_eq!(two.now(), Action::Upload(id("b"), 0));
     let mut two =
         Story::new().order("a", json!({})).order("b", json!({})).event("b", Event::Starting).polled(0).spent(27, -10);
-    two.session.running.insert(id("b"));
+    two.run.running.insert(id("b"));
     two.rules.parallel = 2;
     assert_eq!(two.now(), Action::Wait(at(55 * 60)), "three requests left, two of them are b's");
 }
@@ -142,8 +142,8 @@ fn a_file_is_not_uploaded_when_it_could_not_be_delivered() {
 #[test]
 fn polls_leave_work_in_flight_what_it_needs_even_when_forced() {
     let mut story = Story::new().order("a", json!({})).event("a", Event::Starting).spent(28, -10);
-    story.session.running.insert(id("a"));
-    story.session.force = true;
+    story.run.running.insert(id("a"));
+    story.run.force = true;
     assert_eq!(story.now(), Action::Wait(at(55 * 60)));
     assert_eq!(poll_hold(&story.state, &story.rules, true, at(0)), Some(Reason::Budget));
 }
@@ -152,17 +152,17 @@ fn polls_leave_work_in_flight_what_it_needs_even_when_forced() {
 fn a_retry_after_closes_everything_when_shared_and_force_does_not_open_it() {
     let mut story = Story::new().order("a", json!({})).uploaded("a");
     story.state.worker.budget.block(story.rules.allowance, Endpoint::Upload, at(60));
-    story.session.force = true;
-    story.session.asked.insert(id("a"));
+    story.run.force = true;
+    story.run.asked.insert(id("a"));
     assert_eq!(story.now(), Action::Done);
-    let wake = wake(&story.state, &story.rules, at(0));
+    let wake = next_wake(&story.state, &story.rules, at(0));
     assert_eq!((wake.at, wake.reason), (at(60), Reason::RetryAfter));
 }
 
 #[test]
 fn nothing_new_is_started_after_the_time_limit() {
     let story = Story::new().order("a", json!({})).order("b", json!({})).made("b");
-    let action = next(&story.state, &story.rules, &story.session, at(55 * 60));
+    let action = what_next(&story.state, &story.rules, &story.run, at(55 * 60));
     assert_eq!(action, Action::Done);
 }
 
@@ -199,10 +199,10 @@ fn an_idle_worker_polls_about_every_two_and_a_half_minutes_and_keeps_its_reserve
 #[test]
 fn the_wake_is_the_first_moment_at_which_the_loop_would_act() {
     let story = Story::new().polled(0);
-    let wake = wake(&story.state, &story.rules, at(1));
+    let wake = next_wake(&story.state, &story.rules, at(1));
     assert_eq!((wake.at, wake.reason), (at(120), Reason::Window));
     let failed = Story::new().order("a", json!({})).event("a", Event::Starting);
     let failed = failed.event("a", Event::Generation(GenerationOutcome::Failed("exit 1".into()))).polled(0);
-    let wake = super::wake(&failed.state, &failed.rules, at(1));
+    let wake = super::next_wake(&failed.state, &failed.rules, at(1));
     assert_eq!(wake.at, at(120));
 }
