@@ -27,8 +27,8 @@ fn now() -> Time {
 /// What the live marketplace answers to a poll when so many orders are paid for.
 fn answer(orders: usize) -> wire::Answer {
     let mut market = Market::new(ServerVersion::Live, 7);
-    let agent = market.enrol(now(), "Bench Studio");
-    let service = market.offer(now(), &agent.agent_id, "fixed", 0);
+    let agent = market.add_agent(now(), "Bench Studio");
+    let service = market.add_service(now(), &agent.agent_id, "fixed", 0);
     for number in 0..orders {
         let placed = now() - Duration::from_secs((orders - number) as u64);
         let brief = format!("A lighthouse at dusk, number {number}. {}", "Calm sea, one small boat. ".repeat(8));

@@ -101,12 +101,12 @@ fn what_init_writes_is_the_repositorys_own_and_is_read() {
 /// An order made by a generator as the README shows it, with a stand-in for the tool that is the user's own.
 fn delivers(script: &str, name: &str, command: &str, stand_in: impl Fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(Options { dialect: ServerVersion::Live, ..Options::default() }).unwrap();
+    let server = Server::start(Options { server_version: ServerVersion::Live, ..Options::default() }).unwrap();
     let now = atelier_heartbeat::internals::io::clock::now();
     let (agent, order) = {
         let mut market = server.market();
-        let agent = market.enrol(now, "Reader");
-        let service_id = Some(market.offer(now, &agent.agent_id, "fixed", 0));
+        let agent = market.add_agent(now, "Reader");
+        let service_id = Some(market.add_service(now, &agent.agent_id, "fixed", 0));
         (agent, market.place(now, Placement { brief: "A lighthouse".into(), service_id, ..Placement::default() }))
     };
     let path = folder.path().join(name);
@@ -119,7 +119,7 @@ fn delivers(script: &str, name: &str, command: &str, stand_in: impl Fn(&Path)) {
     let mut beat = Command::new(BIN);
     beat.current_dir(folder.path()).arg("--json").env("PATH", path).env("ATELIER_AGENT_ID", &agent.agent_id);
     let ran = beat.env("ATELIER_API_KEY", &agent.api_key).env("HOME", folder.path()).output().unwrap();
-    assert_eq!(server.market().books().deliveries_of(&order).len(), 1, "{ran:?}");
+    assert_eq!(server.market().recorder().deliveries_of(&order).len(), 1, "{ran:?}");
 }
 
 /// The line of an example that says how it is named in the settings.

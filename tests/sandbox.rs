@@ -46,11 +46,11 @@ impl Heard {
     }
 }
 
-fn options(dialect: ServerVersion) -> (Options, Arc<AtomicI64>) {
+fn options(server_version: ServerVersion) -> (Options, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(START));
     let hand = Arc::clone(&clock);
     let clock_of = Box::new(move || Time::from_unix(hand.load(Ordering::SeqCst)));
-    (Options { dialect, clock: clock_of, slowness: Duration::from_millis(20), ..Options::default() }, clock)
+    (Options { server_version, clock: clock_of, slowness: Duration::from_millis(20), ..Options::default() }, clock)
 }
 
 /// Everything the server says to `bytes` on a connection of its own; an error where the connection broke.
@@ -80,8 +80,8 @@ fn form(content_type: &str, content: &[u8]) -> Vec<u8> {
 
 impl Trial {
     /// Serves an empty world and registers over HTTP.
-    fn open(dialect: ServerVersion) -> Self {
-        let (options, clock) = options(dialect);
+    fn open(server_version: ServerVersion) -> Self {
+        let (options, clock) = options(server_version);
         let server = Server::start(options).expect("a server");
         let mut trial = Self { server, clock, agent: String::new(), key: String::new() };
         let body = json!({"name": "Night Shift", "description": "ten letters or more", "endpoint_url": "https://a.example",
@@ -138,8 +138,8 @@ impl Trial {
 const SERVICE: &str = "A service whose description is long enough for the live server too.";
 
 /// The life of a seller, by every endpoint of the document.
-fn a_sellers_life(dialect: ServerVersion) {
-    let trial = Trial::open(dialect);
+fn a_sellers_life(server_version: ServerVersion) {
+    let trial = Trial::open(server_version);
 
     let me = trial.get("/api/agents/me");
     assert_eq!((me.status, &me.json()["data"]["id"]), (200, &json!(trial.agent)));
@@ -186,7 +186,7 @@ fn a_sellers_life(dialect: ServerVersion) {
     let deliver = json!({"deliverable_url": url, "deliverable_media_type": "image"});
     assert_eq!(trial.post(&format!("/api/orders/{order}/deliver"), &deliver).status, 200);
     let one = trial.get(&format!("/api/orders/{order}"));
-    match dialect {
+    match server_version {
         ServerVersion::Live => assert_eq!(one.json()["data"]["deliverables"][0]["deliverable_url"], json!(url)),
         ServerVersion::Document => {
             assert_eq!((one.status, one.header("content-type")), (404, Some("text/html; charset=utf-8")));
@@ -224,13 +224,13 @@ fn a_sellers_life(dialect: ServerVersion) {
     trial.later(48 * 3600);
     assert_eq!(trial.get("/api/agents/AGENT/orders?status=completed").json()["data"][0]["id"], json!(order));
     let market = trial.server.market();
-    let books = market.books();
-    assert_eq!(books.deliveries_of(&order).len(), 1);
+    let recorder = market.recorder();
+    assert_eq!(recorder.deliveries_of(&order).len(), 1);
     assert_eq!(
-        (books.uploads.len(), books.registrations.len(), books.services.len(), books.tokens.len()),
+        (recorder.uploads.len(), recorder.registrations.len(), recorder.services.len(), recorder.tokens.len()),
         (1, 1, 2, 1)
     );
-    assert_eq!(books.payouts[0].usd, "6.750000");
+    assert_eq!(recorder.payouts[0].usd, "6.750000");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn thirty_polls_and_the_live_server_takes_no_upload_for_an_hour() {
     assert_eq!(trial.upload("image/png", b"x").status, 429, "the reset itself is too early");
     trial.later(1);
     assert_eq!(trial.upload("image/png", b"x").status, 200);
-    assert_eq!(trial.server.market().books().refused(Endpoint::Upload), 2);
+    assert_eq!(trial.server.market().recorder().refused(Endpoint::Upload), 2);
 }
 
 #[test]
@@ -300,11 +300,11 @@ fn what_an_upload_must_be() {
 fn a_file_too_large_for_the_platform_goes_by_the_blob_store() {
     let trial = Trial::open(ServerVersion::Live);
     trial.server.market().limit_bodies(1000);
-    let counted = trial.server.market().books().requests.len();
+    let counted = trial.server.market().recorder().requests.len();
     let file = vec![7; 2000];
     let refused = trial.upload("video/mp4", &file);
     assert_eq!((refused.status, refused.header("content-type")), (413, Some("text/plain; charset=utf-8")));
-    assert_eq!(trial.server.market().books().requests.len(), counted, "the program never saw it");
+    assert_eq!(trial.server.market().recorder().requests.len(), counted, "the program never saw it");
 
     let granted = trial.post("/api/upload/token", &json!({"content_type": "video/mp4", "filename": "a.mp4"})).json();
     let (token, pathname) = (&granted["data"]["upload_token"], &granted["data"]["pathname"]);
@@ -354,7 +354,7 @@ fn faults_as_bytes() {
     let hear = |fault: Fault| {
         trial.server.market().arm(fault, Some(Call::Orders), Some(1));
         let heard = exchange(&trial.server, &trial.raw_poll());
-        assert_eq!(trial.server.market().books().faults.last().map(|fired| fired.fault), Some(fault));
+        assert_eq!(trial.server.market().recorder().faults.last().map(|fired| fired.fault), Some(fault));
         heard
     };
     assert_eq!(hear(Fault::DropBefore).expect("an end"), b"");
@@ -405,7 +405,7 @@ fn the_control_api_breaks_and_mends() {
     assert_eq!(trial.post(&format!("/sandbox/orders/{order}/accept"), &json!({})).status, 409);
     let overview = trial.get("/sandbox");
     assert_eq!(overview.json()["orders"][0]["brief"], "a cat");
-    assert_eq!(overview.json()["books"]["registrations"][0]["agent_id"], json!(trial.agent));
+    assert_eq!(overview.json()["recorder"]["registrations"][0]["agent_id"], json!(trial.agent));
     assert!(!String::from_utf8_lossy(&overview.body).contains(&trial.key), "no key in the overview");
 }
 
@@ -430,12 +430,12 @@ fn other_sites_and_false_names_do_not_control_it() {
 #[test]
 fn a_world_in_a_folder_is_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let start = |dialect| {
-        let (options, clock) = options(dialect);
+    let start = |server_version| {
+        let (options, clock) = options(server_version);
         Server::start(Options { folder: Some(folder.path().join("world")), ..options }).map(|server| (server, clock))
     };
     let (server, clock) = start(ServerVersion::Live).expect("a server");
-    let enrolled = server.market().enrol(Time::from_unix(START), "Night Shift");
+    let enrolled = server.market().add_agent(Time::from_unix(START), "Night Shift");
     let trial = Trial { server, clock, agent: enrolled.agent_id, key: enrolled.api_key };
     let url = trial.upload("image/png", b"picture").json()["data"]["url"].as_str().expect("an address").to_owned();
     let path = trial.path_of(&url).to_owned();
@@ -452,9 +452,13 @@ fn a_world_in_a_folder_is_found_again() {
     drop(trial);
 
     let world = folder.path().join("world/world.json");
-    std::fs::write(&world, "{\"dialect\":").expect("damage");
+    std::fs::write(&world, "{\"server_version\":").expect("damage");
     assert!(start(ServerVersion::Live).is_err_and(|error| error.to_string().contains("move it away")));
-    assert_eq!(std::fs::read_to_string(&world).expect("the damaged world"), "{\"dialect\":", "never overwritten");
+    assert_eq!(
+        std::fs::read_to_string(&world).expect("the damaged world"),
+        "{\"server_version\":",
+        "never overwritten"
+    );
 }
 
 #[test]
@@ -465,7 +469,7 @@ fn it_stops_when_dropped_whoever_is_connected() {
     let mut idle = TcpStream::connect(server.address()).expect("a connection");
     let mut waiting = TcpStream::connect(server.address()).expect("a connection");
     waiting.write_all(b"GET /api/agents/me HTTP/1.1\r\n\r\n").expect("a request");
-    while server.market().books().faults.is_empty() {
+    while server.market().recorder().faults.is_empty() {
         std::thread::yield_now();
     }
     let address = server.address();

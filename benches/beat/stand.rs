@@ -93,27 +93,27 @@ impl Stand {
     }
 
     pub fn agent(&self) -> String {
-        self.shop.server.market().books().registrations[0].agent_id.clone()
+        self.shop.server.market().recorder().registrations[0].agent_id.clone()
     }
 
     /// How often this was asked for since the market was put back.
     pub fn calls(&self, call: Call) -> u64 {
-        self.counted(|books| books.calls.get(&call).copied().unwrap_or_default())
+        self.counted(|recorder| recorder.calls.get(&call).copied().unwrap_or_default())
     }
 
     /// Every request since the market was put back.
     pub fn requests(&self) -> u64 {
-        self.counted(|books| books.calls.values().sum())
+        self.counted(|recorder| recorder.calls.values().sum())
     }
 
     /// How many deliveries were taken since the market was put back.
     pub fn delivered(&self) -> u64 {
-        self.counted(|books| books.deliveries.values().map(|those| those.len() as u64).sum())
+        self.counted(|recorder| recorder.deliveries.values().map(|those| those.len() as u64).sum())
     }
 
     fn counted(&self, count: impl Fn(&Recorder) -> u64) -> u64 {
-        let before = self.kept.as_ref().map_or(0, |market| count(market.books()));
-        count(self.shop.server.market().books()) - before
+        let before = self.kept.as_ref().map_or(0, |market| count(market.recorder()));
+        count(self.shop.server.market().recorder()) - before
     }
 }
 

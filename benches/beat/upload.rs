@@ -33,12 +33,12 @@ pub fn print() {
     let (small, large) = (folder.path().join("small.mp4"), folder.path().join("large.mp4"));
     write_video(&small, SMALL);
     write_video(&large, LARGE);
-    let beat = |dialect: ServerVersion, video| move || delivered(dialect, video);
+    let beat = |server_version: ServerVersion, video| move || delivered(server_version, video);
     let curl = "curl -F, 45 MB";
     let sides: Vec<Side<Cost>> = vec![
         Side::new("a beat, 45 KB", beat(ServerVersion::Document, &small)),
         Side::new("a beat, 45 MB", beat(ServerVersion::Document, &large)),
-        Side::new("a beat, 45 MB, by an upload token (live dialect)", beat(ServerVersion::Live, &large)),
+        Side::new("a beat, 45 MB, by an upload token (live server_version)", beat(ServerVersion::Live, &large)),
         match machine::tool("curl") {
             Some(program) => Side::new(curl, {
                 let large = &large;
@@ -72,8 +72,8 @@ pub fn print() {
 }
 
 /// A beat that delivers this video, in a shop of its own.
-fn delivered(dialect: ServerVersion, video: &Path) -> Cost {
-    let stand = Stand::open(&machine::memory(), Options { dialect, ..Options::default() });
+fn delivered(server_version: ServerVersion, video: &Path) -> Cost {
+    let stand = Stand::open(&machine::memory(), Options { server_version, ..Options::default() });
     stand.shop.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT_DIR/made.mp4\"", video.display()), "");
     stand.change("[api]\n", &format!("[api]\nblob_url = \"{}\"\n", stand.shop.server.blob_url()));
     stand.shop.order("A lighthouse at dusk, from all sides");
@@ -84,14 +84,15 @@ fn delivered(dialect: ServerVersion, video: &Path) -> Cost {
 
 /// The same file by curl, as a form.
 fn sent(curl: &Path, video: &Path) -> Cost {
-    let stand = Stand::open(&machine::memory(), Options { dialect: ServerVersion::Document, ..Options::default() });
+    let stand =
+        Stand::open(&machine::memory(), Options { server_version: ServerVersion::Document, ..Options::default() });
     let mut command = plain(curl);
     command.args(["--silent", "--show-error", "--fail", "--header"]);
     command.arg(format!("Authorization: Bearer {}", stand.shop.key));
     command.arg("--form").arg(format!("file=@{};type=video/mp4", video.display()));
     command.arg(format!("{}/upload", stand.shop.server.base_url()));
     let cost = measured(&command);
-    assert_eq!(stand.shop.server.market().books().uploads.len(), 1);
+    assert_eq!(stand.shop.server.market().recorder().uploads.len(), 1);
     cost
 }
 

@@ -409,10 +409,10 @@ pub struct SandboxArgs {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8420)]
     pub port: u16,
-    /// Behave like the `live` server or as the `document` says
-    #[arg(long, value_name = "DIALECT", default_value = "live")]
-    pub dialect: String,
-    /// Misbehave: NAME, NAME@ENDPOINT or NAME@ENDPOINT*TIMES; `--fault list` names them all
+    /// Which server to play: `live`, or the one of the `document`
+    #[arg(long, value_name = "VERSION", default_value = "live")]
+    pub server_version: String,
+    /// Answer wrongly: NAME, NAME@ENDPOINT or NAME@ENDPOINT*TIMES; `--fault list` names them all
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<String>,
 }

@@ -1,20 +1,18 @@
-//! Registering, the profile, the token; and whose key it is.
-//!
-//! This file refuses to know orders and services.
+//! Registration, the agent's profile, token launch, and authentication by API key.
 
 use serde_json::{Value, json};
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Agent, Market};
-use super::recorder::{Registration, Stored};
+use super::recorder::{Created, Registration};
 use super::routes::Call;
 use super::rules::{self, Members};
 use crate::domain::time::Time;
 
-/// A registration repeated within this time is taken for the same one.
+/// A registration with the same name within this time is a duplicate.
 const DUPLICATE_WITHIN: std::time::Duration = std::time::Duration::from_secs(86_400);
 
-/// What the live server answers to a request without a key, and to one with a key it does not know.
+/// The live server's statuses for a missing key and for an unknown key.
 const fn live_statuses(call: Call) -> (u16, u16) {
     match call {
         Call::Order | Call::ReadMessages => (403, 403),
@@ -24,15 +22,15 @@ const fn live_statuses(call: Call) -> (u16, u16) {
 }
 
 impl Market {
-    /// Whose key the request carries.
+    /// Returns the agent whose key the request carries.
     pub(super) fn authenticated(&self, call: Call, request: &Request) -> Result<usize, Refusal> {
-        let (missing, unknown) = if self.dialect.is_live() { live_statuses(call) } else { (401, 401) };
+        let (missing, unknown) = if self.server_version.is_live() { live_statuses(call) } else { (401, 401) };
         let key = request.bearer().ok_or_else(|| Refusal::new(missing, "Missing or invalid Authorization header"))?;
         let known = self.agents.iter().position(|agent| agent.api_key == key);
         known.ok_or_else(|| Refusal::new(unknown, "Invalid API key"))
     }
 
-    /// Whose key the request carries, when that is the agent in its path.
+    /// As [`Market::authenticated`], for an agent that must be the one in the path.
     pub(super) fn authenticated_as(&self, call: Call, id: &str, request: &Request) -> Result<usize, Refusal> {
         let index = self.authenticated(call, request)?;
         if self.agents[index].id == id {
@@ -42,24 +40,24 @@ impl Market {
     }
 
     pub(super) fn register(&mut self, now: Time, request: &Request) -> Outcome {
-        let body = rules::members(self.dialect, request)?;
-        let name = rules::required("name", rules::name(self.dialect, &body)?)?;
+        let body = rules::members(self.server_version, request)?;
+        let name = rules::required("name", rules::name(self.server_version, &body)?)?;
         let description = rules::required("description", rules::description(&body)?)?;
         let mut endpoint_url = rules::url(&body, "endpoint_url")?;
-        if !self.dialect.is_live() {
+        if !self.server_version.is_live() {
             endpoint_url = Some(rules::required("endpoint_url", endpoint_url)?);
         }
         let capabilities = rules::capabilities(&body)?.unwrap_or_default();
         let avatar_url = rules::url(&body, "avatar_url")?;
-        // The live server wants an owner's signature and ignores a wallet that comes without one.
-        let owner_wallet = rules::wallet(&body, "owner_wallet")?.filter(|_| !self.dialect.is_live());
+        // The live server ignores a wallet without the owner's signature.
+        let owner_wallet = rules::wallet(&body, "owner_wallet")?.filter(|_| !self.server_version.is_live());
         self.refuse_a_taken_name(now, &name)?;
 
-        let id = self.name("ext", now);
+        let id = self.new_id("ext", now);
         let agent = Agent {
             id: id.clone(),
-            api_key: self.secret("atelier"),
-            webhook_secret: self.secret("whsec"),
+            api_key: self.new_secret("atelier"),
+            webhook_secret: self.new_secret("whsec"),
             name: name.clone(),
             description,
             endpoint_url,
@@ -70,9 +68,9 @@ impl Market {
             token: None,
             created_at: now,
         };
-        self.books.registrations.push(Registration { at: now, agent_id: id.clone(), name });
+        self.recorder.registrations.push(Registration { at: now, agent_id: id.clone(), name });
         let mut data = json!({"agent_id": id, "api_key": agent.api_key});
-        if self.dialect.is_live() {
+        if self.server_version.is_live() {
             data["slug"] = slug(&agent.name).into();
             data["webhook_secret"] = agent.webhook_secret.as_str().into();
             data["marketable"] = agent.marketable().into();
@@ -87,14 +85,14 @@ impl Market {
     fn refuse_a_taken_name(&self, now: Time, name: &str) -> Result<(), Refusal> {
         let slug = slug(name);
         let same = self.agents.iter().find(|agent| self::slug(&agent.name) == slug);
-        let Some(same) = same.filter(|_| self.dialect.is_live()) else { return Ok(()) };
+        let Some(same) = same.filter(|_| self.server_version.is_live()) else { return Ok(()) };
         Err(if now.since(same.created_at) < DUPLICATE_WITHIN {
             Refusal::new(409, "duplicate_agent")
-                .beside("message", "An agent with this name was registered in the last 24 hours")
-                .beside("existing_agent", json!({"id": same.id, "name": same.name, "slug": slug}))
-                .beside("recovery", "Use the API key issued at its registration; it cannot be shown again")
+                .with("message", "An agent with this name was registered in the last 24 hours")
+                .with("existing_agent", json!({"id": same.id, "name": same.name, "slug": slug}))
+                .with("recovery", "Use the API key issued at its registration; it cannot be shown again")
         } else {
-            Refusal::new(409, "name_taken").beside("message", "This name is taken: choose another")
+            Refusal::new(409, "name_taken").with("message", "This name is received: choose another")
         })
     }
 
@@ -105,8 +103,8 @@ impl Market {
 
     pub(super) fn update_me(&mut self, request: &Request) -> Outcome {
         let index = self.authenticated(Call::UpdateMe, request)?;
-        let body = rules::members(self.dialect, request)?;
-        let name = rules::name(self.dialect, &body)?;
+        let body = rules::members(self.server_version, request)?;
+        let name = rules::name(self.server_version, &body)?;
         let description = rules::description(&body)?;
         let endpoint_url = rules::url(&body, "endpoint_url")?;
         let avatar_url = rules::url(&body, "avatar_url")?;
@@ -123,27 +121,27 @@ impl Market {
         agent.capabilities = capabilities.unwrap_or_else(|| agent.capabilities.clone());
         replace(&mut agent.avatar_url, &body, "avatar_url", avatar_url);
         replace(&mut agent.payout_wallet, &body, "payout_wallet", payout_wallet);
-        if !self.dialect.is_live() {
+        if !self.server_version.is_live() {
             replace(&mut agent.owner_wallet, &body, "owner_wallet", owner_wallet);
         }
         Ok(Reply::data(200, &self.profile(&self.agents[index])))
     }
 
     fn profile(&self, agent: &Agent) -> Value {
-        let dialect = self.dialect;
+        let server_version = self.server_version;
         let mut profile = json!({
             "id": agent.id,
             "name": agent.name,
             "description": agent.description,
             "avatar_url": agent.avatar_url,
             "endpoint_url": agent.endpoint_url,
-            "capabilities": dialect.list(&agent.capabilities),
+            "capabilities": server_version.list(&agent.capabilities),
             "owner_wallet": agent.owner_wallet,
             "payout_wallet": agent.payout_wallet,
             "api_key": masked(&agent.api_key),
-            "created_at": dialect.time(agent.created_at),
+            "created_at": server_version.time(agent.created_at),
         });
-        if dialect.is_live() {
+        if server_version.is_live() {
             profile["slug"] = slug(&agent.name).into();
             profile["webhook_secret"] = agent.webhook_secret.as_str().into();
             profile["marketable"] = agent.marketable().into();
@@ -160,22 +158,22 @@ impl Market {
 
     pub(super) fn launch_token(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
         let index = self.authenticated_as(Call::Token, id, request)?;
-        let body = rules::members(self.dialect, request)?;
-        rules::required("symbol", rules::sized(&body, "symbol", 1..=10)?)?;
+        let body = rules::members(self.server_version, request)?;
+        rules::required("symbol", rules::text_within(&body, "symbol", 1..=10)?)?;
         if self.agents[index].avatar_url.is_none() {
             return Err(Refusal::new(400, "Agent must have avatar_url set before launching a token"));
         }
         if self.agents[index].token.is_some() {
             return Err(Refusal::new(409, "Token already launched for this agent"));
         }
-        let mint = self.secret("mint");
+        let mint = self.new_secret("mint");
         self.agents[index].token = Some(mint.clone());
-        self.books.tokens.push(Stored { at: now, name: id.to_owned() });
-        Ok(Reply::data(200, &json!({"mint": mint, "tx_signature": self.secret("tx")})))
+        self.recorder.tokens.push(Created { at: now, name: id.to_owned() });
+        Ok(Reply::data(200, &json!({"mint": mint, "tx_signature": self.new_secret("tx")})))
     }
 }
 
-/// Takes what was sent, null included; leaves what was not sent.
+/// Sets a member to what was sent, null included; keeps it when nothing was sent.
 fn replace(member: &mut Option<String>, body: &Members, name: &str, sent: Option<String>) {
     if body.contains_key(name) {
         *member = sent;

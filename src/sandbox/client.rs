@@ -1,14 +1,12 @@
-//! The client's side of the market: placing, paying, reviewing, changing one's mind; and a seller ready made for tests.
-//!
-//! This file refuses to know HTTP: the control API and the tests call it alike.
+//! The client's side of the market: placing, paying, reviewing and cancelling orders; also ready-made agents and services for tests.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::market::{Agent, Market, Message, Sale, Service};
-use super::recorder::{Registration, Stored};
+use super::market::{Agent, Market, Message, Service, StoredOrder};
+use super::recorder::{Created, Registration};
 use crate::domain::limits::MAX_MESSAGE_CHARS;
 use crate::domain::order::Status;
 use crate::domain::time::Time;
@@ -16,49 +14,49 @@ use crate::domain::time::Time;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The longest brief, in characters.
-const MOST_BRIEF: usize = 3000;
+const MAX_BRIEF_CHARS: usize = 3000;
 
-/// What a client places and pays for.
+/// An order to place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Placement {
-    /// On which service; none is a bounty for the agent registered last.
+    /// The service; none is a bounty for the agent registered last.
     pub service_id: Option<String>,
-    /// What is wanted.
+    /// The brief.
     pub brief: String,
-    /// Links to follow.
+    /// Reference links.
     pub reference_urls: Vec<String>,
-    /// Pictures to follow.
+    /// Reference images.
     pub reference_images: Vec<String>,
     /// A bounty's price.
     pub price_usd: Option<String>,
-    /// The order's id, for trials with odd ones; none takes the next.
+    /// The order's id, for tests with odd ones; none takes the next.
     pub id: Option<String>,
 }
 
-/// Why the market does not do what the client asks.
+/// Why a client's action fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ControlError {
     /// There is no such order.
     Unknown(String),
-    /// It cannot be done, or not now; the sentence says why.
-    MediaError(String),
+    /// The action is not possible now; the text says why.
+    Rejected(String),
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for ControlError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(id) => write!(out, "there is no order {id:?}: GET /sandbox lists them"),
-            Self::MediaError(why) => out.write_str(why),
+            Self::Rejected(why) => out.write_str(why),
         }
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ControlError {}
 
-/// A seller ready made.
+/// A new agent's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enrolled {
+pub struct AgentCredentials {
     /// Its id.
     pub agent_id: String,
     /// Its key.
@@ -66,14 +64,14 @@ pub struct Enrolled {
 }
 
 impl Market {
-    /// Registers an agent with a payout wallet, without a request.
-    pub fn enrol(&mut self, now: Time, name: &str) -> Enrolled {
+    /// Registers an agent with a payout wallet directly.
+    pub fn add_agent(&mut self, now: Time, name: &str) -> AgentCredentials {
         let agent = Agent {
-            id: self.name("ext", now),
-            api_key: self.secret("atelier"),
-            webhook_secret: self.secret("whsec"),
+            id: self.new_id("ext", now),
+            api_key: self.new_secret("atelier"),
+            webhook_secret: self.new_secret("whsec"),
             name: name.to_owned(),
-            description: "Enrolled by the sandbox".to_owned(),
+            description: "Added by the sandbox".to_owned(),
             endpoint_url: None,
             capabilities: vec!["image_gen".to_owned()],
             owner_wallet: None,
@@ -82,16 +80,16 @@ impl Market {
             token: None,
             created_at: now,
         };
-        let enrolled = Enrolled { agent_id: agent.id.clone(), api_key: agent.api_key.clone() };
-        self.books.registrations.push(Registration { at: now, agent_id: agent.id.clone(), name: name.to_owned() });
+        let enrolled = AgentCredentials { agent_id: agent.id.clone(), api_key: agent.api_key.clone() };
+        self.recorder.registrations.push(Registration { at: now, agent_id: agent.id.clone(), name: name.to_owned() });
         self.agents.push(agent);
         enrolled
     }
 
-    /// Lists a service of an agent, without a request. `price_type` is the document's: fixed, quote, weekly, monthly.
-    pub fn offer(&mut self, now: Time, agent_id: &str, price_type: &str, quota_limit: u64) -> String {
+    /// Lists a service of an agent directly. `price_type` is fixed, quote, weekly or monthly.
+    pub fn add_service(&mut self, now: Time, agent_id: &str, price_type: &str, quota_limit: u64) -> String {
         let service = Service {
-            id: self.name("svc", now),
+            id: self.new_id("svc", now),
             agent_id: agent_id.to_owned(),
             category: "image_gen".to_owned(),
             title: "Sandbox service".to_owned(),
@@ -107,44 +105,46 @@ impl Market {
             created_at: now,
         };
         let id = service.id.clone();
-        self.books.services.push(Stored { at: now, name: id.clone() });
+        self.recorder.services.push(Created { at: now, name: id.clone() });
         self.services.push(service);
         id
     }
 
-    /// Why a placement would not be possible for a client, if it is not.
-    pub(super) fn unfit(&self, placement: &Placement) -> Option<Refused> {
-        let unfit = |why: &str| Some(Refused::MediaError(why.to_owned()));
+    /// Returns why an order cannot be placed, if it cannot.
+    pub(super) fn reject_reason(&self, placement: &Placement) -> Option<ControlError> {
+        let reject_reason = |why: &str| Some(ControlError::Rejected(why.to_owned()));
         let id = &placement.service_id;
         if id.is_some() && !self.services.iter().any(|service| Some(&service.id) == id.as_ref() && service.active) {
-            return unfit("there is no such active service: GET /sandbox lists them");
+            return reject_reason("there is no such active service: GET /sandbox lists them");
         }
         if self.agents.is_empty() {
-            return unfit("no agent is registered yet: run `atelier-heartbeat setup` against this sandbox first");
+            return reject_reason(
+                "no agent is registered yet: run `atelier-heartbeat setup` against this sandbox first",
+            );
         }
-        if placement.brief.chars().count() > MOST_BRIEF {
-            return unfit("a brief has at most 3000 characters");
+        if placement.brief.chars().count() > MAX_BRIEF_CHARS {
+            return reject_reason("a brief has at most 3000 characters");
         }
-        if placement.id.as_ref().is_some_and(|id| id.is_empty() || self.sale(id).is_some()) {
-            return unfit("an order's id is new and not empty");
+        if placement.id.as_ref().is_some_and(|id| id.is_empty() || self.order(id).is_some()) {
+            return reject_reason("an order's id is new and not empty");
         }
         None
     }
 
-    /// The service an order is meant for when none is named: the newest.
+    /// Returns the newest service, the default of an order that names none.
     pub(super) fn newest_service(&self) -> Option<String> {
         self.services.iter().rev().find(|service| service.active).map(|service| service.id.clone())
     }
 
-    /// Places an order and pays for it: `paid`; `pending_quote` where the service quotes; `in_progress` with a
-    /// workspace where it is a subscription. Gives its id.
+    /// Places an order and pays for it, and returns its id. The order is `paid`; `pending_quote` where the service quotes;
+    /// `in_progress` with a workspace where the service is a subscription.
     pub fn place(&mut self, now: Time, placement: Placement) -> String {
         let service = placement.service_id.as_ref().and_then(|id| self.services.iter().find(|s| s.id == *id)).cloned();
         let last = self.agents.last().map(|agent| agent.id.clone()).unwrap_or_default();
         let quoted = service.as_ref().is_some_and(|service| service.price_type == "quote");
         let price = service.as_ref().map(|service| service.price_usd.clone());
-        let id = placement.id.unwrap_or_else(|| self.name("ord", now));
-        self.orders.push(Sale {
+        let id = placement.id.unwrap_or_else(|| self.new_id("ord", now));
+        self.orders.push(StoredOrder {
             id: id.clone(),
             agent_id: service.as_ref().map_or(last, |service| service.agent_id.clone()),
             service_id: placement.service_id,
@@ -172,107 +172,135 @@ impl Market {
         id
     }
 
-    /// Money arrives: the order is new work, or the client's window opens.
+    /// Records the payment: the order becomes work, or its workspace opens.
     fn pay(&mut self, now: Time, index: usize) {
-        let Some(sale) = self.orders.get_mut(index) else { return };
-        let service = self.services.iter().find(|service| Some(&service.id) == sale.service_id.as_ref());
+        let Some(order) = self.orders.get_mut(index) else { return };
+        let service = self.services.iter().find(|service| Some(&service.id) == order.service_id.as_ref());
         let quota = service.map_or(0, |service| service.quota_limit);
         let window = match service.map_or("", |service| service.price_type.as_str()) {
             "weekly" => Some(7 * DAY),
             "monthly" => Some(30 * DAY),
-            // The document says that a quota is ignored here; both servers open a workspace for a day.
+            // The document says that a quota is ignored here; both servers open a workspace of a day.
             "fixed" if quota > 0 => Some(DAY),
             _ => None,
         };
         let Some(window) = window else {
-            sale.status = Status::Paid;
+            order.status = Status::Paid;
             return;
         };
-        sale.status = Status::InProgress;
-        sale.begun_at = Some(now);
-        sale.quota_total = quota;
-        sale.workspace_expires_at = Some(now + window);
-        if !self.dialect.is_live() {
-            self.expect(now + window);
+        order.status = Status::InProgress;
+        order.begun_at = Some(now);
+        order.quota_total = quota;
+        order.workspace_expires_at = Some(now + window);
+        if !self.server_version.is_live() {
+            self.schedule(now + window);
         }
     }
 
-    /// The client agrees to a quote and pays it.
-    pub fn pay_quote(&mut self, now: Time, id: &str) -> Result<(), Refused> {
-        let index = self.standing(id, "pay", &[Status::Quoted, Status::Accepted])?;
+    /// The client accepts a quote and pays it.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not quoted.
+    pub fn pay_quote(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        let index = self.order_in_status(id, "pay", &[Status::Quoted, Status::Accepted])?;
         self.pay(now, index);
         Ok(())
     }
 
     /// The client accepts a delivery: the order completes and is paid out.
-    pub fn accept(&mut self, now: Time, id: &str) -> Result<(), Refused> {
-        self.settle(now);
-        let index = self.standing(id, "accept", &[Status::Delivered])?;
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not delivered.
+    pub fn accept(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        self.run_due(now);
+        let index = self.order_in_status(id, "accept", &[Status::Delivered])?;
         self.complete(now, index);
         Ok(())
     }
 
-    /// The client disputes a delivery. The reason goes by webhook alone, so here it goes nowhere.
-    pub fn dispute(&mut self, now: Time, id: &str) -> Result<(), Refused> {
-        self.settle(now);
-        let index = self.standing(id, "dispute", &[Status::Delivered])?;
+    /// The client disputes a delivery. The real server sends the reason by webhook only, so none is kept.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not delivered.
+    pub fn dispute(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        self.run_due(now);
+        let index = self.order_in_status(id, "dispute", &[Status::Delivered])?;
         self.orders[index].status = Status::Disputed;
         Ok(())
     }
 
-    /// The client wants changes, which only the live server has; a message tells which.
-    pub fn request_revision(&mut self, now: Time, id: &str, wish: &str) -> Result<(), Refused> {
-        self.settle(now);
-        if !self.dialect.is_live() {
-            return Err(Refused::MediaError(
-                "only the live dialect has revisions: dispute the delivery instead".into(),
+    /// The client requests a revision, which only the live server has; a message holds the feedback.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not delivered, its revisions are used up, or the server version has none.
+    pub fn request_revision(&mut self, now: Time, id: &str, wish: &str) -> Result<(), ControlError> {
+        self.run_due(now);
+        if !self.server_version.is_live() {
+            return Err(ControlError::Rejected(
+                "only the live server has revisions: dispute the delivery instead".into(),
             ));
         }
-        let index = self.standing(id, "request a revision of", &[Status::Delivered])?;
-        let sale = &mut self.orders[index];
-        if sale.revision_count >= sale.max_revisions {
-            return Err(Refused::MediaError(format!("all {} revisions of {id} are used", sale.max_revisions)));
+        let index = self.order_in_status(id, "request a revision of", &[Status::Delivered])?;
+        let order = &mut self.orders[index];
+        if order.revision_count >= order.max_revisions {
+            return Err(ControlError::Rejected(format!("all {} revisions of {id} are used", order.max_revisions)));
         }
-        sale.revision_count += 1;
-        sale.status = Status::RevisionRequested;
+        order.revision_count += 1;
+        order.status = Status::RevisionRequested;
         self.message(now, id, &format!("Revision request: {wish}"))
     }
 
-    /// The client calls an order off, while that is possible.
-    pub fn cancel(&mut self, now: Time, id: &str) -> Result<(), Refused> {
-        self.settle(now);
+    /// The client cancels an order.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or its status does not allow it.
+    pub fn cancel(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        self.run_due(now);
         let open = [Status::PendingQuote, Status::Quoted, Status::Accepted, Status::Paid];
-        let index = self.standing(id, "cancel", &open)?;
+        let index = self.order_in_status(id, "cancel", &open)?;
         self.orders[index].status = Status::Cancelled;
         Ok(())
     }
 
-    /// The client writes to the agent.
-    pub fn message(&mut self, now: Time, id: &str, text: &str) -> Result<(), Refused> {
-        let index = self.position(id).ok_or_else(|| Refused::Unknown(id.to_owned()))?;
+    /// The client sends a message to the agent.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or the text is empty.
+    pub fn message(&mut self, now: Time, id: &str, text: &str) -> Result<(), ControlError> {
+        let index = self.position(id).ok_or_else(|| ControlError::Unknown(id.to_owned()))?;
         let content: String = text.trim().chars().take(MAX_MESSAGE_CHARS).collect();
         if content.is_empty() {
-            return Err(Refused::MediaError("a message has at least one character".into()));
+            return Err(ControlError::Rejected("a message has at least one character".into()));
         }
-        let message = Message { id: self.name("msg", now), by_client: true, content, at: now };
+        let message = Message { id: self.new_id("msg", now), by_client: true, content, at: now };
         self.orders[index].messages.push(message);
         Ok(())
     }
 
-    /// The marketplace itself moves a paid order to `in_progress`.
-    pub fn advance(&mut self, now: Time, id: &str) -> Result<(), Refused> {
-        let index = self.standing(id, "advance", &[Status::Paid])?;
+    /// Moves a paid order to `in_progress`, as the marketplace sometimes does.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not paid.
+    pub fn advance(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        let index = self.order_in_status(id, "advance", &[Status::Paid])?;
         self.orders[index].status = Status::InProgress;
         self.orders[index].begun_at = Some(now);
         Ok(())
     }
 
-    fn standing(&self, id: &str, verb: &str, from: &[Status]) -> Result<usize, Refused> {
-        let index = self.position(id).ok_or_else(|| Refused::Unknown(id.to_owned()))?;
+    fn order_in_status(&self, id: &str, verb: &str, from: &[Status]) -> Result<usize, ControlError> {
+        let index = self.position(id).ok_or_else(|| ControlError::Unknown(id.to_owned()))?;
         let status = &self.orders[index].status;
         if from.contains(status) {
             return Ok(index);
         }
-        Err(Refused::MediaError(format!("cannot {verb} {id}: it is \"{}\"", status.as_str())))
+        Err(ControlError::Rejected(format!("cannot {verb} {id}: it is \"{}\"", status.as_str())))
     }
 }

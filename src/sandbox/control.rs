@@ -1,27 +1,25 @@
-//! The control API: a person or a script plays the client, and breaks things.
-//!
-//! This file refuses strangers: only loopback names in `Host`, and no other site's `Origin`.
+//! The control API under `/sandbox`: a person or a script plays the client and arms faults.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{Placement, Refused};
+use super::client::{ControlError, Placement};
 use super::exchange::{Reply, Request, unescape};
 use super::faults::Fault;
 use super::market::Market;
 use crate::domain::time::Time;
 
-/// What a client may say with a verb.
+/// The body of a client's action.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Said {
+struct MessageBody {
     message: String,
 }
 
-/// What to arm.
+/// The body of a request that arms a fault.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wrong {
+struct FaultBody {
     fault: String,
     #[serde(default)]
     endpoint: Option<String>,
@@ -29,7 +27,7 @@ struct Wrong {
     times: Option<u32>,
 }
 
-/// Whether a browser was sent here by another site, or by a name that only pretends to be this machine.
+/// Whether the request comes from another site or by a host name that is not loopback.
 pub(super) fn is_foreign(request: &Request) -> bool {
     let host = request.header("host").unwrap_or_default();
     let own = request.header("origin").is_none_or(|origin| origin.eq_ignore_ascii_case(&format!("http://{host}")));
@@ -44,9 +42,9 @@ impl Market {
     /// Answers a control request; the path begins with `/sandbox`.
     pub(super) fn control(&mut self, now: Time, request: &Request) -> Reply {
         if is_foreign(request) {
-            return told(403, "control requests come from this machine, by a loopback name, and from no other site");
+            return error_reply(403, "control requests must use a loopback host name and come from no other site");
         }
-        self.settle(now);
+        self.run_due(now);
         let path = request.bare_path().trim_end_matches('/');
         let parts: Vec<String> = path.split('/').skip(2).map(unescape).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -58,20 +56,20 @@ impl Market {
             ("GET", ["faults"]) => Ok(Reply::json(200, &self.faults_overview())),
             ("POST", ["faults"]) => self.arm_from(request),
             ("DELETE", ["faults"]) => {
-                self.behave();
+                self.disarm();
                 Ok(Reply::json(200, &self.faults_overview()))
             }
             ("POST", ["orders"]) => self.place_from(now, request),
             ("POST", ["orders", id, verb]) => self.act(now, id, verb, request),
             _ => {
-                return told(
+                return error_reply(
                     404,
                     "GET /sandbox; POST /sandbox/orders {brief, service_id, …}; POST /sandbox/orders/ID/\
                      {accept,dispute,revise,cancel,message,pay,advance}; GET, POST, DELETE /sandbox/faults {fault, endpoint, times}",
                 );
             }
         };
-        outcome.unwrap_or_else(|(status, why)| told(status, &why))
+        outcome.unwrap_or_else(|(status, why)| error_reply(status, &why))
     }
 
     fn place_from(&mut self, now: Time, request: &Request) -> Result<Reply, (u16, String)> {
@@ -79,24 +77,24 @@ impl Market {
         if placement.service_id.is_none() {
             placement.service_id = self.newest_service();
         }
-        if let Some(refused) = self.unfit(&placement) {
+        if let Some(refused) = self.reject_reason(&placement) {
             return Err((400, refused.to_string()));
         }
         let id = self.place(now, placement);
-        Ok(self.standing_of(201, &id))
+        Ok(self.status_reply(201, &id))
     }
 
     fn act(&mut self, now: Time, id: &str, verb: &str, request: &Request) -> Result<Reply, (u16, String)> {
-        let Said { message } = if request.body.is_empty() { Said::default() } else { read(request)? };
-        match self.do_verb(now, id, verb, &message) {
-            Ok(()) => Ok(self.standing_of(200, id)),
-            Err(refused @ Refused::Unknown(_)) => Err((404, refused.to_string())),
+        let MessageBody { message } = if request.body.is_empty() { MessageBody::default() } else { read(request)? };
+        match self.client_action(now, id, verb, &message) {
+            Ok(()) => Ok(self.status_reply(200, id)),
+            Err(refused @ ControlError::Unknown(_)) => Err((404, refused.to_string())),
             Err(refused) => Err((409, refused.to_string())),
         }
     }
 
-    /// What a client does with an order, by its name.
-    pub(super) fn do_verb(&mut self, now: Time, id: &str, verb: &str, message: &str) -> Result<(), Refused> {
+    /// Performs a client's action by its name.
+    pub(super) fn client_action(&mut self, now: Time, id: &str, verb: &str, message: &str) -> Result<(), ControlError> {
         match verb {
             "accept" => self.accept(now, id),
             "dispute" => self.dispute(now, id),
@@ -105,28 +103,28 @@ impl Market {
             "message" => self.message(now, id, message),
             "pay" => self.pay_quote(now, id),
             "advance" => self.advance(now, id),
-            _ => Err(Refused::MediaError(format!(
+            _ => Err(ControlError::Rejected(format!(
                 "{verb:?} is not one of accept dispute revise cancel message pay advance"
             ))),
         }
     }
 
-    fn standing_of(&self, status: u16, id: &str) -> Reply {
+    fn status_reply(&self, status: u16, id: &str) -> Reply {
         let standing = self.status_of(id).map_or("", |status| status.as_str());
         Reply::json(status, &json!({"order_id": id, "status": standing}))
     }
 
     fn arm_from(&mut self, request: &Request) -> Result<Reply, (u16, String)> {
-        let wrong: Wrong = read(request)?;
-        let fault = wrong.fault.parse::<Fault>().map_err(|why| (400, why))?;
-        let call = match wrong.endpoint.as_deref() {
+        let body: FaultBody = read(request)?;
+        let fault = body.fault.parse::<Fault>().map_err(|why| (400, why))?;
+        let call = match body.endpoint.as_deref() {
             None | Some("any") => None,
             Some(name) => Some(name.parse().map_err(|why| (400, why))?),
         };
-        if wrong.times == Some(0) {
+        if body.times == Some(0) {
             return Err((400, "times is at least 1; leave it out for always".into()));
         }
-        self.arm(fault, call, wrong.times);
+        self.arm(fault, call, body.times);
         Ok(Reply::json(200, &self.faults_overview()))
     }
 
@@ -135,7 +133,7 @@ impl Market {
         json!({"armed": self.armed(), "known": known.collect::<serde_json::Map<_, _>>()})
     }
 
-    /// Everything but the keys.
+    /// The whole state, without the keys.
     fn overview(&self) -> Value {
         let agents: Vec<Value> = self
             .agents
@@ -146,36 +144,36 @@ impl Market {
             .orders
             .iter()
             .rev()
-            .map(|sale| {
-                let mut shape = json!(self.order_shape(sale));
+            .map(|order| {
+                let mut shape = json!(self.order_shape(order));
                 let files: Vec<Value> =
-                    sale.deliverables.iter().map(|(url, kind)| json!({"url": url, "media_type": kind})).collect();
-                let said = |message: &super::market::Message| {
+                    order.deliverables.iter().map(|(url, kind)| json!({"url": url, "media_type": kind})).collect();
+                let message = |message: &super::market::Message| {
                     json!({"from": if message.by_client { "client" } else { "agent" }, "content": message.content, "at": message.at})
                 };
                 shape["deliverables"] = files.into();
-                shape["messages"] = sale.messages.iter().map(said).collect();
+                shape["messages"] = order.messages.iter().map(message).collect();
                 shape
             })
             .collect();
         json!({
-            "dialect": self.dialect(),
+            "server_version": self.server_version(),
             "base_url": format!("{}/api", self.public_url),
             "agents": agents,
             "services": self.services,
             "orders": orders,
             "armed": self.armed(),
-            "books": self.books(),
+            "recorder": self.recorder(),
         })
     }
 }
 
 fn read<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, (u16, String)> {
     serde_json::from_slice(&request.body)
-        .map_err(|error| (400, format!("the body is not the JSON it should be: {error}")))
+        .map_err(|error| (400, format!("the body is not valid JSON for this endpoint: {error}")))
 }
 
-fn told(status: u16, why: &str) -> Reply {
+fn error_reply(status: u16, why: &str) -> Reply {
     Reply::json(status, &json!({"error": why}))
 }
 

@@ -1,11 +1,9 @@
-//! One request and one reply, whole, as the market sees them.
-//!
-//! This file refuses to know sockets: how bytes become a request is `incoming`, how a reply becomes bytes is `outgoing`.
+//! A complete request and a complete reply, as the market sees them.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// A request, whole.
+/// A complete request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, `POST` …
@@ -16,30 +14,30 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The client's address: what is counted by.
+    /// The client's address, by which requests are counted.
     pub address: String,
 }
 
 impl Request {
-    /// A `GET` from loopback.
+    /// Creates a `GET` from loopback.
     #[must_use]
     pub fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    /// A request of any method from loopback, without a body.
+    /// Creates a request from loopback without a body.
     #[must_use]
     pub fn new(method: &str, path: &str) -> Self {
         Self { method: method.into(), path: path.into(), address: "127.0.0.1".into(), ..Self::default() }
     }
 
-    /// With a JSON body.
+    /// Adds a JSON body.
     #[must_use]
     pub fn with_json(self, body: &Value) -> Self {
         self.with_body("application/json", body.to_string().into_bytes())
     }
 
-    /// With a body of some type.
+    /// Adds a body of this type.
     #[must_use]
     pub fn with_body(mut self, content_type: &str, body: Vec<u8>) -> Self {
         self.headers.push(("content-type".into(), content_type.into()));
@@ -47,14 +45,14 @@ impl Request {
         self
     }
 
-    /// With an API key.
+    /// Adds an API key.
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
         self.headers.push(("authorization".into(), format!("Bearer {key}")));
         self
     }
 
-    /// A header's value, whatever the case of its name.
+    /// Returns a header's value; names are case-insensitive.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
@@ -80,7 +78,7 @@ impl Request {
     }
 }
 
-/// Percent escapes undone; what is no escape stays, and what is no UTF-8 is replaced.
+/// Undoes percent escapes. Invalid escapes stay; invalid UTF-8 is replaced.
 pub(super) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
@@ -97,7 +95,7 @@ pub(super) fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// A reply, whole. Lengths and dates are added where it is sent.
+/// A complete reply. Length and date are added when it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
@@ -109,13 +107,13 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A header's value, whatever the case of its name.
+    /// Returns a header's value; names are case-insensitive.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 
-    /// The body as JSON; null where it is none.
+    /// Returns the body as JSON, or null.
     #[must_use]
     pub fn body_json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
@@ -159,21 +157,21 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// Why the market does not do what was asked: a status, a sentence, and what the live server puts beside it.
+/// A refusal: status, error text, and the members the live server adds.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     error: String,
-    beside: Vec<(&'static str, Value)>,
+    extra: Vec<(&'static str, Value)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, error: impl Into<String>) -> Self {
-        Self { status, error: error.into(), beside: Vec::new() }
+        Self { status, error: error.into(), extra: Vec::new() }
     }
 
-    pub(super) fn beside(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.beside.push((name, value.into()));
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.extra.push((name, value.into()));
         self
     }
 }
@@ -181,14 +179,14 @@ impl Refusal {
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
         let mut body = json!({"success": false, "error": refusal.error});
-        for (name, value) in refusal.beside {
+        for (name, value) in refusal.extra {
             body[name] = value;
         }
         Self::json(refusal.status, &body)
     }
 }
 
-/// What an endpoint comes to.
+/// What an endpoint answers.
 pub(super) type Outcome = Result<Reply, Refusal>;
 
 #[cfg(test)]
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_is_a_bearer() {
+    fn only_a_bearer_token_is_returned() {
         assert_eq!(Request::get("/").with_key("atelier_1").bearer(), Some("atelier_1"));
         let mut basic = Request::get("/");
         basic.headers.push(("Authorization".into(), "Basic YTpi".into()));

@@ -1,19 +1,16 @@
-//! Faults at work: which one fires at a request, and what the answer becomes before it becomes bytes.
-//!
-//! This file refuses to know sockets: a drip is a word here, and `outgoing` makes it one.
+//! Applies armed faults: which one fires at a request, and what the reply becomes.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::exchange::{Refusal, Reply, Request};
-use super::faults::Fault;
-use super::market::{Market, Taken};
-use super::recorder::Fired;
+use super::faults::{ArmedFault, Fault};
+use super::market::{Market, ReceivedFile};
+use super::recorder::FiredFault;
 use super::routes::{Call, Routed, route};
 use crate::domain::time::Time;
 
 /// How many orders `huge` adds.
-const MANY: usize = 10_000;
+const EXTRA_ORDERS: usize = 10_000;
 
 /// How much `huge-body` adds, in bytes.
 const HUGE_BODY: usize = 40_000_000;
@@ -22,20 +19,9 @@ const HUGE_BODY: usize = 40_000_000;
 const MANY_HEADERS: usize = 5000;
 
 /// How deep `deep-json` goes.
-const DEPTH: usize = 200_000;
+const JSON_DEPTH: usize = 200_000;
 
-/// A fault that waits for its request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Armed {
-    /// Which.
-    pub fault: Fault,
-    /// At which call; none is any.
-    pub call: Option<Call>,
-    /// How often still; none is always.
-    pub times: Option<u32>,
-}
-
-/// How a reply is spoilt on its way.
+/// How a reply is damaged on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
     /// Half the body under the full `Content-Length`.
@@ -44,43 +30,47 @@ pub enum Damage {
     Reset,
     /// Slowly, a byte at a time.
     Dripped,
-    /// Something that is not HTTP comes instead.
+    /// Bytes that are not HTTP.
     Garbage,
-    /// It comes whole, and late.
+    /// Complete, but late.
     Late,
 }
 
-/// What a request comes to when faults are armed.
+/// The answer to a request when faults are armed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A whole reply, good or bad.
+    /// A complete reply, good or bad.
     Reply(Reply),
-    /// The connection closes without a word.
+    /// The connection closes without an answer.
     NoAnswer {
-        /// Whether the request was carried out, whatever it came to.
+        /// Whether the request was carried out.
         committed: bool,
     },
-    /// The request was carried out, and its reply is spoilt on its way.
+    /// The request was carried out; its reply is damaged on its way.
     Mangled {
-        /// The reply before it was spoilt.
+        /// The undamaged reply.
         reply: Reply,
-        /// How it is spoilt.
+        /// The damage.
         damage: Damage,
     },
 }
 
 impl Market {
-    /// Arms `fault` for the next `times` requests to `call` (none: any call; none: always). What was armed first fires first.
+    /// Arms `fault` for the next `times` requests to `call` (none: any call; none: always). The first armed fires first.
     pub fn arm(&mut self, fault: Fault, call: Option<Call>, times: Option<u32>) {
-        self.armed.push(Armed { fault, call, times });
+        self.armed.push(ArmedFault { fault, call, times });
     }
 
-    /// Arms what `NAME`, `NAME@ENDPOINT`, `NAME*TIMES` or `NAME@ENDPOINT*TIMES` says; without a number, for always.
-    pub fn misbehave(&mut self, spec: &str) -> Result<(), String> {
+    /// Arms `NAME`, `NAME@ENDPOINT`, `NAME*TIMES` or `NAME@ENDPOINT*TIMES`; without a number it stays armed.
+    ///
+    /// # Errors
+    ///
+    /// When the name, the endpoint or the number cannot be read.
+    pub fn arm_spec(&mut self, spec: &str) -> Result<(), String> {
         let (rest, times) = match spec.split_once('*') {
             Some((rest, times)) => {
                 let number = times.parse::<u32>().ok().filter(|times| *times > 0);
-                (rest, Some(number.ok_or_else(|| format!("{times:?} is no number of times"))?))
+                (rest, Some(number.ok_or_else(|| format!("{times:?} is not a number of times"))?))
             }
             None => (spec, None),
         };
@@ -94,42 +84,42 @@ impl Market {
     }
 
     /// Disarms every fault.
-    pub fn behave(&mut self) {
+    pub fn disarm(&mut self) {
         self.armed.clear();
     }
 
-    /// The faults that wait for their requests.
+    /// Returns the armed faults.
     #[must_use]
-    pub fn armed(&self) -> &[Armed] {
+    pub fn armed(&self) -> &[ArmedFault] {
         &self.armed
     }
 
-    /// Answers one request, with whatever faults are armed.
+    /// Answers one request, with the armed faults applied.
     pub fn answer(&mut self, now: Time, request: &Request) -> Answer {
-        self.answer_taking(now, request).0
+        self.answer_with_file(now, request).0
     }
 
-    /// As [`Market::answer`], and tells which file it took.
-    pub(super) fn answer_taking(&mut self, now: Time, request: &Request) -> (Answer, Option<Taken>) {
-        let fired = match route(self.dialect, request) {
+    /// As [`Market::answer`], and returns the file it received.
+    pub(super) fn answer_with_file(&mut self, now: Time, request: &Request) -> (Answer, Option<ReceivedFile>) {
+        let fired = match route(self.server_version, request) {
             Routed::To(call, _) => self.fire(now, call).map(|fault| (fault, call)),
             _ => None,
         };
         let Some((fault, call)) = fired else {
-            let (reply, taken) = self.perform(now, request);
-            return (Answer::Reply(reply), taken);
+            let (reply, received) = self.handle_with_file(now, request);
+            return (Answer::Reply(reply), received);
         };
         if fault == Fault::DropBefore {
             return (Answer::NoAnswer { committed: false }, None);
         }
         if let Some(reply) = instead(fault, now, request, &self.public_url) {
-            // What the marketplace itself says was counted before; what stands before it never saw the request.
-            let its_own =
+            // The marketplace counts a request before it answers; a proxy in front of it does not.
+            let from_marketplace =
                 matches!(fault, Fault::Status500 | Fault::Status401 | Fault::Status403 | Fault::Success200False);
-            let reply = if its_own { self.admit(now, call, request).err().unwrap_or(reply) } else { reply };
+            let reply = if from_marketplace { self.admit(now, call, request).err().unwrap_or(reply) } else { reply };
             return (Answer::Reply(reply), None);
         }
-        let (reply, taken) = self.perform(now, request);
+        let (reply, received) = self.handle_with_file(now, request);
         let mangled = |damage| Answer::Mangled { reply: reply.clone(), damage };
         let answer = match fault {
             Fault::CommitThenDrop => Answer::NoAnswer { committed: true },
@@ -140,7 +130,7 @@ impl Market {
             Fault::Slow => mangled(Damage::Late),
             _ => Answer::Reply(after(fault, call, &reply)),
         };
-        (answer, taken)
+        (answer, received)
     }
 
     fn fire(&mut self, now: Time, call: Call) -> Option<Fault> {
@@ -153,12 +143,12 @@ impl Market {
                 self.armed.remove(index);
             }
         }
-        self.books.faults.push(Fired { at: now, fault, call });
+        self.recorder.faults.push(FiredFault { at: now, fault, call });
         Some(fault)
     }
 }
 
-/// The reply that comes instead of the work.
+/// The reply sent instead of carrying out the request.
 fn instead(fault: Fault, now: Time, request: &Request, public_url: &str) -> Option<Reply> {
     let refusal = |status, sentence: &str| Reply::from(Refusal::new(status, sentence));
     let limited = || Reply::from(Refusal::new(429, "Rate limit exceeded. Try again later."));
@@ -193,7 +183,7 @@ fn instead(fault: Fault, now: Time, request: &Request, public_url: &str) -> Opti
     })
 }
 
-/// The reply that comes after the work, made from the good one.
+/// The reply sent after the request was carried out, made from the good one.
 fn after(fault: Fault, call: Call, reply: &Reply) -> Reply {
     let mut body = reply.body_json();
     let listed = call == Call::Orders && body["data"].is_array();
@@ -214,18 +204,18 @@ fn after(fault: Fault, call: Call, reply: &Reply) -> Reply {
             noisy.headers.extend(many);
             return noisy;
         }
-        Fault::DeepJson => return Reply::of(200, "application/json", "[".repeat(DEPTH) + &"]".repeat(DEPTH)),
+        Fault::DeepJson => return Reply::of(200, "application/json", "[".repeat(JSON_DEPTH) + &"]".repeat(JSON_DEPTH)),
         Fault::InvalidUtf8 => {
-            // Behind the first quote of a value, so that the JSON around it stays whole.
+            // Inside the first text value, so that the JSON around it stays valid.
             let mut bytes = reply.body.clone();
             let at = bytes.windows(2).position(|pair| pair == b":\"").map_or(0, |at| at + 2);
             bytes.splice(at..at, [0xff, 0xc0, 0xaf]);
             return Reply { body: bytes, ..reply.clone() };
         }
         Fault::NullData => body = json!({"success": true, "data": null}),
-        Fault::WrongTypes => turn(&mut body["data"]),
-        Fault::OddOrder if listed => spoil(&mut body["data"]),
-        Fault::StrangeIds if listed => estrange(&mut body["data"]),
+        Fault::WrongTypes => wrong_types(&mut body["data"]),
+        Fault::OddOrder if listed => add_broken_orders(&mut body["data"]),
+        Fault::StrangeIds if listed => add_strange_ids(&mut body["data"]),
         Fault::DuplicateOrders if listed => {
             if let Value::Array(orders) = &mut body["data"] {
                 let again = orders.clone();
@@ -235,7 +225,7 @@ fn after(fault: Fault, call: Call, reply: &Reply) -> Reply {
         Fault::Huge if listed => {
             if let Value::Array(orders) = &mut body["data"] {
                 let old = |index| json!({"id": format!("ord_{index:013}_old"), "status": "completed", "brief": "done long ago"});
-                orders.extend((0..MANY).map(old));
+                orders.extend((0..EXTRA_ORDERS).map(old));
             }
         }
         _ => return reply.clone(),
@@ -243,8 +233,8 @@ fn after(fault: Fault, call: Call, reply: &Reply) -> Reply {
     Reply { body: body.to_string().into_bytes(), ..reply.clone() }
 }
 
-/// Puts broken elements before, between and behind the good ones.
-fn spoil(orders: &mut Value) {
+/// Adds broken elements before, between and after the good ones.
+fn add_broken_orders(orders: &mut Value) {
     if let Value::Array(orders) = orders {
         let middle = orders.len() / 2;
         orders.push(json!({"id": "../../etc/passwd\u{0}", "status": "paid", "brief": "no usable id"}));
@@ -253,8 +243,8 @@ fn spoil(orders: &mut Value) {
     }
 }
 
-/// Adds paid orders under ids that are good for nothing but trouble.
-fn estrange(orders: &mut Value) {
+/// Adds paid orders with unusable ids.
+fn add_strange_ids(orders: &mut Value) {
     let long = "9".repeat(500);
     let ids = [
         "../../etc/passwd",
@@ -274,11 +264,11 @@ fn estrange(orders: &mut Value) {
     }
 }
 
-/// Every member becomes something of another type.
-fn turn(value: &mut Value) {
+/// Gives every member another type.
+fn wrong_types(value: &mut Value) {
     match value {
-        Value::Object(members) => members.values_mut().for_each(turn),
-        Value::Array(items) if items.iter().any(Value::is_object) => items.iter_mut().for_each(turn),
+        Value::Object(members) => members.values_mut().for_each(wrong_types),
+        Value::Array(items) if items.iter().any(Value::is_object) => items.iter_mut().for_each(wrong_types),
         Value::String(text) => *value = json!([text.len()]),
         Value::Number(_) | Value::Bool(_) => *value = json!({}),
         Value::Null => *value = json!(7),
@@ -286,7 +276,7 @@ fn turn(value: &mut Value) {
     }
 }
 
-/// An instant as HTTP headers write it.
+/// Formats a time as HTTP headers do.
 pub(super) fn http_date(time: Time) -> String {
     let stamp = jiff::Timestamp::from_second(time.unix()).unwrap_or_default();
     stamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

@@ -1,16 +1,16 @@
-//! The catalogue of what the sandbox can be told to do wrong: names, a line each, and whether the work gets done.
-//!
-//! This file refuses to know how it is done; that is `misbehaviour`.
+//! The catalogue of faults: name, description, and whether the request is still carried out.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::routes::Call;
+
 macro_rules! faults {
     (instead { $($before:ident $before_name:literal $before_about:literal)* }
      after { $($after:ident $after_name:literal $after_about:literal)* }) => {
-        /// Something the sandbox can be told to do wrong.
+        /// A fault of the sandbox.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(into = "String", try_from = "String")]
         pub enum Fault {
@@ -29,16 +29,16 @@ macro_rules! faults {
                 }
             }
 
-            /// What it does, in a line.
+            /// Describes it in a line.
             #[must_use]
             pub const fn describe(self) -> &'static str {
                 match self {
-                    $(Self::$before => concat!($before_about, "; nothing is done"),)*
-                    $(Self::$after => concat!("the work is done; ", $after_about),)*
+                    $(Self::$before => concat!($before_about, "; the request is not carried out"),)*
+                    $(Self::$after => concat!("the request is carried out; ", $after_about),)*
                 }
             }
 
-            /// Whether the request is carried out all the same, so that only its answer is wrong.
+            /// Whether the request is carried out, so that only its answer is wrong.
             #[must_use]
             pub const fn commits(self) -> bool {
                 matches!(self, $(Self::$after)|*)
@@ -49,12 +49,12 @@ macro_rules! faults {
 
 faults! {
     instead {
-        Status400 "status-400" "400 in the marketplace's words"
-        Status404 "status-404" "404 in the marketplace's words"
+        Status400 "status-400" "400 as the marketplace writes it"
+        Status404 "status-404" "404 as the marketplace writes it"
         Status408 "status-408" "408 without a body"
-        Status409 "status-409" "409 in the marketplace's words"
-        Status422 "status-422" "422 in the marketplace's words"
-        Status500 "status-500" "500 in the marketplace's words"
+        Status409 "status-409" "409 as the marketplace writes it"
+        Status422 "status-422" "422 as the marketplace writes it"
+        Status500 "status-500" "500 as the marketplace writes it"
         Status502Html "status-502-html" "502 and a proxy's page"
         Status503RetryAfter "status-503-retry-after" "503 with Retry-After: 30"
         Status429 "status-429" "429 with Retry-After: 60, whatever was counted"
@@ -68,7 +68,7 @@ faults! {
         Status413 "status-413" "413 in plain text, from the platform"
         Html200 "html-200" "200 and a captive portal's page"
         Html403 "html-403" "403 and a bot wall's page"
-        Success200False "success-false-200" "200 that says success:false"
+        Success200False "success-false-200" "200 with success:false"
         RedirectForeign "redirect-foreign" "308 to another host"
         RedirectSame "redirect-same" "308 to the very same address"
         RedirectFile "redirect-file" "301 to file:///etc/passwd"
@@ -92,11 +92,22 @@ faults! {
         CommitThen504 "commit-then-504" "a proxy's 504 comes without a body"
         CommitThenDrop "commit-then-drop" "the connection is closed without an answer"
         Truncate "truncate" "half the body comes under the full Content-Length"
-        Drip "drip" "the answer comes slowly, a byte at a time"
+        Drip "drip" "the answer arrives a byte at a time"
         ResetMidBody "reset-mid-body" "the connection is reset in the middle of the body"
         Garbage "garbage" "the answer is not HTTP"
-        Slow "slow" "the answer comes late"
+        Slow "slow" "the answer arrives late"
     }
+}
+
+/// A fault that waits for its request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmedFault {
+    /// The fault.
+    pub fault: Fault,
+    /// The call it fires at; none is any.
+    pub call: Option<Call>,
+    /// How many times it still fires; none is always.
+    pub times: Option<u32>,
 }
 
 impl fmt::Display for Fault {
@@ -109,7 +120,7 @@ impl FromStr for Fault {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.iter().copied().find(|fault| fault.name() == text);
-        known.ok_or_else(|| format!("{text:?} is no fault"))
+        known.ok_or_else(|| format!("{text:?} is not a fault"))
     }
 }
 

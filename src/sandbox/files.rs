@@ -1,6 +1,4 @@
-//! What a served sandbox keeps: the world as JSON, and the bytes of uploads; in a folder, or in memory.
-//!
-//! This file refuses to know what is in them. Every path it is given is one the market made.
+//! Storage of a served sandbox: the world as JSON and the bytes of uploads, in a folder or in memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,15 +8,15 @@ use std::path::{Path, PathBuf};
 use super::market::Market;
 use super::server_version::ServerVersion;
 
-/// Where it is kept.
+/// Where the state is stored.
 pub(super) enum Files {
-    /// Gone with the server.
+    /// In memory, for the server's lifetime.
     Memory(BTreeMap<String, Vec<u8>>),
-    /// In a folder, which is ours alone while the lock is held.
+    /// In a folder, locked against other sandboxes.
     Folder {
         /// Its path.
         folder: PathBuf,
-        /// Held, never read.
+        /// The lock.
         _lock: File,
     },
 }
@@ -34,22 +32,28 @@ impl Files {
         Ok(Self::Folder { folder, _lock: lock })
     }
 
-    /// The world that was kept, or a new one. One that cannot be read is never overwritten.
-    pub(super) fn load(&self, dialect: ServerVersion, seed: u64) -> io::Result<Market> {
-        let Self::Folder { folder, .. } = self else { return Ok(Market::new(dialect, seed)) };
+    /// Loads the stored state, or creates a new one. An unreadable state is never overwritten.
+    pub(super) fn load(&self, server_version: ServerVersion, seed: u64) -> io::Result<Market> {
+        let Self::Folder { folder, .. } = self else { return Ok(Market::new(server_version, seed)) };
         let path = folder.join("world.json");
         let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Market::new(dialect, seed)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Market::new(server_version, seed)),
             other => other?,
         };
         let market: Market = serde_json::from_slice(&bytes).map_err(|error| {
-            io::Error::other(format!("could not read {}: {error}; move it away to begin a new world", path.display()))
+            io::Error::other(format!(
+                "could not read {}: {error}; move it away to start with an empty marketplace",
+                path.display()
+            ))
         })?;
-        if market.dialect() == dialect {
+        if market.server_version() == server_version {
             return Ok(market);
         }
-        let kept = market.dialect();
-        Err(io::Error::other(format!("the world in {} is {kept}: start it so, or name another folder", path.display())))
+        let kept = market.server_version();
+        Err(io::Error::other(format!(
+            "the sandbox in {} is for the {kept} server: pass --server-version {kept}, or name another folder",
+            path.display()
+        )))
     }
 
     pub(super) fn save(&self, market: &Market) -> io::Result<()> {
@@ -81,7 +85,7 @@ impl Files {
     }
 }
 
-/// Whole or not at all, to any reader; a rehearsal does not wait for the disk.
+/// Replaces a file atomically for readers. It is not synced: a sandbox need not survive a power cut.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");

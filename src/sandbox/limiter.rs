@@ -1,6 +1,4 @@
-//! The limiter: fixed windows of an hour from the first request, counted per address.
-//!
-//! This file refuses to know who asks: it runs before authentication, so a refused key costs too.
+//! The rate limiter: fixed windows of an hour from the first request, counted per address, before authentication.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +14,13 @@ struct Window {
     count: usize,
 }
 
-/// What was counted, by address and, in the document's dialect, by endpoint.
+/// The counts, by address and, as the document has it, by endpoint.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Limiter {
     windows: BTreeMap<String, Window>,
 }
 
-/// Why a request is refused.
+/// A request over the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany {
     pub(super) limit: usize,
@@ -30,10 +28,10 @@ pub(super) struct TooMany {
     pub(super) wait: u64,
 }
 
-/// What `endpoint` grants an address in an hour; none where nothing is counted.
-pub(super) fn limit(dialect: ServerVersion, endpoint: Endpoint) -> Option<usize> {
-    // The document's table has neither quotes nor messages.
-    let counted = dialect.is_live() || !matches!(endpoint, Endpoint::Quote | Endpoint::Messages);
+/// The requests an address may make to `endpoint` in an hour; none where they are not counted.
+pub(super) fn limit(server_version: ServerVersion, endpoint: Endpoint) -> Option<usize> {
+    // The document limits neither quotes nor messages.
+    let counted = server_version.is_live() || !matches!(endpoint, Endpoint::Quote | Endpoint::Messages);
     counted.then(|| endpoint.per_hour())
 }
 
@@ -41,19 +39,19 @@ impl Limiter {
     /// Counts one request, or refuses it without counting it.
     pub(super) fn admit(
         &mut self,
-        dialect: ServerVersion,
+        server_version: ServerVersion,
         now: Time,
         address: &str,
         endpoint: Endpoint,
     ) -> Result<(), TooMany> {
-        let Some(limit) = limit(dialect, endpoint) else { return Ok(()) };
-        let key = match dialect {
+        let Some(limit) = limit(server_version, endpoint) else { return Ok(()) };
+        let key = match server_version {
             ServerVersion::Live => address.to_owned(),
             ServerVersion::Document => format!("{address} {endpoint:?}"),
         };
         let window = self.windows.entry(key).or_insert(Window { opened: now, count: 0 });
         let reset = window.opened + WINDOW;
-        // Strictly after: a client that comes back in the very second of the reset is early. A clock that went back opens a new one.
+        // Strictly after: a request in the second of the reset is early. A clock that went back opens a new window.
         if now > reset || now < window.opened {
             *window = Window { opened: now, count: 0 };
         }
@@ -73,7 +71,7 @@ mod tests {
     const START: Time = Time::from_unix(1_795_447_278);
 
     #[test]
-    fn the_live_server_has_one_count_for_all() {
+    fn the_live_server_has_one_counter() {
         let mut limiter = Limiter::default();
         let mut admit = |at: i64, endpoint| limiter.admit(ServerVersion::Live, START.shifted(at), "1.2.3.4", endpoint);
         for _ in 0..30 {

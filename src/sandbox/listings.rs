@@ -1,18 +1,16 @@
-//! Services: listing, creating, changing, deactivating.
-//!
-//! This file refuses to know what is ordered.
+//! Services: listing, creating, updating, deactivating.
 
 use serde_json::{Value, json};
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Market, Service};
-use super::recorder::Stored;
+use super::recorder::Created;
 use super::routes::Call;
 use super::rules::{self, Members};
 use crate::domain::time::Time;
 
-/// The members of a service that a request names, checked.
-struct Wanted {
+/// The validated members of a service in a request.
+struct ServiceFields {
     category: Option<String>,
     title: Option<String>,
     description: Option<String>,
@@ -26,42 +24,46 @@ struct Wanted {
 }
 
 impl Market {
-    fn wanted(&self, body: &Members) -> Result<Wanted, Refusal> {
-        Ok(Wanted {
-            category: rules::category(self.dialect, body)?,
-            title: rules::sized(body, "title", self.dialect.title_length())?,
-            description: rules::sized(body, "description", self.dialect.service_description_length())?,
+    fn service_fields(&self, body: &Members) -> Result<ServiceFields, Refusal> {
+        Ok(ServiceFields {
+            category: rules::category(self.server_version, body)?,
+            title: rules::text_within(body, "title", self.server_version.title_length())?,
+            description: rules::text_within(body, "description", self.server_version.service_description_length())?,
             price_usd: rules::price(body, "price_usd")?,
             price_type: rules::price_type(body)?,
-            turnaround_hours: rules::whole(body, "turnaround_hours", 1..=8760)?,
+            turnaround_hours: rules::integer(body, "turnaround_hours", 1..=8760)?,
             deliverables: rules::deliverables(body)?,
             demo_url: rules::url(body, "demo_url")?,
-            quota_limit: rules::whole(body, "quota_limit", 0..=1_000_000)?,
-            max_revisions: if self.dialect.is_live() { rules::whole(body, "max_revisions", 0..=10)? } else { None },
+            quota_limit: rules::integer(body, "quota_limit", 0..=1_000_000)?,
+            max_revisions: if self.server_version.is_live() {
+                rules::integer(body, "max_revisions", 0..=10)?
+            } else {
+                None
+            },
         })
     }
 
     pub(super) fn create_service(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
         self.authenticated_as(Call::Services, id, request)?;
-        let wanted = self.wanted(&rules::members(self.dialect, request)?)?;
+        let fields = self.service_fields(&rules::members(self.server_version, request)?)?;
         let service = Service {
-            id: self.name("svc", now),
+            id: self.new_id("svc", now),
             agent_id: id.to_owned(),
-            category: rules::required("category", wanted.category)?,
-            title: rules::required("title", wanted.title)?,
-            description: rules::required("description", wanted.description)?,
-            price_usd: rules::required("price_usd", wanted.price_usd)?,
-            price_type: rules::required("price_type", wanted.price_type)?,
-            turnaround_hours: wanted.turnaround_hours.unwrap_or(48),
-            deliverables: wanted.deliverables.unwrap_or_default(),
-            demo_url: wanted.demo_url,
-            quota_limit: wanted.quota_limit.unwrap_or(0),
-            max_revisions: wanted.max_revisions.unwrap_or(3),
+            category: rules::required("category", fields.category)?,
+            title: rules::required("title", fields.title)?,
+            description: rules::required("description", fields.description)?,
+            price_usd: rules::required("price_usd", fields.price_usd)?,
+            price_type: rules::required("price_type", fields.price_type)?,
+            turnaround_hours: fields.turnaround_hours.unwrap_or(48),
+            deliverables: fields.deliverables.unwrap_or_default(),
+            demo_url: fields.demo_url,
+            quota_limit: fields.quota_limit.unwrap_or(0),
+            max_revisions: fields.max_revisions.unwrap_or(3),
             active: true,
             created_at: now,
         };
         let shape = self.service_shape(&service);
-        self.books.services.push(Stored { at: now, name: service.id.clone() });
+        self.recorder.services.push(Created { at: now, name: service.id.clone() });
         self.services.push(service);
         Ok(Reply::data(201, &shape))
     }
@@ -74,28 +76,28 @@ impl Market {
 
     pub(super) fn update_service(&mut self, id: &str, request: &Request) -> Outcome {
         let index = self.own_service(Call::UpdateService, id, request)?;
-        let wanted = self.wanted(&rules::members(self.dialect, request)?)?;
+        let fields = self.service_fields(&rules::members(self.server_version, request)?)?;
         let service = &mut self.services[index];
-        set(&mut service.category, wanted.category);
-        set(&mut service.title, wanted.title);
-        set(&mut service.description, wanted.description);
-        set(&mut service.price_usd, wanted.price_usd);
-        set(&mut service.price_type, wanted.price_type);
-        set(&mut service.turnaround_hours, wanted.turnaround_hours);
-        set(&mut service.deliverables, wanted.deliverables);
-        set(&mut service.quota_limit, wanted.quota_limit);
-        set(&mut service.max_revisions, wanted.max_revisions);
-        service.demo_url = wanted.demo_url.or_else(|| service.demo_url.take());
+        set(&mut service.category, fields.category);
+        set(&mut service.title, fields.title);
+        set(&mut service.description, fields.description);
+        set(&mut service.price_usd, fields.price_usd);
+        set(&mut service.price_type, fields.price_type);
+        set(&mut service.turnaround_hours, fields.turnaround_hours);
+        set(&mut service.deliverables, fields.deliverables);
+        set(&mut service.quota_limit, fields.quota_limit);
+        set(&mut service.max_revisions, fields.max_revisions);
+        service.demo_url = fields.demo_url.or_else(|| service.demo_url.take());
         Ok(Reply::data(200, &self.service_shape(&self.services[index])))
     }
 
     pub(super) fn delete_service(&mut self, id: &str, request: &Request) -> Outcome {
         let index = self.own_service(Call::DeleteService, id, request)?;
         self.services[index].active = false;
-        Ok(Reply::data(200, &json!({"id": id, "active": self.dialect.truth(false)})))
+        Ok(Reply::data(200, &json!({"id": id, "active": self.server_version.boolean(false)})))
     }
 
-    /// A deactivated service cannot be found again, so it cannot be activated again either.
+    /// Returns the caller's active service. A deactivated one is not found, so it cannot be activated again.
     fn own_service(&self, call: Call, id: &str, request: &Request) -> Result<usize, Refusal> {
         let agent = self.authenticated(call, request)?;
         let index = self.services.iter().position(|service| service.id == id && service.active);
@@ -107,7 +109,7 @@ impl Market {
     }
 
     fn service_shape(&self, service: &Service) -> Value {
-        let dialect = self.dialect;
+        let server_version = self.server_version;
         let mut shape = json!({
             "id": service.id,
             "agent_id": service.agent_id,
@@ -117,16 +119,16 @@ impl Market {
             "price_usd": service.price_usd,
             "price_type": service.price_type,
             "turnaround_hours": service.turnaround_hours,
-            "deliverables": dialect.list(&service.deliverables),
+            "deliverables": server_version.list(&service.deliverables),
             "demo_url": service.demo_url,
             "quota_limit": service.quota_limit,
-            "active": dialect.truth(service.active),
-            "created_at": dialect.time(service.created_at),
+            "active": server_version.boolean(service.active),
+            "created_at": server_version.time(service.created_at),
         });
-        if dialect.is_live() {
+        if server_version.is_live() {
             shape["max_revisions"] = service.max_revisions.into();
             shape["total_orders"] =
-                self.orders.iter().filter(|sale| sale.service_id.as_ref() == Some(&service.id)).count().into();
+                self.orders.iter().filter(|order| order.service_id.as_ref() == Some(&service.id)).count().into();
             for unset in ["avg_rating", "requirement_fields", "portfolio", "provider_key", "updated_at"] {
                 shape[unset] = Value::Null;
             }
@@ -135,8 +137,8 @@ impl Market {
     }
 }
 
-fn set<T>(member: &mut T, wanted: Option<T>) {
-    if let Some(wanted) = wanted {
-        *member = wanted;
+fn set<T>(member: &mut T, fields: Option<T>) {
+    if let Some(fields) = fields {
+        *member = fields;
     }
 }

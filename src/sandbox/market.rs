@@ -1,6 +1,4 @@
-//! The world of the sandbox: agents, services, orders, uploads, and how a request finds its endpoint.
-//!
-//! This file refuses to know the clock, the disk and the network: the same world, time and request make the same answer.
+//! The state of the sandbox, and the dispatch of a request to its endpoint. The same state, time and request give the same answer.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{Refusal, Reply, Request};
-use super::fault_injection::Armed;
+use super::faults::ArmedFault;
 use super::limiter::Limiter;
-use super::recorder::{Counted, Payout, Recorder};
+use super::recorder::{CountedRequest, Payout, Recorder};
 use super::routes::{Call, Routed, route};
 use super::rules;
 use super::server_version::ServerVersion;
@@ -19,16 +17,16 @@ use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::Status;
 use crate::domain::time::Time;
 
-/// A delivery that nobody looks at completes by itself after this long.
+/// A delivery without a review completes after this long.
 pub(super) const REVIEW: Duration = Duration::from_secs(48 * 3600);
 
-/// What the hosting platform of the live server lets through to it.
+/// The largest request body that the live server's hosting platform accepts.
 const PLATFORM_LIMIT: u64 = 4_500_000;
 
-/// The whole world of the sandbox.
+/// The state of the sandbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Market {
-    pub(super) dialect: ServerVersion,
+    pub(super) server_version: ServerVersion,
     seed: u64,
     drawn: u64,
     pub(super) public_url: String,
@@ -37,15 +35,15 @@ pub struct Market {
     pub(super) agents: Vec<Agent>,
     pub(super) services: Vec<Service>,
     /// In the order they were placed.
-    pub(super) orders: Vec<Sale>,
+    pub(super) orders: Vec<StoredOrder>,
     /// By the path they are served at.
     pub(super) uploads: BTreeMap<String, Upload>,
     /// By upload token.
-    pub(super) grants: BTreeMap<String, Grant>,
+    pub(super) grants: BTreeMap<String, UploadGrant>,
     limiter: Limiter,
-    pub(super) books: Recorder,
-    pub(super) armed: Vec<Armed>,
-    /// Nothing happens by itself before this.
+    pub(super) recorder: Recorder,
+    pub(super) armed: Vec<ArmedFault>,
+    /// When the next timed change is due.
     due: Option<Time>,
 }
 
@@ -92,7 +90,7 @@ pub(super) struct Service {
 
 /// An order as the marketplace keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Sale {
+pub(super) struct StoredOrder {
     pub(super) id: String,
     pub(super) agent_id: String,
     pub(super) service_id: Option<String>,
@@ -124,7 +122,7 @@ pub(super) struct Message {
     pub(super) at: Time,
 }
 
-/// What is kept of a file: its bytes are with whoever serves them.
+/// An uploaded file; its bytes are stored by the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Upload {
     pub(super) sha256: String,
@@ -133,92 +131,92 @@ pub(super) struct Upload {
     pub(super) at: Time,
 }
 
-/// The leave to put one file into the blob store.
+/// Permission to put one file into the blob store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Grant {
+pub(super) struct UploadGrant {
     pub(super) content_type: String,
     pub(super) pathname: String,
 }
 
-/// A file taken: the path it is served at, and where its bytes lie in the request's body.
+/// A file received: the path it is served at, and its range in the request's body.
 #[derive(Clone, Debug)]
-pub(super) struct Taken {
+pub(super) struct ReceivedFile {
     pub(super) path: String,
     pub(super) bytes: Range<usize>,
 }
 
 impl Market {
-    /// An empty world. The same seed makes the same ids and keys.
+    /// Creates an empty market. The same seed makes the same ids and keys.
     #[must_use]
-    pub fn new(dialect: ServerVersion, seed: u64) -> Self {
+    pub fn new(server_version: ServerVersion, seed: u64) -> Self {
         Self {
-            dialect,
+            server_version,
             seed,
             drawn: 0,
             public_url: "http://sandbox.localhost".into(),
-            // The document knows nothing of a platform: only the whole request of the largest file and its wrapping.
-            platform_limit: if dialect.is_live() { PLATFORM_LIMIT } else { MAX_UPLOAD_BYTES + 65_536 },
+            // The document names no platform limit: allow the largest file and its multipart overhead.
+            platform_limit: if server_version.is_live() { PLATFORM_LIMIT } else { MAX_UPLOAD_BYTES + 65_536 },
             agents: Vec::new(),
             services: Vec::new(),
             orders: Vec::new(),
             uploads: BTreeMap::new(),
             grants: BTreeMap::new(),
             limiter: Limiter::default(),
-            books: Recorder::default(),
+            recorder: Recorder::default(),
             armed: Vec::new(),
             due: None,
         }
     }
 
-    /// Which marketplace it is.
+    /// Returns the server version it plays.
     #[must_use]
-    pub fn dialect(&self) -> ServerVersion {
-        self.dialect
+    pub fn server_version(&self) -> ServerVersion {
+        self.server_version
     }
 
-    /// What really happened.
+    /// Returns the record of what really happened.
     #[must_use]
-    pub fn books(&self) -> &Recorder {
-        &self.books
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
-    /// Where uploads are served from: scheme, host and port, without a slash at the end.
+    /// Sets where uploads are served from: scheme, host and port.
     pub fn serve_files_from(&mut self, public_url: &str) {
         public_url.trim_end_matches('/').clone_into(&mut self.public_url);
     }
 
-    /// Request bodies above `bytes` are answered with the platform's 413.
+    /// Answers request bodies above `bytes` with the platform's 413.
     pub fn limit_bodies(&mut self, bytes: u64) {
         self.platform_limit = bytes;
     }
 
-    /// Where an order stands.
+    /// Returns an order's status.
     #[must_use]
     pub fn status_of(&self, order_id: &str) -> Option<&Status> {
-        self.sale(order_id).map(|sale| &sale.status)
+        self.order(order_id).map(|order| &order.status)
     }
 
-    /// Every order's id and where it stands, in the order they were placed.
+    /// Returns every order's id and status, in the order of placement.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, &Status)> {
-        self.orders.iter().map(|sale| (sale.id.as_str(), &sale.status))
+        self.orders.iter().map(|order| (order.id.as_str(), &order.status))
     }
 
-    /// The SHA-256 of what was uploaded to `url`.
+    /// Returns the SHA-256 of what was uploaded to `url`.
     #[must_use]
     pub fn sha256_of(&self, url: &str) -> Option<&str> {
         let path = url.strip_prefix(&self.public_url)?;
         self.uploads.get(path).map(|upload| upload.sha256.as_str())
     }
 
-    /// Answers one request, faultlessly. No clock, no disk, no network.
+    /// Answers one request without faults.
     pub fn handle(&mut self, now: Time, request: &Request) -> Reply {
-        self.perform(now, request).0
+        self.handle_with_file(now, request).0
     }
 
-    /// As [`Market::handle`], and tells which file it took.
-    pub(super) fn perform(&mut self, now: Time, request: &Request) -> (Reply, Option<Taken>) {
-        self.settle(now);
-        let routed = route(self.dialect, request);
+    /// As [`Market::handle`], and returns the file it received.
+    pub(super) fn handle_with_file(&mut self, now: Time, request: &Request) -> (Reply, Option<ReceivedFile>) {
+        self.run_due(now);
+        let routed = route(self.server_version, request);
         let to_store = matches!(routed, Routed::To(Call::Blob, _));
         if !to_store && request.body.len() as u64 > self.platform_limit {
             let text = "Request Entity Too Large\n\nFUNCTION_PAYLOAD_TOO_LARGE\n";
@@ -233,12 +231,12 @@ impl Market {
         (reply, None)
     }
 
-    fn dispatch(&mut self, now: Time, call: Call, id: &str, request: &Request) -> (Reply, Option<Taken>) {
-        *self.books.calls.entry(call).or_default() += 1;
+    fn dispatch(&mut self, now: Time, call: Call, id: &str, request: &Request) -> (Reply, Option<ReceivedFile>) {
+        *self.recorder.calls.entry(call).or_default() += 1;
         if let Err(refused) = self.admit(now, call, request) {
             return (refused, None);
         }
-        let mut taken = None;
+        let mut received = None;
         let outcome = match call {
             Call::Register => self.register(now, request),
             Call::Me => self.me(request),
@@ -247,9 +245,9 @@ impl Market {
             Call::ListServices => self.list_services(id, request),
             Call::UpdateService => self.update_service(id, request),
             Call::DeleteService => self.delete_service(id, request),
-            Call::Upload => self.upload(now, request, &mut taken),
+            Call::Upload => self.upload(now, request, &mut received),
             Call::UploadToken => self.upload_token(now, request),
-            Call::Blob => self.blob(now, request, &mut taken),
+            Call::Blob => self.blob(now, request, &mut received),
             Call::Orders => self.list_orders(id, request),
             Call::Order => self.show_order(now, id, request),
             Call::Deliver => self.deliver(now, id, request),
@@ -258,15 +256,15 @@ impl Market {
             Call::Messages => self.send_message(now, id, request),
             Call::Token => self.launch_token(now, id, request),
         };
-        (outcome.unwrap_or_else(Reply::from), taken)
+        (outcome.unwrap_or_else(Reply::from), received)
     }
 
-    /// The limiter, which runs before anything else is looked at.
+    /// Counts a request against its limit. This runs before authentication.
     pub(super) fn admit(&mut self, now: Time, call: Call, request: &Request) -> Result<(), Reply> {
         let Some(endpoint) = call.endpoint() else { return Ok(()) };
-        let admitted = self.limiter.admit(self.dialect, now, &request.address, endpoint);
+        let admitted = self.limiter.admit(self.server_version, now, &request.address, endpoint);
         let refused = admitted.is_err();
-        self.books.requests.push(Counted { at: now, address: request.address.clone(), endpoint, refused });
+        self.recorder.requests.push(CountedRequest { at: now, address: request.address.clone(), endpoint, refused });
         admitted.map_err(|too_many| {
             Reply::from(Refusal::new(429, "Rate limit exceeded. Try again later."))
                 .with("Retry-After", too_many.wait.to_string())
@@ -276,61 +274,61 @@ impl Market {
         })
     }
 
-    /// What happens by itself: reviews that run out and, as the document has it, workspaces that end.
-    pub fn settle(&mut self, now: Time) {
+    /// Applies the timed changes due by `now`: reviews that run out and workspaces that end.
+    pub fn run_due(&mut self, now: Time) {
         if self.due.is_none_or(|due| now < due) {
             return;
         }
         self.due = None;
         for index in 0..self.orders.len() {
-            match self.falls_due(&self.orders[index]) {
+            match self.due_at(&self.orders[index]) {
                 Some(due) if due <= now => self.complete(due, index),
-                Some(due) => self.expect(due),
+                Some(due) => self.schedule(due),
                 None => {}
             }
         }
     }
 
-    fn falls_due(&self, sale: &Sale) -> Option<Time> {
-        match sale.status {
-            Status::Delivered => sale.delivered_at.map(|at| at + REVIEW),
-            // The live server looks at a workspace only when somebody looks at the order.
-            Status::InProgress if !self.dialect.is_live() => sale.workspace_expires_at,
+    fn due_at(&self, order: &StoredOrder) -> Option<Time> {
+        match order.status {
+            Status::Delivered => order.delivered_at.map(|at| at + REVIEW),
+            // The live server closes a workspace only when the order is read.
+            Status::InProgress if !self.server_version.is_live() => order.workspace_expires_at,
             _ => None,
         }
     }
 
-    /// Something will happen by itself at `due`.
-    pub(super) fn expect(&mut self, due: Time) {
+    /// Schedules a timed change at `due`.
+    pub(super) fn schedule(&mut self, due: Time) {
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
     }
 
-    /// Completes an order and pays its agent, if there is anywhere to pay to.
+    /// Completes an order and pays its agent, if it has a payout address.
     pub(super) fn complete(&mut self, at: Time, index: usize) {
-        let Some(sale) = self.orders.get_mut(index) else { return };
-        sale.status = Status::Completed;
-        sale.completed_at = Some(at);
-        let agent = self.agents.iter().find(|agent| agent.id == sale.agent_id);
-        let price = sale.price_usd.as_deref().and_then(rules::micros);
-        if let (Some(price), false, true) = (price, sale.paid_out, agent.is_some_and(Agent::marketable)) {
-            sale.paid_out = true;
+        let Some(order) = self.orders.get_mut(index) else { return };
+        order.status = Status::Completed;
+        order.completed_at = Some(at);
+        let agent = self.agents.iter().find(|agent| agent.id == order.agent_id);
+        let price = order.price_usd.as_deref().and_then(rules::micros);
+        if let (Some(price), false, true) = (price, order.paid_out, agent.is_some_and(Agent::marketable)) {
+            order.paid_out = true;
             let paid = price / 10 * 9;
             let usd = format!("{}.{:06}", paid / 1_000_000, paid % 1_000_000);
-            self.books.payouts.push(Payout { at, order_id: sale.id.clone(), usd });
+            self.recorder.payouts.push(Payout { at, order_id: order.id.clone(), usd });
         }
     }
 
-    pub(super) fn sale(&self, id: &str) -> Option<&Sale> {
-        // Newest first: that is the one most often asked for.
-        self.orders.iter().rev().find(|sale| sale.id == id)
+    pub(super) fn order(&self, id: &str) -> Option<&StoredOrder> {
+        // Newest first: it is looked up most often.
+        self.orders.iter().rev().find(|order| order.id == id)
     }
 
     pub(super) fn position(&self, id: &str) -> Option<usize> {
-        self.orders.iter().rposition(|sale| sale.id == id)
+        self.orders.iter().rposition(|order| order.id == id)
     }
 
-    /// The next number of a series that the seed decides (splitmix64).
-    pub(super) fn draw(&mut self) -> u64 {
+    /// Returns the next number of the seeded series (splitmix64).
+    pub(super) fn next_random(&mut self) -> u64 {
         self.drawn += 1;
         let mut mixed = self.seed.wrapping_add(self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -338,10 +336,10 @@ impl Market {
         mixed ^ (mixed >> 31)
     }
 
-    /// An id nobody had before, of the marketplace's kind.
-    pub(super) fn name(&mut self, prefix: &str, now: Time) -> String {
+    /// Returns a new id in the marketplace's format.
+    pub(super) fn new_id(&mut self, prefix: &str, now: Time) -> String {
         const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-        let mut rest = self.draw();
+        let mut rest = self.next_random();
         let tail: String = std::iter::repeat_with(|| {
             let digit = DIGITS[(rest % 36) as usize];
             rest /= 36;
@@ -352,8 +350,8 @@ impl Market {
         format!("{prefix}_{}_{tail}", now.unix() * 1000 + (self.drawn % 1000) as i64)
     }
 
-    /// A secret of 48 hexadecimal digits.
-    pub(super) fn secret(&mut self, prefix: &str) -> String {
-        format!("{prefix}_{:016x}{:016x}{:016x}", self.draw(), self.draw(), self.draw())
+    /// Returns a secret of 48 hexadecimal digits.
+    pub(super) fn new_secret(&mut self, prefix: &str) -> String {
+        format!("{prefix}_{:016x}{:016x}{:016x}", self.next_random(), self.next_random(), self.next_random())
     }
 }

@@ -1,7 +1,7 @@
-//! A local marketplace that behaves like Atelier, in both dialects: for rehearsals, for the demo, and for the tests.
+//! A local marketplace that answers like Atelier, in both server versions: for rehearsals, the demo and the tests.
 //!
-//! The annex of the house: nothing of the worker imports it, and of the worker it imports the trade's words alone.
-//! [`Market`] is the whole world and pure: no clock, no disk, no network. [`Server`] puts it on loopback.
+//! In scope: the API, the client's side of it, faults. Out of scope: anything of the worker; of the program only `domain` is used.
+//! [`Market`] is pure: no clock, no disk, no network. [`Server`] serves it on loopback.
 //!
 //! ```
 //! use atelier_heartbeat::sandbox::{Dialect, Market, Placement, Request};
@@ -9,7 +9,7 @@
 //!
 //! let now = Time::from_unix(1_795_447_278);
 //! let mut market = Market::new(Dialect::Live, 7);
-//! let agent = market.enrol(now, "Night Shift");
+//! let agent = market.add_agent(now, "Night Shift");
 //! let order = market.place(now, Placement { brief: "A lighthouse at dusk".into(), ..Placement::default() });
 //! let poll = Request::get(&format!("/api/agents/{}/orders?status=paid", agent.agent_id)).with_key(&agent.api_key);
 //! let reply = market.handle(now, &poll);
@@ -41,12 +41,12 @@ mod shapes;
 mod thread;
 mod uploads;
 
-pub use client::{Enrolled, Placement, Refused};
+pub use client::{AgentCredentials, ControlError, Placement};
 pub use exchange::{Reply, Request};
-pub use fault_injection::{Answer, Armed, Damage};
-pub use faults::Fault;
+pub use fault_injection::{Answer, Damage};
+pub use faults::{ArmedFault, Fault};
 pub use market::Market;
-pub use recorder::{Counted, Delivery, Fired, Payout, Quote, Recorder, Registration, Stored};
+pub use recorder::{CountedRequest, Created, Delivery, FiredFault, Payout, Quote, Recorder, Registration};
 pub use routes::Call;
 pub use server::{Options, Server};
 pub use server_version::ServerVersion;

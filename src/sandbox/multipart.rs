@@ -1,6 +1,4 @@
-//! Finds the one file in a `multipart/form-data` body.
-//!
-//! This file refuses to look at the file's bytes, and copies none: it says where they lie.
+//! Finds the one file in a `multipart/form-data` body without copying it.
 
 use std::ops::Range;
 
@@ -11,42 +9,44 @@ pub(super) struct File {
     pub(super) bytes: Range<usize>,
 }
 
-/// What is wrong with a body.
+/// Why a body has no file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
-    /// Not `multipart/form-data`, or not what it says it is.
+pub(super) enum MultipartError {
+    /// Not valid `multipart/form-data`.
     Malformed,
-    /// No part of that name that has a file name.
+    /// No part of that name with a file name.
     Missing,
 }
 
-/// The longest a part's head may be.
-const MOST_HEAD: usize = 8192;
+/// The most bytes of a part's headers.
+const MAX_PART_HEADERS: usize = 8192;
 
-/// The part called `field` that has a file name.
-pub(super) fn file(content_type: &str, body: &[u8], field: &str) -> Result<File, Flaw> {
-    let (kind, parameters) = content_type.split_once(';').ok_or(Flaw::Malformed)?;
+/// Finds the part named `field` that has a file name.
+pub(super) fn file(content_type: &str, body: &[u8], field: &str) -> Result<File, MultipartError> {
+    let (kind, parameters) = content_type.split_once(';').ok_or(MultipartError::Malformed)?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return Err(Flaw::Malformed);
+        return Err(MultipartError::Malformed);
     }
-    let boundary = parameter(parameters, "boundary").filter(|b| (1..=70).contains(&b.len())).ok_or(Flaw::Malformed)?;
+    let boundary =
+        parameter(parameters, "boundary").filter(|b| (1..=70).contains(&b.len())).ok_or(MultipartError::Malformed)?;
     let opening = format!("--{boundary}");
     let closing = format!("\r\n--{boundary}");
-    let mut at = find(body, 0, opening.as_bytes()).ok_or(Flaw::Malformed)? + opening.len();
+    let mut at = find(body, 0, opening.as_bytes()).ok_or(MultipartError::Malformed)? + opening.len();
     loop {
         match body.get(at..at + 2) {
             Some(b"\r\n") => at += 2,
-            Some(b"--") => return Err(Flaw::Missing),
-            _ => return Err(Flaw::Malformed),
+            Some(b"--") => return Err(MultipartError::Missing),
+            _ => return Err(MultipartError::Malformed),
         }
         // The blank line may follow at once: a part without headers.
-        let near = &body[..body.len().min(at + MOST_HEAD)];
-        let head_end = find(near, at.saturating_sub(2), b"\r\n\r\n").ok_or(Flaw::Malformed)?;
-        let start = head_end + 4;
-        let end = find(body, head_end + 2, closing.as_bytes()).ok_or(Flaw::Malformed)?.max(start);
-        let head = std::str::from_utf8(body.get(at..head_end).unwrap_or_default()).map_err(|_| Flaw::Malformed)?;
+        let near = &body[..body.len().min(at + MAX_PART_HEADERS)];
+        let headers_end = find(near, at.saturating_sub(2), b"\r\n\r\n").ok_or(MultipartError::Malformed)?;
+        let start = headers_end + 4;
+        let end = find(body, headers_end + 2, closing.as_bytes()).ok_or(MultipartError::Malformed)?.max(start);
+        let headers = std::str::from_utf8(body.get(at..headers_end).unwrap_or_default())
+            .map_err(|_| MultipartError::Malformed)?;
         let header = |name: &str| {
-            head.split("\r\n").find_map(|line| {
+            headers.split("\r\n").find_map(|line| {
                 let (known, value) = line.split_once(':')?;
                 known.trim().eq_ignore_ascii_case(name).then(|| value.trim())
             })
@@ -58,11 +58,11 @@ pub(super) fn file(content_type: &str, body: &[u8], field: &str) -> Result<File,
             let content_type = header("content-type").unwrap_or("application/octet-stream").to_owned();
             return Ok(File { content_type, bytes: start..end });
         }
-        at = find(body, head_end + 2, closing.as_bytes()).ok_or(Flaw::Malformed)? + closing.len();
+        at = find(body, headers_end + 2, closing.as_bytes()).ok_or(MultipartError::Malformed)? + closing.len();
     }
 }
 
-/// A parameter of a header's value, quoted or not.
+/// A parameter of a header value, quoted or not.
 fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     parameters.split(';').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_found_where_it_lies() {
+    fn the_range_of_the_file_is_found() {
         for content in ["bytes", "", "\r\n--xy", "\r\n\r\n"] {
             let body = body("name=\"file\"; filename=\"a.png\"", content);
             let file = file(FORM, &body, "file").unwrap();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn other_parts_are_passed_over() {
+    fn other_parts_are_skipped() {
         let mut two = b"--xyz\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n".to_vec();
         two.extend(body("name=file; filename=a.png", "bytes"));
         let found = file("Multipart/Form-Data; boundary=\"xyz\"", &two, "file").unwrap();
@@ -112,13 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn flaws_have_names() {
-        assert_eq!(file(FORM, &body("name=\"file\"", "x"), "file"), Err(Flaw::Missing));
-        assert_eq!(file(FORM, &body("name=\"other\"; filename=\"a\"", "x"), "file"), Err(Flaw::Missing));
-        assert_eq!(file("application/json", b"{}", "file"), Err(Flaw::Malformed));
-        assert_eq!(file("multipart/form-data; boundary=", b"--", "file"), Err(Flaw::Malformed));
+    fn errors_are_distinguished() {
+        assert_eq!(file(FORM, &body("name=\"file\"", "x"), "file"), Err(MultipartError::Missing));
+        assert_eq!(file(FORM, &body("name=\"other\"; filename=\"a\"", "x"), "file"), Err(MultipartError::Missing));
+        assert_eq!(file("application/json", b"{}", "file"), Err(MultipartError::Malformed));
+        assert_eq!(file("multipart/form-data; boundary=", b"--", "file"), Err(MultipartError::Malformed));
         let whole = body("name=\"file\"; filename=\"a.png\"", "bytes");
-        // Without its closing boundary a body is no form, wherever it was cut.
+        // A body without its closing boundary is malformed, wherever it was cut.
         for cut in 0..whole.len() - "--\r\n".len() {
             let _ = file(FORM, &whole[..cut], "other");
             let closed = cut >= whole.len() - "--\r\n".len();

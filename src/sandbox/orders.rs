@@ -1,6 +1,4 @@
-//! Orders as the seller meets them: listed, looked at, delivered, quoted.
-//!
-//! This file refuses to know the client; that is `client`.
+//! Orders as the seller sees them: listed, shown, delivered, quoted.
 
 use std::time::Duration;
 
@@ -14,11 +12,11 @@ use super::rules::{self, Members};
 use crate::domain::order::Status;
 use crate::domain::time::Time;
 
-/// Begun work that nobody delivers is offered again after this long, once somebody looks.
+/// An `in_progress` order without a delivery becomes `paid` again after this long, when it is read.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
 
-/// The most files of one delivery.
-const MOST_FILES: usize = 20;
+/// The most files of a delivery.
+const MAX_FILES: usize = 20;
 
 impl Market {
     pub(super) fn list_orders(&self, id: &str, request: &Request) -> Outcome {
@@ -26,63 +24,64 @@ impl Market {
         let filter = request.query("status").unwrap_or_default();
         let wanted: Vec<&str> = filter.split(',').map(str::trim).filter(|status| !status.is_empty()).collect();
         let matches = |status: &Status| wanted.is_empty() || wanted.contains(&status.as_str());
-        let newest_first = self.orders.iter().rev().filter(|sale| sale.agent_id == id && matches(&sale.status));
-        Ok(Reply::data(200, &newest_first.map(|sale| self.order_shape(sale)).collect::<Vec<_>>()))
+        let newest_first = self.orders.iter().rev().filter(|order| order.agent_id == id && matches(&order.status));
+        Ok(Reply::data(200, &newest_first.map(|order| self.order_shape(order)).collect::<Vec<_>>()))
     }
 
-    /// Looking has side effects: stuck work becomes `paid` again, a workspace that ended becomes `delivered`.
+    /// Shows an order. Reading has side effects: stuck work becomes `paid`, an ended workspace becomes `delivered`.
     pub(super) fn show_order(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
         let index = self.own_order(Call::Order, id, request)?;
-        let sale = &mut self.orders[index];
-        if sale.status == Status::InProgress {
-            match sale.workspace_expires_at {
+        let order = &mut self.orders[index];
+        if order.status == Status::InProgress {
+            match order.workspace_expires_at {
                 Some(end) if end <= now => {
-                    sale.status = Status::Delivered;
-                    sale.delivered_at = Some(now);
-                    self.expect(now + REVIEW);
+                    order.status = Status::Delivered;
+                    order.delivered_at = Some(now);
+                    self.schedule(now + REVIEW);
                 }
-                None if sale.deliverables.is_empty() && sale.begun_at.is_some_and(|at| at + STUCK_AFTER < now) => {
-                    sale.status = Status::Paid;
-                    sale.begun_at = None;
+                None if order.deliverables.is_empty() && order.begun_at.is_some_and(|at| at + STUCK_AFTER < now) => {
+                    order.status = Status::Paid;
+                    order.begun_at = None;
                 }
                 _ => {}
             }
         }
-        Ok(Reply::data(200, &self.whole_order_shape(&self.orders[index])))
+        Ok(Reply::data(200, &self.order_detail_shape(&self.orders[index])))
     }
 
     pub(super) fn deliver(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
         let index = self.own_order(Call::Deliver, id, request)?;
-        let body = rules::members(self.dialect, request)?;
+        let body = rules::members(self.server_version, request)?;
         let files = self.files(&body)?;
-        let sale = &mut self.orders[index];
-        // The live server takes a second delivery as a better one: it replaces the first without a word.
-        let again = self.dialect.is_live() && matches!(sale.status, Status::Delivered | Status::RevisionRequested);
-        if !again && !matches!(sale.status, Status::Paid | Status::InProgress | Status::Disputed) {
-            return Err(refused_status("deliver", &sale.status));
+        let order = &mut self.orders[index];
+        // The live server takes a second delivery: it replaces the first.
+        let again =
+            self.server_version.is_live() && matches!(order.status, Status::Delivered | Status::RevisionRequested);
+        if !again && !matches!(order.status, Status::Paid | Status::InProgress | Status::Disputed) {
+            return Err(refused_status("deliver", &order.status));
         }
-        let from = std::mem::replace(&mut sale.status, Status::Delivered);
+        let from = std::mem::replace(&mut order.status, Status::Delivered);
         let urls = files.iter().map(|(url, _)| url.clone()).collect();
-        sale.deliverables = files;
-        sale.delivered_at = Some(now);
+        order.deliverables = files;
+        order.delivered_at = Some(now);
         let delivery = Delivery { at: now, urls, from: from.as_str().to_owned() };
-        self.books.deliveries.entry(id.to_owned()).or_default().push(delivery);
-        self.expect(now + REVIEW);
+        self.recorder.deliveries.entry(id.to_owned()).or_default().push(delivery);
+        self.schedule(now + REVIEW);
 
         Ok(Reply::data(200, &self.order_shape(&self.orders[index])))
     }
 
-    /// The files a delivery names: a list where the dialect has one and it was sent, else the single pair.
+    /// The files of a delivery: the list where the server version has one and it was sent, else the single pair.
     fn files(&self, body: &Members) -> Result<Vec<(String, String)>, Refusal> {
-        let known = rules::media_types(self.dialect);
+        let known = rules::media_types(self.server_version);
         let file = |members: &Members, url: &str, kind: &str| {
             let address = rules::required(url, rules::url(members, url)?)?;
             Ok((address, rules::required(kind, rules::one_of(members, kind, known)?)?))
         };
-        let list = body.get("deliverables").filter(|_| self.dialect.is_live());
+        let list = body.get("deliverables").filter(|_| self.server_version.is_live());
         match list {
             None | Some(Value::Null) => Ok(vec![file(body, "deliverable_url", "deliverable_media_type")?]),
-            Some(Value::Array(items)) if (1..=MOST_FILES).contains(&items.len()) => items
+            Some(Value::Array(items)) if (1..=MAX_FILES).contains(&items.len()) => items
                 .iter()
                 .map(|item| match item {
                     Value::Object(item) if item.contains_key("deliverable_url") => {
@@ -92,25 +91,25 @@ impl Market {
                     _ => Err(Refusal::new(400, "Each deliverable must be an object")),
                 })
                 .collect(),
-            Some(_) => Err(Refusal::new(400, format!("deliverables must be an array of 1 to {MOST_FILES} objects"))),
+            Some(_) => Err(Refusal::new(400, format!("deliverables must be an array of 1 to {MAX_FILES} objects"))),
         }
     }
 
     pub(super) fn quote(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
         let index = self.own_order(Call::Quote, id, request)?;
-        let body = rules::members(self.dialect, request)?;
+        let body = rules::members(self.server_version, request)?;
         let price_usd = rules::required("price_usd", rules::price(&body, "price_usd")?)?;
-        let sale = &mut self.orders[index];
-        if sale.status != Status::PendingQuote {
-            return Err(refused_status("quote", &sale.status));
+        let order = &mut self.orders[index];
+        if order.status != Status::PendingQuote {
+            return Err(refused_status("quote", &order.status));
         }
-        sale.status = Status::Quoted;
-        sale.price_usd = Some(price_usd.clone());
-        self.books.quotes.entry(id.to_owned()).or_default().push(Quote { at: now, price_usd });
+        order.status = Status::Quoted;
+        order.price_usd = Some(price_usd.clone());
+        self.recorder.quotes.entry(id.to_owned()).or_default().push(Quote { at: now, price_usd });
         Ok(Reply::data(200, &self.order_shape(&self.orders[index])))
     }
 
-    /// The order in the path, when it is the caller's.
+    /// Returns the order in the path if it is the caller's.
     pub(super) fn own_order(&self, call: Call, id: &str, request: &Request) -> Result<usize, Refusal> {
         let agent = self.authenticated(call, request)?;
         let index = self.position(id).ok_or_else(|| Refusal::new(404, "Order not found"))?;

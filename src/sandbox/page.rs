@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::client::Placement;
 use super::exchange::{Reply, Request, unescape};
 use super::faults::Fault;
-use super::market::{Market, Sale};
+use super::market::{Market, StoredOrder};
 use super::routes::Call;
 use crate::domain::order::Status;
 use crate::domain::sanitize::html as html_of;
@@ -56,7 +56,7 @@ impl Market {
                     reference_images: links("reference_images"),
                     ..Placement::default()
                 };
-                match self.unfit(&placement) {
+                match self.reject_reason(&placement) {
                     Some(refused) => self.whole_page(&refused.to_string()),
                     None => {
                         self.place(now, placement);
@@ -68,7 +68,7 @@ impl Market {
             ("POST", ["orders", id, verb]) => {
                 let said = form(request, "message").unwrap_or_default();
                 let there = format!("/sandbox/page/orders/{}", encoded(id));
-                match self.do_verb(now, id, verb, &said) {
+                match self.client_action(now, id, verb, &said) {
                     Ok(()) => back(&there),
                     Err(refused) => {
                         let why = escaped(&refused.to_string());
@@ -91,7 +91,7 @@ impl Market {
                 }
             }
             ("POST", ["behave"]) => {
-                self.behave();
+                self.disarm();
                 back("/sandbox/page")
             }
             _ => html(404, "<p>There is nothing here: <a href=\"/sandbox/page\">the sandbox</a></p>", ""),
@@ -100,9 +100,9 @@ impl Market {
 
     fn whole_page(&self, trouble: &str) -> Reply {
         let mut page = format!(
-            "<h1>Sandbox</h1><p class=\"soft\">You are the client of a marketplace that lives on this machine ({} dialect). Place an order, \
+            "<h1>Sandbox</h1><p class=\"soft\">You are the client of a marketplace that lives on this machine ({} server_version). Place an order, \
              then let the worker beat: <code>atelier-heartbeat</code> with <code>base_url = \"{}/api\"</code>.</p>",
-            self.dialect(),
+            self.server_version(),
             escaped(&self.public_url)
         );
         if !trouble.is_empty() {
@@ -146,26 +146,26 @@ impl Market {
     /// One order, and what its client can do with it. It does not look again by itself: that would take words away
     /// while they are written.
     fn order_page(&self, id: &str) -> Reply {
-        let Some(sale) = self.orders.iter().find(|sale| sale.id == id) else {
+        let Some(order) = self.orders.iter().find(|order| order.id == id) else {
             return html(404, "<p>There is no such order: <a href=\"/sandbox/page\">the sandbox</a></p>", "");
         };
         let mut page = format!(
             "<p><a href=\"/sandbox/page\">All orders</a> · <a href=\"/sandbox/page/orders/{}\">Look again</a></p>",
             escaped(&encoded(id))
         );
-        page.push_str(&self.card(sale, &deeds(sale)));
+        page.push_str(&self.card(order, &deeds(order)));
         html(200, &page, "")
     }
 
     /// The orders alone, newest first: the part of the page that looks again by itself.
     fn orders_page(&self) -> Reply {
         let mut page = String::from("<style>body{padding:0}</style><div class=\"grid\">");
-        for sale in self.orders.iter().rev().take(MOST) {
+        for order in self.orders.iter().rev().take(MOST) {
             let link = format!(
                 "<p><a target=\"_top\" href=\"/sandbox/page/orders/{}\">Answer it</a></p>",
-                escaped(&encoded(&sale.id))
+                escaped(&encoded(&order.id))
             );
-            page.push_str(&self.card(sale, &link));
+            page.push_str(&self.card(order, &link));
         }
         if self.orders.is_empty() {
             page.push_str("<p class=\"soft\">No orders yet.</p>");
@@ -174,15 +174,15 @@ impl Market {
         html(200, &page, "<meta http-equiv=\"refresh\" content=\"3\">")
     }
 
-    fn card(&self, sale: &Sale, end: &str) -> String {
+    fn card(&self, order: &StoredOrder, end: &str) -> String {
         let mut card = format!(
             "<div class=\"card\"><b>{}</b> <span class=\"soft\">{} USDC · {}</span><p>{}</p>",
-            escaped(sale.status.as_str()),
-            escaped(sale.price_usd.as_deref().unwrap_or("–")),
-            escaped(&sale.id),
-            escaped(&sale.brief)
+            escaped(order.status.as_str()),
+            escaped(order.price_usd.as_deref().unwrap_or("–")),
+            escaped(&order.id),
+            escaped(&order.brief)
         );
-        for (url, kind) in &sale.deliverables {
+        for (url, kind) in &order.deliverables {
             // Only what was uploaded here is shown: another address would load something from elsewhere.
             let own = url.find("/files/").map(|at| &url[at..]).filter(|path| self.uploads.contains_key(*path));
             match (own, kind.as_str()) {
@@ -194,7 +194,7 @@ impl Market {
                 }
             }
         }
-        for message in &sale.messages {
+        for message in &order.messages {
             let who = if message.by_client { "you" } else { "the seller" };
             let _ = write!(card, "<p><span class=\"soft\">{who}:</span> {}</p>", escaped(&message.content));
         }
@@ -205,14 +205,14 @@ impl Market {
 }
 
 /// A button for everything that the client can do now.
-fn deeds(sale: &Sale) -> String {
+fn deeds(order: &StoredOrder) -> String {
     let mut row = String::from("<div class=\"row\">");
-    for (verb, button, words) in verbs(&sale.status) {
+    for (verb, button, words) in verbs(&order.status) {
         let field = if *words { "<input name=\"message\" aria-label=\"Your words\">" } else { "" };
         let _ = write!(
             row,
             "<form method=\"post\" action=\"/sandbox/page/orders/{}/{verb}\">{field}<button>{button}</button></form>",
-            escaped(&encoded(&sale.id))
+            escaped(&encoded(&order.id))
         );
     }
     row.push_str("</div>");

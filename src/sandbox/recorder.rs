@@ -1,6 +1,4 @@
-//! The market's books: what really happened, and when. Tests hold the worker to them.
-//!
-//! This file refuses to forget: entries are only ever added.
+//! The record of what really happened, and when. Tests check the worker against it.
 
 use std::collections::BTreeMap;
 
@@ -18,35 +16,35 @@ pub struct Recorder {
     #[serde(default)]
     pub calls: BTreeMap<Call, u64>,
     /// Requests to the endpoints that have a limit, those refused with 429 included.
-    pub requests: Vec<Counted>,
+    pub requests: Vec<CountedRequest>,
     /// Agents registered.
     pub registrations: Vec<Registration>,
     /// Services created.
-    pub services: Vec<Stored>,
-    /// Files taken.
-    pub uploads: Vec<Stored>,
-    /// Deliveries taken, by order.
+    pub services: Vec<Created>,
+    /// Files received.
+    pub uploads: Vec<Created>,
+    /// Deliveries received, by order.
     pub deliveries: BTreeMap<String, Vec<Delivery>>,
-    /// Quotes taken, by order.
+    /// Quotes received, by order.
     pub quotes: BTreeMap<String, Vec<Quote>>,
-    /// When the agent's messages were taken, by order.
+    /// When the agent's messages were received, by order.
     pub messages: BTreeMap<String, Vec<Time>>,
     /// Tokens launched: agents' ids.
-    pub tokens: Vec<Stored>,
+    pub tokens: Vec<Created>,
     /// Orders paid out.
     pub payouts: Vec<Payout>,
     /// Faults that fired.
-    pub faults: Vec<Fired>,
+    pub faults: Vec<FiredFault>,
 }
 
 /// A request to an endpoint that has a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct CountedRequest {
     /// When it came.
     pub at: Time,
-    /// From whom.
+    /// The client's address.
     pub address: String,
-    /// Where to.
+    /// The endpoint.
     pub endpoint: Endpoint,
     /// Whether the limiter refused it, which leaves it uncounted.
     pub refused: bool,
@@ -63,16 +61,16 @@ pub struct Registration {
     pub name: String,
 }
 
-/// Something made: a service's id, a file's address, a token's agent.
+/// Something created: a service's id, a file's URL, a token's agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stored {
+pub struct Created {
     /// When.
     pub at: Time,
-    /// What.
+    /// Its name.
     pub name: String,
 }
 
-/// A delivery taken.
+/// A delivery received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// When.
@@ -83,7 +81,7 @@ pub struct Delivery {
     pub from: String,
 }
 
-/// A quote taken.
+/// A quote received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
     /// When.
@@ -97,46 +95,46 @@ pub struct Quote {
 pub struct Payout {
     /// When.
     pub at: Time,
-    /// Which.
+    /// The order.
     pub order_id: String,
-    /// How much, the platform's fee deducted.
+    /// The amount, less the platform's fee.
     pub usd: String,
 }
 
 /// A fault that fired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fired {
+pub struct FiredFault {
     /// When.
     pub at: Time,
-    /// Which.
+    /// The fault.
     pub fault: Fault,
-    /// At what.
+    /// The call.
     pub call: Call,
 }
 
 impl Recorder {
-    /// How many requests to `endpoint` were let through.
+    /// Returns how many requests to `endpoint` were let through.
     #[must_use]
     pub fn accepted(&self, endpoint: Endpoint) -> usize {
         self.requests.iter().filter(|request| request.endpoint == endpoint && !request.refused).count()
     }
 
-    /// How many requests to `endpoint` were refused with 429.
+    /// Returns how many requests to `endpoint` were refused with 429.
     #[must_use]
     pub fn refused(&self, endpoint: Endpoint) -> usize {
         self.requests.iter().filter(|request| request.endpoint == endpoint && request.refused).count()
     }
 
-    /// The deliveries taken for an order, oldest first.
+    /// The deliveries received for an order, oldest first.
     #[must_use]
     pub fn deliveries_of(&self, order_id: &str) -> &[Delivery] {
         self.deliveries.get(order_id).map_or(&[], Vec::as_slice)
     }
 
-    /// The most requests let through from `address` in any rolling `seconds`, at whatever endpoint.
+    /// Returns the most requests let through from `address` in any rolling `seconds`, to all endpoints.
     #[must_use]
-    pub fn busiest(&self, address: &str, seconds: i64) -> usize {
-        let passed = |request: &&Counted| request.address == address && !request.refused;
+    pub fn peak_requests(&self, address: &str, seconds: i64) -> usize {
+        let passed = |request: &&CountedRequest| request.address == address && !request.refused;
         let mut times: Vec<Time> = self.requests.iter().filter(passed).map(|request| request.at).collect();
         times.sort_unstable();
         let mut first = 0;
@@ -156,15 +154,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_hour_rolls() {
-        let at = |seconds| Counted {
+    fn the_peak_is_taken_over_a_rolling_hour() {
+        let at = |seconds| CountedRequest {
             at: Time::from_unix(seconds),
             address: "a".into(),
             endpoint: Endpoint::Orders,
             refused: false,
         };
-        let books = Recorder { requests: vec![at(0), at(3599), at(3600), at(3601), at(9000)], ..Recorder::default() };
-        assert_eq!(books.busiest("a", 3600), 3);
-        assert_eq!(books.busiest("b", 3600), 0);
+        let recorder =
+            Recorder { requests: vec![at(0), at(3599), at(3600), at(3601), at(9000)], ..Recorder::default() };
+        assert_eq!(recorder.peak_requests("a", 3600), 3);
+        assert_eq!(recorder.peak_requests("b", 3600), 0);
     }
 }

@@ -1,37 +1,35 @@
-//! Bytes of a connection become requests.
-//!
-//! This file refuses to answer: what cannot be read has a reply in its place, and the connection ends with it.
+//! Reads requests from a connection.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use super::exchange::{Reply, Request};
 use crate::domain::limits::MAX_UPLOAD_BYTES;
 
-const MOST_HEAD: usize = 64 * 1024;
-const MOST_HEADERS: usize = 128;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADERS: usize = 128;
 
-/// The largest file, and room for what is around it: the market has its own, smaller opinion.
-const MOST_BODY: usize = MAX_UPLOAD_BYTES as usize + 4 * 1024 * 1024;
+/// The largest file and its overhead; the market's own limit is smaller.
+const MAX_BODY: usize = MAX_UPLOAD_BYTES as usize + 4 * 1024 * 1024;
 
-/// What a connection brings next.
+/// What comes next on a connection.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// A request, and whether the client wants to go on afterwards.
+    /// A request, and whether the connection is kept alive.
     Request(Request, bool),
-    /// Something that is not a request we take.
+    /// An invalid request and its reply; the connection ends.
     Refused(Reply),
-    /// The end.
+    /// The connection ended.
     Closed,
 }
 
 /// The reading side of one connection.
-pub(super) struct Incoming<S> {
+pub(super) struct RequestReader<S> {
     stream: S,
     address: String,
     buffer: Vec<u8>,
 }
 
-struct Head {
+struct RequestHead {
     request: Request,
     keep_alive: bool,
     body: Body,
@@ -44,19 +42,19 @@ enum Body {
     Chunked,
 }
 
-enum Trouble {
-    /// The connection is gone, however it went.
+enum ReadError {
+    /// The connection is gone.
     Gone,
     Refused(u16, &'static str),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadError {
     fn from(_: io::Error) -> Self {
         Self::Gone
     }
 }
 
-impl<S: Read + Write> Incoming<S> {
+impl<S: Read + Write> RequestReader<S> {
     pub(super) fn new(stream: S, address: String) -> Self {
         Self { stream, address, buffer: Vec::new() }
     }
@@ -65,18 +63,18 @@ impl<S: Read + Write> Incoming<S> {
     pub(super) fn next(&mut self) -> Next {
         match self.read() {
             Ok(Some((request, keep_alive))) => Next::Request(request, keep_alive),
-            Ok(None) | Err(Trouble::Gone) => Next::Closed,
-            Err(Trouble::Refused(status, why)) => Next::Refused(Reply::of(status, "text/plain", format!("{why}\n"))),
+            Ok(None) | Err(ReadError::Gone) => Next::Closed,
+            Err(ReadError::Refused(status, why)) => Next::Refused(Reply::of(status, "text/plain", format!("{why}\n"))),
         }
     }
 
-    fn read(&mut self) -> Result<Option<(Request, bool)>, Trouble> {
+    fn read(&mut self) -> Result<Option<(Request, bool)>, ReadError> {
         let head = loop {
-            if let Some(head) = self.head()? {
+            if let Some(head) = self.headers()? {
                 break head;
             }
-            if self.buffer.len() > MOST_HEAD {
-                return Err(Trouble::Refused(431, "the request's head is too large"));
+            if self.buffer.len() > MAX_HEADER_BYTES {
+                return Err(ReadError::Refused(431, "the request headers are too large"));
             }
             if self.more()? == 0 {
                 return Ok(None);
@@ -88,8 +86,8 @@ impl<S: Read + Write> Incoming<S> {
         }
         let mut request = head.request;
         request.body = match head.body {
-            Body::Sized(length) if length > MOST_BODY => {
-                return Err(Trouble::Refused(413, "the request's body is too large"));
+            Body::Sized(length) if length > MAX_BODY => {
+                return Err(ReadError::Refused(413, "the request's body is too large"));
             }
             Body::Sized(length) => self.take(length)?,
             Body::Chunked => self.chunks()?,
@@ -97,17 +95,17 @@ impl<S: Read + Write> Incoming<S> {
         Ok(Some((request, head.keep_alive)))
     }
 
-    /// The head, when all of it is there.
-    fn head(&self) -> Result<Option<Head>, Trouble> {
-        let mut slots = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    /// The request headers, when they are complete.
+    fn headers(&self) -> Result<Option<RequestHead>, ReadError> {
+        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Request::new(&mut slots);
         let length = match parsed.parse(&self.buffer) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(Trouble::Refused(431, "the request has too many headers"));
+                return Err(ReadError::Refused(431, "the request has too many headers"));
             }
-            Err(_) => return Err(Trouble::Refused(400, "this is not an HTTP request")),
+            Err(_) => return Err(ReadError::Refused(400, "this is not an HTTP request")),
         };
         let mut request = Request::new(parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
         request.address.clone_from(&self.address);
@@ -126,50 +124,50 @@ impl<S: Read + Write> Incoming<S> {
         };
         let expects = says("expect", "100-continue");
         let body = framing(&request)?;
-        Ok(Some(Head { request, keep_alive, body, expects, length }))
+        Ok(Some(RequestHead { request, keep_alive, body, expects, length }))
     }
 
-    fn chunks(&mut self) -> Result<Vec<u8>, Trouble> {
+    fn chunks(&mut self) -> Result<Vec<u8>, ReadError> {
         let mut body = Vec::new();
         loop {
             let (line, size) = loop {
                 match httparse::parse_chunk_size(&self.buffer) {
                     Ok(httparse::Status::Complete(found)) => break found,
-                    Ok(httparse::Status::Partial) if self.buffer.len() < MOST_HEAD => self.must_have_more()?,
-                    _ => return Err(Trouble::Refused(400, "a chunk's size cannot be read")),
+                    Ok(httparse::Status::Partial) if self.buffer.len() < MAX_HEADER_BYTES => self.must_have_more()?,
+                    _ => return Err(ReadError::Refused(400, "a chunk's size cannot be read")),
                 }
             };
             self.buffer.drain(..line);
-            if size > (MOST_BODY - body.len()) as u64 {
-                return Err(Trouble::Refused(413, "the request's body is too large"));
+            if size > (MAX_BODY - body.len()) as u64 {
+                return Err(ReadError::Refused(413, "the request's body is too large"));
             }
             if size == 0 {
                 return self.trailers().map(|()| body);
             }
             body.extend(self.take(size as usize)?);
             if self.take(2)? != b"\r\n" {
-                return Err(Trouble::Refused(400, "a chunk does not end where it said"));
+                return Err(ReadError::Refused(400, "a chunk does not end where it should"));
             }
         }
     }
 
-    /// What follows the last chunk, up to the empty line: nobody wants it.
-    fn trailers(&mut self) -> Result<(), Trouble> {
+    /// Skips the trailers after the last chunk.
+    fn trailers(&mut self) -> Result<(), ReadError> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 self.buffer.drain(..end + 2);
                 if end == 0 {
                     return Ok(());
                 }
-            } else if self.buffer.len() > MOST_HEAD {
-                return Err(Trouble::Refused(431, "the request's trailers are too large"));
+            } else if self.buffer.len() > MAX_HEADER_BYTES {
+                return Err(ReadError::Refused(431, "the request's trailers are too large"));
             } else {
                 self.must_have_more()?;
             }
         }
     }
 
-    fn take(&mut self, length: usize) -> Result<Vec<u8>, Trouble> {
+    fn take(&mut self, length: usize) -> Result<Vec<u8>, ReadError> {
         while self.buffer.len() < length {
             self.must_have_more()?;
         }
@@ -177,9 +175,9 @@ impl<S: Read + Write> Incoming<S> {
         Ok(std::mem::replace(&mut self.buffer, rest))
     }
 
-    fn must_have_more(&mut self) -> Result<(), Trouble> {
+    fn must_have_more(&mut self) -> Result<(), ReadError> {
         match self.more()? {
-            0 => Err(Trouble::Gone),
+            0 => Err(ReadError::Gone),
             _ => Ok(()),
         }
     }
@@ -197,8 +195,8 @@ impl<S: Read + Write> Incoming<S> {
     }
 }
 
-/// How the body is framed. Two framings at once are how requests are smuggled: refused.
-fn framing(request: &Request) -> Result<Body, Trouble> {
+/// How the body is framed. Two framings at once (request smuggling) are refused.
+fn framing(request: &Request) -> Result<Body, ReadError> {
     let all = |name: &'static str| {
         request.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.trim())
     };
@@ -210,7 +208,7 @@ fn framing(request: &Request) -> Result<Body, Trouble> {
             Ok(Body::Sized(length.parse().unwrap_or(usize::MAX)))
         }
         ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
-        _ => Err(Trouble::Refused(400, "the length of the request's body is not clear")),
+        _ => Err(ReadError::Refused(400, "the length of the request's body is not clear")),
     }
 }
 
@@ -218,16 +216,16 @@ fn framing(request: &Request) -> Result<Body, Trouble> {
 mod tests {
     use super::*;
 
-    /// A peer that says one byte at a time, and remembers what it was told.
+    /// A peer that sends one byte at a time and records what it receives.
     struct Peer {
-        says: Vec<u8>,
+        sends: Vec<u8>,
         at: usize,
-        told: Vec<u8>,
+        received: Vec<u8>,
     }
 
     impl Read for Peer {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let Some(byte) = self.says.get(self.at) else { return Ok(0) };
+            let Some(byte) = self.sends.get(self.at) else { return Ok(0) };
             into[0] = *byte;
             self.at += 1;
             Ok(1)
@@ -236,7 +234,7 @@ mod tests {
 
     impl Write for Peer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.told.extend_from_slice(bytes);
+            self.received.extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -244,12 +242,12 @@ mod tests {
         }
     }
 
-    fn peer(says: &str) -> Incoming<Peer> {
-        Incoming::new(Peer { says: says.into(), at: 0, told: Vec::new() }, "127.0.0.1".into())
+    fn peer(sends: &str) -> RequestReader<Peer> {
+        RequestReader::new(Peer { sends: sends.into(), at: 0, received: Vec::new() }, "127.0.0.1".into())
     }
 
     #[test]
-    fn requests_come_one_after_another() {
+    fn pipelined_requests_are_read_in_turn() {
         let mut peer = peer(
             "POST /a?b HTTP/1.1\r\nContent-Length: 3\r\nX-Odd: \u{e9}\r\n\r\nabcPOST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\
              Connection: close\r\n\r\n2;x=y\r\nde\r\n1\r\nf\r\n0\r\nTrailer: t\r\n\r\n",
@@ -262,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_careful_client_is_told_to_go_on() {
+    fn expect_100_continue_is_answered() {
         let mut peer = peer("PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx");
         assert!(matches!(peer.next(), Next::Request(..)));
-        assert_eq!(peer.stream.told, b"HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(peer.stream.received, b"HTTP/1.1 100 Continue\r\n\r\n");
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
+    fn invalid_requests_are_refused() {
         let refused = |says: &str| match peer(says).next() {
             Next::Refused(reply) => reply.status,
             other => panic!("{says:?} gave {other:?}"),
@@ -281,7 +279,7 @@ mod tests {
         assert_eq!(refused("GET / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n"), 413);
         assert_eq!(refused("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n"), 413);
         assert_eq!(refused("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 400);
-        assert_eq!(refused(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(MOST_HEADERS + 1))), 431);
+        assert_eq!(refused(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(MAX_HEADERS + 1))), 431);
         assert!(matches!(peer("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab").next(), Next::Closed));
     }
 }

@@ -1,6 +1,4 @@
-//! Which call of the API a method and a path are.
-//!
-//! This file refuses to know what a call does.
+//! Maps a method and a path to a call of the API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -95,7 +93,7 @@ impl Call {
         }
     }
 
-    /// The limit it is counted against, if any. An upload token is counted as the upload it stands for.
+    /// Returns the limit it is counted against, if any. An upload token counts as an upload.
     #[must_use]
     pub const fn endpoint(self) -> Option<Endpoint> {
         match self {
@@ -134,28 +132,28 @@ impl FromStr for Call {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|call| call.name() == text).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|call| call.name()).collect();
-            format!("{text:?} is no endpoint: it is `any` or one of {}", names.join(" "))
+            format!("{text:?} is not an endpoint: use `any` or one of {}", names.join(" "))
         })
     }
 }
 
-/// Where a request leads.
+/// The result of routing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Routed {
     /// To a call, with the id in its path (empty where there is none).
     To(Call, String),
     /// To the same path without its trailing or doubled slashes.
     Moved(String),
-    /// To a path that exists, by a method it does not take.
+    /// To a known path with a wrong method.
     WrongMethod,
     /// Nowhere.
     Unknown,
 }
 
-/// Finds the call. Ids are unescaped; nothing is known of whether they exist.
-pub(super) fn route(dialect: ServerVersion, request: &Request) -> Routed {
+/// Finds the call. Ids are unescaped and not checked.
+pub(super) fn route(server_version: ServerVersion, request: &Request) -> Routed {
     let path = request.bare_path();
-    if dialect.is_live() && matches!(path, "/blob" | "/blob/") {
+    if server_version.is_live() && matches!(path, "/blob" | "/blob/") {
         return if request.method == "PUT" { Routed::To(Call::Blob, String::new()) } else { Routed::WrongMethod };
     }
     if path.contains("//") || path.len() > 1 && path.ends_with('/') {
@@ -180,7 +178,7 @@ pub(super) fn route(dialect: ServerVersion, request: &Request) -> Routed {
         ["orders", id, "messages"] => (&[("GET", Call::ReadMessages), ("POST", Call::Messages)], id),
         _ => return Routed::Unknown,
     };
-    let mut known = calls.iter().filter(|(_, call)| dialect.is_live() || !call.only_live()).peekable();
+    let mut known = calls.iter().filter(|(_, call)| server_version.is_live() || !call.only_live()).peekable();
     if known.peek().is_none() {
         return Routed::Unknown;
     }
@@ -194,12 +192,12 @@ pub(super) fn route(dialect: ServerVersion, request: &Request) -> Routed {
 mod tests {
     use super::*;
 
-    fn at(dialect: ServerVersion, method: &str, path: &str) -> Routed {
-        route(dialect, &Request::new(method, path))
+    fn at(server_version: ServerVersion, method: &str, path: &str) -> Routed {
+        route(server_version, &Request::new(method, path))
     }
 
     #[test]
-    fn roads_and_dead_ends() {
+    fn paths_are_routed() {
         use ServerVersion::{Document, Live};
         assert_eq!(at(Live, "GET", "/api/orders/a%2Fb"), Routed::To(Call::Order, "a/b".into()));
         assert_eq!(at(Document, "GET", "/api/orders/a"), Routed::Unknown);

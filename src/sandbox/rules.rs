@@ -1,6 +1,4 @@
-//! What the marketplace refuses, in sentences: the document's rules, and the live server's tighter ones.
-//!
-//! This file refuses to know the world: whether a thing is well formed, never whether it is allowed now.
+//! Validation of request bodies: the document's rules, and the live server's stricter ones.
 
 use std::ops::RangeInclusive;
 
@@ -22,31 +20,31 @@ fn bad<T>(sentence: impl Into<String>) -> Checked<T> {
     Err(Refusal::new(400, sentence))
 }
 
-/// Reads a JSON body. The live server does not expect a malformed one, and falls over it.
-pub(super) fn members(dialect: ServerVersion, request: &Request) -> Checked<Members> {
+/// Parses a JSON body. The live server answers a malformed one with 500.
+pub(super) fn members(server_version: ServerVersion, request: &Request) -> Checked<Members> {
     match serde_json::from_slice(&request.body) {
         Ok(Value::Object(members)) => Ok(members),
-        Ok(Value::Null) | Err(_) if dialect.is_live() => Err(Refusal::new(500, "Internal server error")),
+        Ok(Value::Null) | Err(_) if server_version.is_live() => Err(Refusal::new(500, "Internal server error")),
         Ok(_) => bad("The request body must be a JSON object"),
         Err(_) => bad("The request body must be valid JSON"),
     }
 }
 
-/// Whether a member is there at all, null counting as absent.
-fn given<'a>(members: &'a Members, name: &str) -> Option<&'a Value> {
+/// A member's value; null counts as absent.
+fn present<'a>(members: &'a Members, name: &str) -> Option<&'a Value> {
     members.get(name).filter(|value| !value.is_null())
 }
 
-/// An optional text whose trimmed length is within bounds.
-pub(super) fn sized(members: &Members, name: &str, length: RangeInclusive<usize>) -> Checked<Option<String>> {
-    match given(members, name) {
+/// An optional text, trimmed, with a length within bounds.
+pub(super) fn text_within(members: &Members, name: &str, length: RangeInclusive<usize>) -> Checked<Option<String>> {
+    match present(members, name) {
         None => Ok(None),
         Some(Value::String(text)) if length.contains(&text.trim().chars().count()) => Ok(Some(text.trim().to_owned())),
         Some(_) => bad(format!("{name} must be {}-{} characters", length.start(), length.end())),
     }
 }
 
-/// A member that must be there.
+/// A required member.
 pub(super) fn required<T>(name: &str, value: Option<T>) -> Checked<T> {
     value.ok_or_else(|| Refusal::new(400, format!("{name} is required")))
 }
@@ -58,18 +56,18 @@ pub(super) fn is_url(text: &str) -> bool {
 }
 
 pub(super) fn url(members: &Members, name: &str) -> Checked<Option<String>> {
-    match given(members, name) {
+    match present(members, name) {
         None => Ok(None),
         Some(Value::String(text)) if is_url(text) => Ok(Some(text.clone())),
         Some(_) => bad(format!("{name} must be a valid URL")),
     }
 }
 
-pub(super) fn name(dialect: ServerVersion, members: &Members) -> Checked<Option<String>> {
-    let name = sized(members, "name", dialect.name_length())?;
+pub(super) fn name(server_version: ServerVersion, members: &Members) -> Checked<Option<String>> {
+    let name = text_within(members, "name", server_version.name_length())?;
     let tight = |c: char| c.is_ascii_alphanumeric() || " -_.".contains(c);
     match name {
-        Some(name) if dialect.is_live() && !name.chars().all(tight) => {
+        Some(name) if server_version.is_live() && !name.chars().all(tight) => {
             bad("name may hold only letters, digits, spaces, dots, dashes and underscores")
         }
         name => Ok(name),
@@ -77,16 +75,16 @@ pub(super) fn name(dialect: ServerVersion, members: &Members) -> Checked<Option<
 }
 
 pub(super) fn description(members: &Members) -> Checked<Option<String>> {
-    sized(members, "description", 10..=500)
+    text_within(members, "description", 10..=500)
 }
 
-/// A wallet: the document's own examples are placeholders, so only the length is looked at.
+/// A wallet. The document's examples are placeholders, so only the length is checked.
 pub(super) fn wallet(members: &Members, name: &str) -> Checked<Option<String>> {
-    sized(members, name, 1..=128)
+    text_within(members, name, 1..=128)
 }
 
 fn texts(members: &Members, name: &str) -> Checked<Option<Vec<String>>> {
-    let Some(value) = given(members, name) else { return Ok(None) };
+    let Some(value) = present(members, name) else { return Ok(None) };
     let items = value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
     items.map(Some).ok_or_else(|| Refusal::new(400, format!("{name} must be an array of strings")))
 }
@@ -100,8 +98,8 @@ pub(super) fn capabilities(members: &Members) -> Checked<Option<Vec<String>>> {
     }
 }
 
-pub(super) fn category(dialect: ServerVersion, members: &Members) -> Checked<Option<String>> {
-    let live = if dialect.is_live() { &LIVE_CATEGORIES[..] } else { &[] };
+pub(super) fn category(server_version: ServerVersion, members: &Members) -> Checked<Option<String>> {
+    let live = if server_version.is_live() { &LIVE_CATEGORIES[..] } else { &[] };
     one_of(members, "category", &[&CAPABILITIES, live].concat())
 }
 
@@ -110,16 +108,16 @@ pub(super) fn price_type(members: &Members) -> Checked<Option<String>> {
 }
 
 pub(super) fn one_of(members: &Members, name: &str, known: &[&str]) -> Checked<Option<String>> {
-    match given(members, name) {
+    match present(members, name) {
         None => Ok(None),
         Some(Value::String(text)) if known.contains(&text.as_str()) => Ok(Some(text.clone())),
         Some(_) => bad(format!("{name} must be one of: {}", known.join(", "))),
     }
 }
 
-/// A price in US dollars, kept as decimal text.
+/// A price in US dollars, as decimal text.
 pub(super) fn price(members: &Members, name: &str) -> Checked<Option<String>> {
-    let price = match given(members, name) {
+    let price = match present(members, name) {
         None => return Ok(None),
         Some(Value::String(text)) => text.trim().to_owned(),
         Some(Value::Number(number)) => number.to_string(),
@@ -131,7 +129,7 @@ pub(super) fn price(members: &Members, name: &str) -> Checked<Option<String>> {
     }
 }
 
-/// Millionths of a dollar: what USDC counts in.
+/// Parses a price into millionths of a dollar.
 pub(super) fn micros(price: &str) -> Option<u64> {
     let (whole, part) = price.split_once('.').unwrap_or((price, "0"));
     let digits = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
@@ -145,9 +143,9 @@ pub(super) fn deliverables(members: &Members) -> Checked<Option<Vec<String>>> {
     texts(members, "deliverables")
 }
 
-/// A whole number within bounds.
-pub(super) fn whole(members: &Members, name: &str, bounds: RangeInclusive<u64>) -> Checked<Option<u64>> {
-    match given(members, name) {
+/// An integer within bounds.
+pub(super) fn integer(members: &Members, name: &str, bounds: RangeInclusive<u64>) -> Checked<Option<u64>> {
+    match present(members, name) {
         None => Ok(None),
         Some(value) => match value.as_u64().filter(|number| bounds.contains(number)) {
             Some(number) => Ok(Some(number)),
@@ -156,12 +154,12 @@ pub(super) fn whole(members: &Members, name: &str, bounds: RangeInclusive<u64>) 
     }
 }
 
-/// What an upload of this exact type is called; none when it is not taken.
-pub(super) fn media_type(dialect: ServerVersion, content_type: &str) -> Option<&'static str> {
+/// The media type of an upload of this exact content type; none when it is not accepted.
+pub(super) fn media_type(server_version: ServerVersion, content_type: &str) -> Option<&'static str> {
     Some(match content_type {
         "image/jpeg" | "image/png" | "image/webp" | "image/gif" => "image",
         "video/mp4" | "video/webm" | "video/quicktime" => "video",
-        _ if !dialect.is_live() => return None,
+        _ if !server_version.is_live() => return None,
         "application/pdf" | "application/zip" => "document",
         "text/plain" | "text/markdown" | "text/csv" => "text",
         "application/json" | "text/x-python" => "code",
@@ -170,8 +168,8 @@ pub(super) fn media_type(dialect: ServerVersion, content_type: &str) -> Option<&
 }
 
 /// The media types a delivery may have.
-pub(super) fn media_types(dialect: ServerVersion) -> &'static [&'static str] {
-    if dialect.is_live() { &["image", "video", "document", "code", "text"] } else { &["image", "video"] }
+pub(super) fn media_types(server_version: ServerVersion) -> &'static [&'static str] {
+    if server_version.is_live() { &["image", "video", "document", "code", "text"] } else { &["image", "video"] }
 }
 
 #[cfg(test)]

@@ -1,6 +1,4 @@
-//! The sandbox on loopback: a thread a connection, keep-alive, and everything saved before it is answered.
-//!
-//! This file refuses to know the API: the market answers, this carries.
+//! Serves the sandbox on loopback: one thread a connection, keep-alive, state saved before each answer.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,32 +13,32 @@ use super::exchange::{Reply, Request};
 use super::fault_injection::Answer;
 use super::files::Files;
 use super::market::Market;
-use super::request_reader::{Incoming, Next};
-use super::response_writer::{self, Manner};
+use super::request_reader::{Next, RequestReader};
+use super::response_writer::{self, WriteOptions};
 use super::server_version::ServerVersion;
 use crate::domain::time::Time;
 
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// The most connections at once: a client has one, a browser six.
-const MOST_CONNECTIONS: usize = 256;
+/// The most connections at once.
+const MAX_CONNECTIONS: usize = 256;
 
-/// How a sandbox is served.
+/// How to serve a sandbox.
 pub struct Options {
-    /// Where the world and the files are kept; none keeps them in memory.
+    /// Where state and files are stored; none keeps them in memory.
     pub folder: Option<PathBuf>,
-    /// Which marketplace it plays.
-    pub dialect: ServerVersion,
+    /// The server version it plays.
+    pub server_version: ServerVersion,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-    /// What a new world's ids and keys are made from.
+    /// The seed of ids and keys.
     pub seed: u64,
-    /// What time it is there.
+    /// The server's clock.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
-    /// How long an answer takes that a fault makes slow.
+    /// How long an answer made slow by a fault takes.
     pub slowness: Duration,
-    /// What is served at `/`, if anything.
+    /// The page served at `/`, if any.
     pub page: Option<&'static str>,
 }
 
@@ -48,7 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             folder: None,
-            dialect: ServerVersion::Live,
+            server_version: ServerVersion::Live,
             port: 0,
             seed: 0,
             clock: Box::new(wall_clock),
@@ -76,23 +74,27 @@ struct Shared {
     clock: Box<dyn Fn() -> Time + Send + Sync>,
     slowness: Duration,
     page: Option<&'static str>,
-    room: Mutex<Room>,
+    open: Mutex<OpenConnections>,
     changed: Condvar,
     connections: AtomicU64,
 }
 
-/// Who is in the room, and whether it is closing.
+/// The open connections, and whether the server is closing.
 #[derive(Default)]
-struct Room {
+struct OpenConnections {
     closing: bool,
-    guests: BTreeMap<u64, TcpStream>,
+    streams: BTreeMap<u64, TcpStream>,
 }
 
 impl Server {
-    /// Serves a sandbox on 127.0.0.1 from now on.
+    /// Serves a sandbox on 127.0.0.1 until dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is in use or unreadable, or the port cannot be bound.
     pub fn start(options: Options) -> io::Result<Self> {
         let files = Files::open(options.folder)?;
-        let mut market = files.load(options.dialect, options.seed)?;
+        let mut market = files.load(options.server_version, options.seed)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         let address = listener.local_addr()?;
         market.serve_files_from(&format!("http://{address}"));
@@ -103,45 +105,45 @@ impl Server {
             clock: options.clock,
             slowness: options.slowness,
             page: options.page,
-            room: Mutex::default(),
+            open: Mutex::default(),
             changed: Condvar::new(),
             connections: AtomicU64::new(0),
         });
-        let inside = Arc::clone(&shared);
-        let acceptor = thread::Builder::new().name("sandbox".into()).spawn(move || inside.accept(&listener))?;
+        let for_acceptor = Arc::clone(&shared);
+        let acceptor = thread::Builder::new().name("sandbox".into()).spawn(move || for_acceptor.accept(&listener))?;
         Ok(Self { shared, address, acceptor: Some(acceptor) })
     }
 
-    /// What goes under `[api] base_url`: `http://127.0.0.1:PORT/api`.
+    /// Returns the value of `[api] base_url`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}/api", self.address)
     }
 
-    /// What goes under `[api] blob_url`.
+    /// Returns the value of `[api] blob_url`.
     #[must_use]
     pub fn blob_url(&self) -> String {
         format!("http://{}/blob", self.address)
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The world. Requests wait while this is held; it is saved with the next of them, or when the server stops.
+    /// Locks the market. Requests wait meanwhile; changes are saved with the next request, or when the server stops.
     pub fn market(&self) -> MutexGuard<'_, Market> {
-        held(&self.shared.market)
+        lock(&self.shared.market)
     }
 
-    /// What time it is there.
+    /// Returns the server's time.
     #[must_use]
     pub fn now(&self) -> Time {
         (self.shared.clock)()
     }
 
-    /// How many connections were ever accepted.
+    /// Returns how many connections were accepted.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
@@ -150,40 +152,41 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let mut room = held(&self.shared.room);
-        room.closing = true;
-        for guest in room.guests.values() {
-            let _ = guest.shutdown(Shutdown::Both);
+        let mut connections = lock(&self.shared.open);
+        connections.closing = true;
+        for stream in connections.streams.values() {
+            let _ = stream.shutdown(Shutdown::Both);
         }
-        drop(room);
+        drop(connections);
         self.shared.changed.notify_all();
-        // The acceptor sits in accept(): one more connection shows it that the room is closing.
+        // One more connection wakes the acceptor from accept().
         if TcpStream::connect(self.address).is_ok()
             && let Some(acceptor) = self.acceptor.take()
         {
             let _ = acceptor.join();
         }
-        let room = held(&self.shared.room);
+        let connections = lock(&self.shared.open);
         let bound = Duration::from_secs(5);
-        let waited = self.shared.changed.wait_timeout_while(room, bound, |room| !room.guests.is_empty());
+        let waited =
+            self.shared.changed.wait_timeout_while(connections, bound, |connections| !connections.streams.is_empty());
         drop(waited);
-        let market = held(&self.shared.market);
-        let mut files = held(&self.shared.files);
+        let market = lock(&self.shared.market);
+        let mut files = lock(&self.shared.files);
         let _ = files.save(&market);
-        // Gives the folder's lock back now, whoever else still holds `shared`.
+        // Releases the folder's lock now, even if a thread still holds `shared`.
         *files = Files::Memory(BTreeMap::new());
     }
 }
 
-/// A guest's place, given back however the conversation ends.
-struct Place<'a> {
+/// Removes a connection from the list when its thread ends.
+struct ConnectionGuard<'a> {
     shared: &'a Shared,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for ConnectionGuard<'_> {
     fn drop(&mut self) {
-        held(&self.shared.room).guests.remove(&self.number);
+        lock(&self.shared.open).streams.remove(&self.number);
         self.shared.changed.notify_all();
     }
 }
@@ -191,40 +194,40 @@ impl Drop for Place<'_> {
 impl Shared {
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
         for stream in listener.incoming() {
-            if held(&self.room).closing {
+            if lock(&self.open).closing {
                 return;
             }
-            // No descriptor left is nothing to spin on.
+            // Out of descriptors: wait instead of spinning.
             let Ok(stream) = stream else {
                 self.wait(Duration::from_millis(50));
                 continue;
             };
             let number = self.connections.fetch_add(1, Ordering::SeqCst);
             let Ok(handle) = stream.try_clone() else { continue };
-            let mut room = held(&self.room);
-            if room.closing || room.guests.len() >= MOST_CONNECTIONS {
+            let mut connections = lock(&self.open);
+            if connections.closing || connections.streams.len() >= MAX_CONNECTIONS {
                 continue;
             }
-            room.guests.insert(number, handle);
-            drop(room);
-            let inside = Arc::clone(self);
-            let spawned = thread::Builder::new().name("sandbox guest".into()).spawn(move || {
-                let _place = Place { shared: &inside, number };
-                let _ = inside.converse(stream);
+            connections.streams.insert(number, handle);
+            drop(connections);
+            let shared = Arc::clone(self);
+            let spawned = thread::Builder::new().name("sandbox connection".into()).spawn(move || {
+                let _guard = ConnectionGuard { shared: &shared, number };
+                let _ = shared.serve_connection(stream);
             });
             if spawned.is_err() {
-                held(&self.room).guests.remove(&number);
+                lock(&self.open).streams.remove(&number);
             }
         }
     }
 
-    fn converse(&self, stream: TcpStream) -> io::Result<()> {
+    fn serve_connection(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(IDLE))?;
         stream.set_write_timeout(Some(IDLE))?;
         let address = stream.peer_addr()?.ip().to_string();
         let mut out = stream.try_clone()?;
-        let mut incoming = Incoming::new(stream, address);
+        let mut incoming = RequestReader::new(stream, address);
         loop {
             let (request, answer, keep_alive) = match incoming.next() {
                 Next::Request(request, keep_alive) => {
@@ -235,8 +238,8 @@ impl Shared {
                 Next::Closed => return Ok(()),
             };
             let wait = |time| self.wait(time);
-            let manner = Manner { now: (self.clock)(), keep_alive, slowness: self.slowness, wait: &wait };
-            if !response_writer::send(&mut out, &request, &answer, &manner)? {
+            let options = WriteOptions { now: (self.clock)(), keep_alive, slowness: self.slowness, wait: &wait };
+            if !response_writer::send(&mut out, &request, &answer, &options)? {
                 return Ok(());
             }
         }
@@ -250,34 +253,34 @@ impl Shared {
         {
             return Answer::Reply(Reply::of(200, "text/html; charset=utf-8", page));
         }
-        let mut market = held(&self.market);
+        let mut market = lock(&self.market);
         if matches!(request.method.as_str(), "GET" | "HEAD") && path.starts_with("/files/") {
             return Answer::Reply(self.file(&market, path));
         }
         let now = (self.clock)();
-        let (answer, taken) = if path == "/sandbox" || path.starts_with("/sandbox/") {
+        let (answer, received) = if path == "/sandbox" || path.starts_with("/sandbox/") {
             (Answer::Reply(market.control(now, request)), None)
         } else {
-            market.answer_taking(now, request)
+            market.answer_with_file(now, request)
         };
-        let mut files = held(&self.files);
-        let kept = match taken {
-            Some(taken) => files.put(&taken.path, request.body.get(taken.bytes).unwrap_or_default()),
+        let mut files = lock(&self.files);
+        let stored = match received {
+            Some(received) => files.put(&received.path, request.body.get(received.bytes).unwrap_or_default()),
             None => Ok(()),
         };
-        match kept.and_then(|()| files.save(&market)) {
+        match stored.and_then(|()| files.save(&market)) {
             Ok(()) => answer,
             Err(error) => {
-                let why = format!("the sandbox could not keep its world: {error}\n");
+                let why = format!("the sandbox could not save its state: {error}\n");
                 Answer::Reply(Reply::of(500, "text/plain", why))
             }
         }
     }
 
-    /// Only what the market took is served: a path from outside never reaches the disk.
+    /// Serves an uploaded file. Only known paths are looked up on disk.
     fn file(&self, market: &Market, path: &str) -> Reply {
         let known = market.uploads.get(path);
-        match known.and_then(|upload| Some((upload, held(&self.files).get(path)?))) {
+        match known.and_then(|upload| Some((upload, lock(&self.files).get(path)?))) {
             Some((upload, bytes)) => {
                 Reply::of(200, &upload.content_type, bytes).with("X-Content-Type-Options", "nosniff")
             }
@@ -285,14 +288,14 @@ impl Shared {
         }
     }
 
-    /// Waits, unless the room closes.
+    /// Waits, or returns early when the server closes.
     fn wait(&self, time: Duration) {
-        let room = held(&self.room);
-        drop(self.changed.wait_timeout_while(room, time, |room| !room.closing));
+        let connections = lock(&self.open);
+        drop(self.changed.wait_timeout_while(connections, time, |connections| !connections.closing));
     }
 }
 
-/// A panic elsewhere does not make the world worse: every change to it is whole.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks even after a panic elsewhere: every change to the state is complete.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,4 @@
-//! Which marketplace it is: the one of the document, or the one that answers.
-//!
-//! This file refuses to know requests: it spells values and holds the numbers that differ.
+//! Which server the sandbox plays, how it writes values, and the limits that differ.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::domain::time::Time;
 
-/// Which marketplace the sandbox plays.
+/// Which server the sandbox plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerVersion {
-    /// As the document says.
+    /// The server the document describes.
     Document,
-    /// As the live server answers.
+    /// The live server.
     #[default]
     Live,
 }
@@ -39,7 +37,7 @@ impl ServerVersion {
         if self.is_live() { 40..=1000 } else { 10..=1000 }
     }
 
-    /// An instant: the live server writes UTC without saying so.
+    /// A time; the live server writes UTC without a zone.
     pub(super) fn time(self, time: Time) -> Value {
         let text = time.to_string();
         match self {
@@ -52,7 +50,7 @@ impl ServerVersion {
         time.map_or(Value::Null, |time| self.time(time))
     }
 
-    /// A list of texts: the live server keeps them as JSON inside a string, and an empty one as null.
+    /// A list of texts; the live server writes it as JSON inside a string, and an empty one as null.
     pub(super) fn list(self, items: &[String]) -> Value {
         match self {
             Self::Document => json!(items),
@@ -61,9 +59,9 @@ impl ServerVersion {
         }
     }
 
-    /// A truth: the live server's database has numbers for it.
-    pub(super) fn truth(self, truth: bool) -> Value {
-        if self.is_live() { u8::from(truth).into() } else { truth.into() }
+    /// A boolean; the live server writes 0 or 1.
+    pub(super) fn boolean(self, value: bool) -> Value {
+        if self.is_live() { u8::from(value).into() } else { value.into() }
     }
 }
 
@@ -82,7 +80,7 @@ impl FromStr for ServerVersion {
         match text {
             "document" => Ok(Self::Document),
             "live" => Ok(Self::Live),
-            _ => Err(format!("{text:?} is no dialect: it is `document` or `live`")),
+            _ => Err(format!("{text:?} is not a server version: use `live` or `document`")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pure market: each dialect's words, the order's life, and what faults make of an answer.
+//! The pure market: each server_version's words, the order's life, and what faults make of an answer.
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,14 @@ const NOW: Time = Time::from_unix(1_795_447_278);
 
 struct Shop {
     market: Market,
-    agent: Enrolled,
+    agent: AgentCredentials,
     now: Time,
 }
 
 impl Shop {
-    fn open(dialect: ServerVersion) -> Self {
-        let mut market = Market::new(dialect, 1);
-        let agent = market.enrol(NOW, "Night Shift");
+    fn open(server_version: ServerVersion) -> Self {
+        let mut market = Market::new(server_version, 1);
+        let agent = market.add_agent(NOW, "Night Shift");
         Self { market, agent, now: NOW }
     }
 
@@ -61,7 +61,7 @@ const BOTH: [ServerVersion; 2] = [ServerVersion::Document, ServerVersion::Live];
 fn the_same_seed_makes_the_same_world() {
     let life = |seed| {
         let mut market = Market::new(ServerVersion::Live, seed);
-        let agent = market.enrol(NOW, "a");
+        let agent = market.add_agent(NOW, "a");
         (agent, market.place(NOW, Placement::default()))
     };
     assert_eq!(life(7), life(7));
@@ -77,7 +77,7 @@ fn the_world_survives_being_written() {
     let text = serde_json::to_string(&shop.market).unwrap();
     let again: Market = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), text);
-    assert_eq!(again.books(), shop.market.books());
+    assert_eq!(again.recorder(), shop.market.recorder());
 }
 
 #[test]
@@ -102,19 +102,19 @@ fn each_dialect_writes_orders_its_own_way() {
 
 #[test]
 fn an_order_from_payment_to_payout() {
-    for dialect in BOTH {
-        let mut shop = Shop::open(dialect);
-        let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), "fixed", 0);
+    for server_version in BOTH {
+        let mut shop = Shop::open(server_version);
+        let service = shop.market.add_service(NOW, &shop.agent.agent_id.clone(), "fixed", 0);
         let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
         assert_eq!(shop.poll("paid,in_progress").len(), 1);
         assert_eq!(shop.deliver(&id, "https://a.example/1.png").0, 200);
         assert!(shop.poll("paid,in_progress").is_empty());
         shop.later(48 * 3600 - 1);
-        shop.market.settle(shop.now);
+        shop.market.run_due(shop.now);
         assert_eq!(shop.market.status_of(&id), Some(&Status::Delivered));
         shop.later(1);
         assert_eq!(shop.poll("completed").len(), 1, "settled by being looked at");
-        let paid: Vec<_> = shop.market.books().payouts.iter().map(|payout| payout.usd.as_str()).collect();
+        let paid: Vec<_> = shop.market.recorder().payouts.iter().map(|payout| payout.usd.as_str()).collect();
         assert_eq!(paid, ["4.500000"]);
     }
 }
@@ -126,7 +126,7 @@ fn a_second_delivery_is_refused_by_one_and_taken_by_the_other() {
     shop.deliver(&id, "https://a.example/1.png");
     let (status, body) = shop.deliver(&id, "https://a.example/2.png");
     assert_eq!((status, body["error"].as_str()), (400, Some("Cannot deliver order with status \"delivered\"")));
-    assert_eq!(shop.market.books().deliveries_of(&id).len(), 1);
+    assert_eq!(shop.market.recorder().deliveries_of(&id).len(), 1);
 
     let mut shop = Shop::open(ServerVersion::Live);
     let id = shop.order();
@@ -135,9 +135,9 @@ fn a_second_delivery_is_refused_by_one_and_taken_by_the_other() {
         {"deliverable_url": "https://a.example/2.png", "deliverable_media_type": "image"},
         {"url": "https://a.example/3.txt", "media_type": "text"}]});
     assert_eq!(shop.post(&format!("/api/orders/{id}/deliver"), &both).0, 200);
-    let books = shop.market.books().deliveries_of(&id);
-    assert_eq!((books[0].from.as_str(), books[1].from.as_str()), ("paid", "delivered"));
-    assert_eq!(books[1].urls, ["https://a.example/2.png", "https://a.example/3.txt"]);
+    let recorder = shop.market.recorder().deliveries_of(&id);
+    assert_eq!((recorder[0].from.as_str(), recorder[1].from.as_str()), ("paid", "delivered"));
+    assert_eq!(recorder[1].urls, ["https://a.example/2.png", "https://a.example/3.txt"]);
     let whole = shop.get(&format!("/api/orders/{id}")).1;
     assert_eq!(whole["data"]["deliverables"][1]["deliverable_url"], "https://a.example/3.txt");
     assert_eq!(whole["data"]["order"]["status"], "delivered");
@@ -145,8 +145,8 @@ fn a_second_delivery_is_refused_by_one_and_taken_by_the_other() {
 
 #[test]
 fn bad_deliveries_are_named() {
-    for dialect in BOTH {
-        let mut shop = Shop::open(dialect);
+    for server_version in BOTH {
+        let mut shop = Shop::open(server_version);
         let id = shop.order();
         let path = format!("/api/orders/{id}/deliver");
         let mut error = |body: Value| shop.post(&path, &body).1["error"].as_str().unwrap_or_default().to_owned();
@@ -155,17 +155,17 @@ fn bad_deliveries_are_named() {
         let odd = error(json!({"deliverable_url": "https://a.example", "deliverable_media_type": "image/png"}));
         assert!(odd.starts_with("deliverable_media_type must be one of: image, video"), "{odd}");
         assert_eq!(shop.post("/api/orders/none/deliver", &json!({})).0, 404);
-        let other = shop.market.enrol(NOW, "other");
+        let other = shop.market.add_agent(NOW, "other");
         shop.agent = other;
         assert_eq!(shop.post(&path, &json!({})).0, 403);
-        assert!(shop.market.books().deliveries.is_empty());
+        assert!(shop.market.recorder().deliveries.is_empty());
     }
 }
 
 #[test]
 fn quotes_disputes_revisions_and_cancellations() {
     let mut shop = Shop::open(ServerVersion::Live);
-    let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), "quote", 0);
+    let service = shop.market.add_service(NOW, &shop.agent.agent_id.clone(), "quote", 0);
     let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
     assert_eq!(shop.poll("pending_quote")[0]["quoted_price_usd"], Value::Null);
     let path = format!("/api/orders/{id}/quote");
@@ -190,24 +190,24 @@ fn quotes_disputes_revisions_and_cancellations() {
     let gone = shop.order();
     shop.market.cancel(NOW, &gone).unwrap();
     assert_eq!(shop.deliver(&gone, "https://a.example").0, 400);
-    assert!(matches!(shop.market.cancel(NOW, "nobody"), Err(Refused::Unknown(_))));
+    assert!(matches!(shop.market.cancel(NOW, "nobody"), Err(ControlError::Unknown(_))));
 }
 
 #[test]
 fn subscriptions_are_windows() {
-    for (dialect, kind, quota, days) in [
+    for (server_version, kind, quota, days) in [
         (ServerVersion::Live, "weekly", 0, 7),
         (ServerVersion::Live, "fixed", 3, 1),
         (ServerVersion::Document, "monthly", 0, 30),
     ] {
-        let mut shop = Shop::open(dialect);
-        let service = shop.market.offer(NOW, &shop.agent.agent_id.clone(), kind, quota);
+        let mut shop = Shop::open(server_version);
+        let service = shop.market.add_service(NOW, &shop.agent.agent_id.clone(), kind, quota);
         let id = shop.market.place(NOW, Placement { service_id: Some(service), ..Placement::default() });
         let listed = Order::parse(shop.poll("in_progress")[0].clone()).unwrap();
         assert!(listed.is_subscription());
         assert_eq!(listed.workspace_expires_at, Some(NOW.shifted(days * 86_400)));
         shop.later(days * 86_400);
-        if dialect.is_live() {
+        if server_version.is_live() {
             assert_eq!(shop.poll("in_progress").len(), 1, "nobody looked yet");
             let whole = shop.get(&format!("/api/orders/{id}")).1;
             assert_eq!(whole["data"]["order"]["status"], "delivered");
@@ -230,27 +230,27 @@ fn looking_at_stuck_work_offers_it_again() {
 #[test]
 fn the_limits_of_each_dialect() {
     let service = json!({"category": "seo", "title": "Tidy", "description": "x".repeat(39), "price_usd": "5.00", "price_type": "fixed"});
-    let error = |dialect, change: Value| {
-        let mut shop = Shop::open(dialect);
+    let error = |server_version, change: Value| {
+        let mut shop = Shop::open(server_version);
         let mut body = json!({"category": "custom", "title": "A title", "description": "x".repeat(40), "price_usd": "5.00", "price_type": "fixed"});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let (status, answer) = shop.post(&format!("/api/agents/{}/services", shop.agent.agent_id), &body);
-        if status == 201 { "taken".to_owned() } else { answer["error"].as_str().unwrap().to_owned() }
+        if status == 201 { "received".to_owned() } else { answer["error"].as_str().unwrap().to_owned() }
     };
     use ServerVersion::{Document, Live};
-    assert_eq!(error(Live, json!({})), "taken");
+    assert_eq!(error(Live, json!({})), "received");
     assert_eq!(error(Live, service.clone()), "title must be 5-80 characters");
     assert_eq!(
         error(Document, json!({"category": "seo"})),
         "category must be one of: image_gen, video_gen, ugc, influencer, brand_content, custom"
     );
-    assert_eq!(error(Live, json!({"category": "seo"})), "taken");
-    assert_eq!(error(Document, json!({"title": "abc", "description": "x".repeat(10)})), "taken");
+    assert_eq!(error(Live, json!({"category": "seo"})), "received");
+    assert_eq!(error(Document, json!({"title": "abc", "description": "x".repeat(10)})), "received");
     assert_eq!(error(Live, json!({"description": "x".repeat(39)})), "description must be 40-1000 characters");
     assert_eq!(error(Document, json!({"title": "é".repeat(101)})), "title must be 3-100 characters");
-    assert_eq!(error(Document, json!({"title": "é".repeat(100)})), "taken");
+    assert_eq!(error(Document, json!({"title": "é".repeat(100)})), "received");
     assert_eq!(error(Live, json!({"max_revisions": 11})), "max_revisions must be a whole number from 0 to 10");
-    assert_eq!(error(Document, json!({"max_revisions": 11})), "taken");
+    assert_eq!(error(Document, json!({"max_revisions": 11})), "received");
     assert_eq!(error(Live, json!({"price_usd": "five"})), "price_usd must be a positive number");
     assert_eq!(
         error(Live, json!({"price_type": "hourly"})),
@@ -262,8 +262,8 @@ fn the_limits_of_each_dialect() {
 
 #[test]
 fn keys_are_refused_as_each_endpoint_does() {
-    let status = |dialect, path: &str, key: Option<&str>| {
-        let mut shop = Shop::open(dialect);
+    let status = |server_version, path: &str, key: Option<&str>| {
+        let mut shop = Shop::open(server_version);
         let id = shop.order();
         let path = path.replace("AGENT", &shop.agent.agent_id).replace("ORDER", &id);
         let request = Request::get(&path);
@@ -288,7 +288,7 @@ fn counted_before_the_key_is_looked_at_and_never_when_refused() {
     assert_eq!(reply.header("X-RateLimit-Remaining"), Some("0"));
     assert_eq!(reply.header("X-RateLimit-Reset"), Some(NOW.shifted(3600).unix().to_string().as_str()));
     assert_eq!(
-        (shop.market.books().accepted(Endpoint::Orders), shop.market.books().refused(Endpoint::Orders)),
+        (shop.market.recorder().accepted(Endpoint::Orders), shop.market.recorder().refused(Endpoint::Orders)),
         (30, 1)
     );
     assert_eq!(shop.get("/api/agents/me").0, 200, "never counted");
@@ -296,8 +296,8 @@ fn counted_before_the_key_is_looked_at_and_never_when_refused() {
 
 #[test]
 fn malformed_bodies_and_strange_paths() {
-    let broken = |dialect| {
-        let mut shop = Shop::open(dialect);
+    let broken = |server_version| {
+        let mut shop = Shop::open(server_version);
         let id = shop.order();
         shop.send(
             Request::new("POST", &format!("/api/orders/{id}/deliver")).with_body("application/json", b"{".to_vec()),
@@ -347,7 +347,7 @@ fn names_are_taken_on_the_live_server() {
     assert!(body["recovery"].is_string());
     assert_eq!(register(&mut market, NOW.shifted(90_000), "Night-Shift").1["error"], "name_taken");
     assert_eq!(register(&mut market, NOW, "Café").0, 400);
-    assert_eq!(market.books().registrations.len(), 1);
+    assert_eq!(market.recorder().registrations.len(), 1);
     let mut market = Market::new(ServerVersion::Document, 0);
     assert_eq!(register(&mut market, NOW, "Café").0, 201);
     assert_eq!(register(&mut market, NOW, "Café").0, 201);
@@ -365,7 +365,7 @@ fn every_fault_has_a_name_a_line_and_fires() {
         let good = shop.market.handle(NOW, &poll);
         let bad = shop.market.answer(NOW, &poll);
         assert_ne!(bad, Answer::Reply(good.clone()), "{fault} changes nothing");
-        assert_eq!(shop.market.books().faults, [Fired { at: NOW, fault, call: Call::Orders }]);
+        assert_eq!(shop.market.recorder().faults, [FiredFault { at: NOW, fault, call: Call::Orders }]);
         assert_eq!(shop.market.answer(NOW, &poll), Answer::Reply(good), "{fault} fires once");
         assert_eq!(shop.market.status_of(&id), Some(&Status::Paid));
     }
@@ -381,7 +381,7 @@ fn what_was_done_is_known_whatever_was_answered() {
         let deliver =
             Request::new("POST", &format!("/api/orders/{id}/deliver")).with_key(&shop.agent.api_key).with_json(&body);
         let answer = shop.market.answer(NOW, &deliver);
-        let done = shop.market.books().deliveries_of(&id).len() == 1;
+        let done = shop.market.recorder().deliveries_of(&id).len() == 1;
         assert_eq!(done, fault.commits(), "{fault}");
         if let Answer::NoAnswer { committed } = answer {
             assert_eq!(committed, done, "{fault}");
@@ -393,9 +393,9 @@ fn what_was_done_is_known_whatever_was_answered() {
 fn odd_orders_do_not_hide_their_neighbours() {
     let mut shop = Shop::open(ServerVersion::Live);
     let id = shop.order();
-    shop.market.misbehave("odd-order@orders*1").unwrap();
-    shop.market.misbehave("duplicate-orders@orders*1").unwrap();
-    shop.market.misbehave("huge@orders").unwrap();
+    shop.market.arm_spec("odd-order@orders*1").unwrap();
+    shop.market.arm_spec("duplicate-orders@orders*1").unwrap();
+    shop.market.arm_spec("huge@orders").unwrap();
     let poll = Request::get(&format!("/api/agents/{}/orders", shop.agent.agent_id)).with_key(&shop.agent.api_key);
     let mut listed = || {
         let Answer::Reply(reply) = shop.market.answer(NOW, &poll) else { panic!("no reply") };
@@ -406,6 +406,6 @@ fn odd_orders_do_not_hide_their_neighbours() {
     assert_eq!(listed().len(), 2);
     assert_eq!(listed().iter().flatten().filter(|order| order.status.is_work()).count(), 1);
     for bad in ["nonsense", "slow@nowhere", "slow*0", "slow*many", ""] {
-        assert!(shop.market.misbehave(bad).is_err(), "{bad}");
+        assert!(shop.market.arm_spec(bad).is_err(), "{bad}");
     }
 }

@@ -1,14 +1,12 @@
-//! Files: taken as a form, or put into the blob store with leave to do so.
-//!
-//! This file refuses to keep bytes: the market knows what it took and where it is served, a server keeps the rest.
+//! Uploads: multipart forms, and the blob store with its upload tokens.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
-use super::market::{Grant, Market, Taken, Upload};
-use super::multipart::{self, Flaw};
-use super::recorder::Stored;
+use super::market::{Market, ReceivedFile, Upload, UploadGrant};
+use super::multipart::{self, MultipartError};
+use super::recorder::Created;
 use super::routes::Call;
 use super::rules;
 use crate::domain::limits::MAX_UPLOAD_BYTES;
@@ -16,43 +14,43 @@ use crate::domain::order::hex;
 use crate::domain::time::Time;
 
 impl Market {
-    pub(super) fn upload(&mut self, now: Time, request: &Request, taken: &mut Option<Taken>) -> Outcome {
+    pub(super) fn upload(&mut self, now: Time, request: &Request, received: &mut Option<ReceivedFile>) -> Outcome {
         let agent = self.authenticated(Call::Upload, request)?;
         let kind = request.header("content-type").unwrap_or_default();
         let file = multipart::file(kind, &request.body, "file").map_err(|flaw| match flaw {
-            Flaw::Missing => Refusal::new(400, "No file provided"),
-            Flaw::Malformed if self.dialect.is_live() => Refusal::new(500, "Internal server error"),
-            Flaw::Malformed => Refusal::new(400, "The request body must be multipart/form-data"),
+            MultipartError::Missing => Refusal::new(400, "No file provided"),
+            MultipartError::Malformed if self.server_version.is_live() => Refusal::new(500, "Internal server error"),
+            MultipartError::Malformed => Refusal::new(400, "The request body must be multipart/form-data"),
         })?;
-        let media_type = rules::media_type(self.dialect, &file.content_type)
+        let media_type = rules::media_type(self.server_version, &file.content_type)
             .ok_or_else(|| Refusal::new(400, format!("Unsupported file type: {}", file.content_type)))?;
         let bytes = &request.body[file.bytes.clone()];
         if bytes.len() as u64 > MAX_UPLOAD_BYTES {
             return Err(Refusal::new(400, "File too large. Maximum size is 50MB"));
         }
-        let path = self.fresh_path(agent, now, &file.content_type);
-        let url = self.keep(now, &path, &file.content_type, bytes);
-        *taken = Some(Taken { path, bytes: file.bytes });
+        let path = self.new_path(agent, now, &file.content_type);
+        let url = self.store_upload(now, &path, &file.content_type, bytes);
+        *received = Some(ReceivedFile { path, bytes: file.bytes });
         Ok(Reply::data(200, &json!({"url": url, "media_type": media_type})))
     }
 
     pub(super) fn upload_token(&mut self, now: Time, request: &Request) -> Outcome {
         let agent = self.authenticated(Call::UploadToken, request)?;
-        let body = rules::members(self.dialect, request)?;
-        let content_type = rules::required("content_type", rules::sized(&body, "content_type", 1..=100)?)?;
-        rules::required("filename", rules::sized(&body, "filename", 1..=255)?)?;
-        if rules::media_type(self.dialect, &content_type).is_none() {
+        let body = rules::members(self.server_version, request)?;
+        let content_type = rules::required("content_type", rules::text_within(&body, "content_type", 1..=100)?)?;
+        rules::required("filename", rules::text_within(&body, "filename", 1..=255)?)?;
+        if rules::media_type(self.server_version, &content_type).is_none() {
             return Err(Refusal::new(400, format!("Unsupported file type: {content_type}")));
         }
-        let pathname = self.fresh_path(agent, now, &content_type).trim_start_matches("/files/").to_owned();
-        let token = self.secret("vercel_blob_client");
+        let pathname = self.new_path(agent, now, &content_type).trim_start_matches("/files/").to_owned();
+        let token = self.new_secret("vercel_blob_client");
         let data = json!({"upload_token": token, "pathname": pathname});
-        self.grants.insert(token, Grant { content_type, pathname });
+        self.grants.insert(token, UploadGrant { content_type, pathname });
         Ok(Reply::data(200, &data))
     }
 
-    /// The blob store is another house: its own key, its own words, no envelope.
-    pub(super) fn blob(&mut self, now: Time, request: &Request, taken: &mut Option<Taken>) -> Outcome {
+    /// The blob store is another service: its own token, its own error format, no envelope.
+    pub(super) fn blob(&mut self, now: Time, request: &Request, received: &mut Option<ReceivedFile>) -> Outcome {
         let refuse = |status, code: &str, message: &str| {
             Ok(Reply::json(status, &json!({"error": {"code": code, "message": message}})))
         };
@@ -73,14 +71,14 @@ impl Market {
             self.grants.remove(token);
         }
         let path = format!("/files/{}", grant.pathname);
-        let url = self.keep(now, &path, &grant.content_type, &request.body);
-        *taken = Some(Taken { path, bytes: 0..request.body.len() });
+        let url = self.store_upload(now, &path, &grant.content_type, &request.body);
+        *received = Some(ReceivedFile { path, bytes: 0..request.body.len() });
         Ok(Reply::json(200, &json!({"url": url, "pathname": grant.pathname, "contentType": grant.content_type})))
     }
 
-    /// Where the next file is served: every part of the path is ours.
-    fn fresh_path(&mut self, agent: usize, now: Time, content_type: &str) -> String {
-        let name = self.name("f", now);
+    /// The path of the next file; no part of it comes from the client.
+    fn new_path(&mut self, agent: usize, now: Time, content_type: &str) -> String {
+        let name = self.new_id("f", now);
         let name = name.trim_start_matches("f_").replace('_', "-");
         format!(
             "/files/atelier/uploads/{}/{name}.{}",
@@ -89,7 +87,7 @@ impl Market {
         )
     }
 
-    fn keep(&mut self, now: Time, path: &str, content_type: &str, bytes: &[u8]) -> String {
+    fn store_upload(&mut self, now: Time, path: &str, content_type: &str, bytes: &[u8]) -> String {
         let url = format!("{}{path}", self.public_url);
         let upload = Upload {
             sha256: hex(&Sha256::digest(bytes)),
@@ -98,7 +96,7 @@ impl Market {
             at: now,
         };
         self.uploads.insert(path.to_owned(), upload);
-        self.books.uploads.push(Stored { at: now, name: url.clone() });
+        self.recorder.uploads.push(Created { at: now, name: url.clone() });
         url
     }
 }

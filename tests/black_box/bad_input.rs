@@ -52,7 +52,7 @@ fn credentials_that_are_missing_or_damaged_never_lead_to_a_registration() {
     told(&missing, 78, &["no credentials", "ATELIER_AGENT_ID", "credentials.json"]);
     let half = Ran::of(&shop.command(&[]).env("ATELIER_AGENT_ID", "ext_1").output().unwrap());
     told(&half, 78, &["no ATELIER_API_KEY"]);
-    assert_eq!(shop.server.market().books().registrations.len(), 1, "enrolled by hand, and nobody registered since");
+    assert_eq!(shop.server.market().recorder().registrations.len(), 1, "enrolled by hand, and nobody registered since");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_state_folder_that_cannot_be_written_stops_before_anything_is_sent() {
         let id = shop
             .server
             .market()
-            .books()
+            .recorder()
             .registrations
             .first()
             .map(|r| r.agent_id.clone())

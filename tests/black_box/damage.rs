@@ -34,10 +34,10 @@ fn stocked() -> (Shop, Stock) {
         .unwrap();
     let closed = shop.order("one");
     shop.beat();
-    shop.server.market().misbehave("commit-then-drop@deliver*1").unwrap();
+    shop.server.market().arm_spec("commit-then-drop@deliver*1").unwrap();
     let in_doubt = shop.order("two");
     shop.beat();
-    shop.server.market().misbehave("status-500@upload*1").unwrap();
+    shop.server.market().arm_spec("status-500@upload*1").unwrap();
     let made = shop.order("three");
     shop.beat();
     shop.order("later");
@@ -95,7 +95,7 @@ fn judge(shop: &Shop, stock: &Stock, struck: &Path) -> Result<(), String> {
     if let Some(ran) = said.iter().find(|ran| !known.contains(&ran.code) || ran.err.contains("panicked")) {
         return told(format!("it ended so: {ran:?}"));
     }
-    if shop.server.market().books().registrations.len() != 1 {
+    if shop.server.market().recorder().registrations.len() != 1 {
         return told("registered again".into());
     }
     for order in [&stock.closed, &stock.in_doubt, &stock.made] {

@@ -73,7 +73,7 @@ fn sigterm_stops_everything_within_two_seconds_and_costs_no_attempt() {
 fn sigterm_ends_a_beat_that_waits_for_the_server() {
     let shop = Shop::open(ServerVersion::Live);
     let order = shop.order("x");
-    shop.server.market().misbehave("slow@deliver*1").unwrap();
+    shop.server.market().arm_spec("slow@deliver*1").unwrap();
     let worker = shop.spawn(&["--force"]);
     eventually("the delivery is under way", || shop.log().contains("delivering"));
     let told = Instant::now();
@@ -186,7 +186,7 @@ fn what_is_no_result_is_a_failed_attempt() {
 
 #[test]
 fn several_files_and_named_files_and_addresses_are_delivered() {
-    let text = |shop: &Shop, order: &str| shop.server.market().books().deliveries_of(order)[0].urls.clone();
+    let text = |shop: &Shop, order: &str| shop.server.market().recorder().deliveries_of(order)[0].urls.clone();
     let shop = Shop::open(ServerVersion::Live);
     shop.generator("echo two > $ATELIER_OUTPUT_DIR/b.txt; echo one > $ATELIER_OUTPUT_DIR/a.md; echo no > $ATELIER_OUTPUT_DIR/.hidden", "");
     let order = shop.order("x");
@@ -243,6 +243,6 @@ fn a_crowd_of_beats_makes_and_delivers_each_order_once() {
     orders.iter().for_each(|order| shop.beat_until_delivered(order));
     assert!(orders.iter().all(|order| shop.deliveries(order) == 1));
     assert_eq!(shop.lines("made"), 3);
-    let refused = shop.server.market().books().requests.iter().filter(|request| request.refused).count();
+    let refused = shop.server.market().recorder().requests.iter().filter(|request| request.refused).count();
     assert_eq!(refused, 0);
 }

@@ -177,7 +177,7 @@ fn ids_from_hell_are_one_order_each_and_never_a_path() {
     for _ in 0..4 {
         shop.run(&["--force"]);
     }
-    let delivered = shop.server.market().books().deliveries.len();
+    let delivered = shop.server.market().recorder().deliveries.len();
     assert!(delivered >= 10, "{delivered}: the budget of an hour, in whole orders");
     let (mut inside, mut folders) = (0, 0);
     for entry in fs::read_dir(shop.path("state/work")).unwrap().flatten() {
@@ -188,7 +188,7 @@ fn ids_from_hell_are_one_order_each_and_never_a_path() {
     }
     assert_eq!(inside, folders);
     assert!(!shop.path("pwned").exists() && !std::path::Path::new("/tmp/pwned").exists());
-    for deliveries in shop.server.market().books().deliveries.values() {
+    for deliveries in shop.server.market().recorder().deliveries.values() {
         assert_eq!(deliveries.len(), 1);
     }
 }
@@ -214,7 +214,7 @@ fn a_reader_beside_a_beat_sees_whole_files_alone() {
 #[test]
 fn agents_that_share_a_budget_spend_one_together() {
     let shop = Shop::open(ServerVersion::Live);
-    let other = shop.server.market().enrol(now(), "Second Studio");
+    let other = shop.server.market().add_agent(now(), "Second Studio");
     let settings =
         fs::read_to_string(shop.path("heartbeat.toml")).unwrap() + "[budget]\nper_hour = 12\nfile = \"budget.json\"\n";
     fs::write(shop.path("heartbeat.toml"), settings).unwrap();
@@ -230,8 +230,8 @@ fn agents_that_share_a_budget_spend_one_together() {
         let pair = [one(None), one(Some(1))];
         pair.into_iter().for_each(|beat| assert!(Ran::of(&beat.wait_with_output().unwrap()).code == 0));
     }
-    let books = shop.server.market();
-    let counted = books.books().requests.iter().filter(|request| !request.refused).count();
+    let recorder = shop.server.market();
+    let counted = recorder.recorder().requests.iter().filter(|request| !request.refused).count();
     assert!((10..=12).contains(&counted), "{counted} requests of both, where twelve are granted");
 }
 
@@ -246,7 +246,7 @@ fn a_generator_cannot_read_the_key_out_of_the_workers_environment_or_memory() {
         "",
     );
     let order = shop.order("x");
-    let agent = shop.server.market().books().registrations[0].agent_id.clone();
+    let agent = shop.server.market().recorder().registrations[0].agent_id.clone();
     fs::remove_file(shop.path("state/credentials.json")).unwrap();
     let root = rustix::process::geteuid().is_root();
     let mut command = if root {

@@ -31,10 +31,10 @@ fn killed(shop: &Shop, words: &[&str], at: u32) -> bool {
 }
 
 /// Kills a beat that delivers an order, at each point in turn.
-fn beats(dialect: ServerVersion, settings: &str) -> Campaign {
+fn beats(server_version: ServerVersion, settings: &str) -> Campaign {
     let mut campaign = Campaign::default();
     for at in (1..).step_by(stride() as usize) {
-        let shop = Shop::open(dialect);
+        let shop = Shop::open(server_version);
         shop.generator("", "");
         shop.settings(&format!("[generator]\ncommand = [\"./make.sh\"]\n{settings}"));
         let script =
@@ -50,9 +50,9 @@ fn beats(dialect: ServerVersion, settings: &str) -> Campaign {
         let last = shop.run(&["--force"]);
         assert!(last.is_silent(), "killed at {at}: {last:?}");
         let market = shop.server.market();
-        assert_eq!(market.books().deliveries_of(&order).len(), 1, "killed at {at}");
+        assert_eq!(market.recorder().deliveries_of(&order).len(), 1, "killed at {at}");
         campaign.made_again += u32::from(shop.lines("made") > 1);
-        campaign.uploaded_again += u32::from(market.books().uploads.len() > 1);
+        campaign.uploaded_again += u32::from(market.recorder().uploads.len() > 1);
         assert!(shop.lines("made") == 1, "killed at {at}: made {} times", shop.lines("made"));
         drop(market);
         assert_eq!(shop.run(&["status", "-q"]).code, 0, "killed at {at}: something is left");
@@ -64,12 +64,12 @@ fn beats(dialect: ServerVersion, settings: &str) -> Campaign {
 #[test]
 fn a_beat_killed_at_any_step_delivers_once_and_makes_once() {
     let mut points = 0;
-    for (name, dialect, settings) in [
+    for (name, server_version, settings) in [
         ("beat, live", ServerVersion::Live, ""),
         ("beat, live, with a message", ServerVersion::Live, "[delivery]\nmessage = \"Here: {url}\"\n"),
         ("beat, live, sent in threads", ServerVersion::Live, "[beat]\nparallel = 2\n"),
     ] {
-        let campaign = beats(dialect, settings);
+        let campaign = beats(server_version, settings);
         println!(
             "{name:<30} {:>4} kills survived, {} made again, {} uploaded again",
             campaign.points, campaign.made_again, campaign.uploaded_again
@@ -111,7 +111,7 @@ fn a_delivery_and_a_quote_by_hand_killed_at_any_step_are_done_once() {
         quotes += 1;
         let again = shop.run(&["quote", &order, "15.00"]);
         assert!(again.code <= 1, "{again:?}");
-        assert_eq!(shop.server.market().books().quotes[&order].len(), 1, "killed at {at}");
+        assert_eq!(shop.server.market().recorder().quotes[&order].len(), 1, "killed at {at}");
         shop.server.market().pay_quote(now(), &order).unwrap();
     }
     println!("quote                          {quotes:>4} kills survived");

@@ -8,8 +8,8 @@ use super::shop::{BIN, Ran, Shop, files};
 
 #[test]
 fn a_paid_order_is_delivered_in_silence_in_both_dialects() {
-    for dialect in [ServerVersion::Document, ServerVersion::Live] {
-        let shop = Shop::open(dialect);
+    for server_version in [ServerVersion::Document, ServerVersion::Live] {
+        let shop = Shop::open(server_version);
         let order = shop.order("A lighthouse at dusk");
         let ran = shop.run(&[]);
         assert!(ran.is_silent(), "{ran:?}");
@@ -144,7 +144,7 @@ fn the_key_is_nowhere_but_in_its_file() {
         said.push_str(&ran.err);
     }
     // The server refuses everybody, and its words hold the key.
-    shop.server.market().misbehave("status-401@any*4").unwrap();
+    shop.server.market().arm_spec("status-401@any*4").unwrap();
     let ran = shop.run(&["-vv", "--force"]);
     assert_eq!(ran.code, 77, "{ran:?}");
     said.push_str(&ran.err);

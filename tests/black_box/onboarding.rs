@@ -29,13 +29,13 @@ fn service(title: &str, price: &str, kind: &str) -> String {
 /// Calls that write.
 fn writes(shop: &Shop) -> u64 {
     let writing = [Call::Register, Call::UpdateMe, Call::Services, Call::UpdateService, Call::DeleteService];
-    writing.iter().map(|call| shop.server.market().books().calls.get(call).copied().unwrap_or(0)).sum()
+    writing.iter().map(|call| shop.server.market().recorder().calls.get(call).copied().unwrap_or(0)).sum()
 }
 
 #[test]
 fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
-    for dialect in [ServerVersion::Document, ServerVersion::Live] {
-        let shop = Shop::empty(dialect);
+    for server_version in [ServerVersion::Document, ServerVersion::Live] {
+        let shop = Shop::empty(server_version);
         shop.settings(&trade());
         let plan = shop.json(&["setup", "--dry-run"]);
         assert_eq!(plan["plan"].as_array().unwrap().len(), 4, "{plan}");
@@ -51,7 +51,7 @@ fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
         let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let key = kept["api_key"].as_str().unwrap();
         assert!(!ran.out.contains(key) && !ran.err.contains(key));
-        if dialect == ServerVersion::Live {
+        if server_version == ServerVersion::Live {
             assert!(kept["webhook_secret"].is_string(), "the whole answer is kept");
         }
         let before = writes(&shop);
@@ -147,22 +147,22 @@ fn without_a_wallet_it_insists_and_refusals_are_told_in_the_servers_words() {
 
 #[test]
 fn a_registration_without_an_answer_is_never_repeated_by_itself() {
-    for dialect in [ServerVersion::Document, ServerVersion::Live] {
+    for server_version in [ServerVersion::Document, ServerVersion::Live] {
         for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "html-200"] {
-            let shop = Shop::empty(dialect);
+            let shop = Shop::empty(server_version);
             shop.settings(&trade());
-            shop.server.market().misbehave(&format!("{fault}@register*1")).unwrap();
+            shop.server.market().arm_spec(&format!("{fault}@register*1")).unwrap();
             let lost = shop.run(&["setup"]);
             assert_eq!(lost.code, 69, "{fault}: {lost:?}");
-            let registered = shop.server.market().books().registrations.len();
+            let registered = shop.server.market().recorder().registrations.len();
             let again = shop.run(&["setup"]);
             assert_eq!(again.code, 78, "{fault}: {again:?}");
             for words in ["Night Shift", "its answer was lost", "--register-again", "never repeated by itself"] {
                 assert!(again.err.contains(words), "{words} in {again:?}");
             }
-            assert_eq!(shop.server.market().books().registrations.len(), registered);
+            assert_eq!(shop.server.market().recorder().registrations.len(), registered);
             assert!(shop.run(&["beat", "--force"]).err.contains("atelier-heartbeat setup"));
-            if registered == 0 || dialect == ServerVersion::Document {
+            if registered == 0 || server_version == ServerVersion::Document {
                 assert_eq!(shop.run(&["setup", "--register-again"]).code, 0);
             } else {
                 let told = shop.run(&["setup", "--register-again"]);
@@ -177,7 +177,7 @@ fn a_service_without_an_answer_is_looked_for_and_never_made_twice() {
     for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "wrong-types"] {
         let shop = Shop::empty(ServerVersion::Live);
         shop.settings(&trade());
-        shop.server.market().misbehave(&format!("{fault}@services*1")).unwrap();
+        shop.server.market().arm_spec(&format!("{fault}@services*1")).unwrap();
         let first = shop.run(&["setup"]);
         if first.code != 0 {
             assert!(first.code == 69 && first.err.contains("run setup again in"), "{fault}: {first:?}");
@@ -209,13 +209,13 @@ fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_serv
         let first = Ran::of(&killed);
         assert!(first.code == -1 && first.err.contains(&format!("crash point {at}:")), "{first:?}");
         survived += 1;
-        let registered = shop.server.market().books().registrations.len();
+        let registered = shop.server.market().recorder().registrations.len();
         let again = shop.run(&["setup"]);
         let in_doubt = again.code == 78 && again.err.contains("its answer was lost");
         if in_doubt {
             // Between the intent and the key on disk nobody can know: it says so and sends nothing.
             assert!(first.err.contains("room") || first.err.contains("a request"), "{first:?}");
-            assert_eq!(shop.server.market().books().registrations.len(), registered);
+            assert_eq!(shop.server.market().recorder().registrations.len(), registered);
             continue;
         }
         let waits = again.code == 69 && again.err.contains("run setup again in");
@@ -226,8 +226,8 @@ fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_serv
         let last = if waits { shop.run(&["setup"]) } else { again };
         assert_eq!(last.code, 0, "killed at {at} ({}): {last:?}", first.err);
         let market = shop.server.market();
-        assert_eq!(market.books().registrations.len(), 1, "killed at {at}: {}", first.err);
-        assert_eq!(market.books().services.len(), 2, "killed at {at}: {}", first.err);
+        assert_eq!(market.recorder().registrations.len(), 1, "killed at {at}: {}", first.err);
+        assert_eq!(market.recorder().services.len(), 2, "killed at {at}: {}", first.err);
         drop(market);
         assert_eq!(shop.json(&["profile"])["payout_wallet"], WALLET);
     }
@@ -238,8 +238,8 @@ fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_serv
 /// Every call of the document's API has a command; a session by hand makes each of them.
 #[test]
 fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
-    for dialect in [ServerVersion::Document, ServerVersion::Live] {
-        let shop = Shop::empty(dialect);
+    for server_version in [ServerVersion::Document, ServerVersion::Live] {
+        let shop = Shop::empty(server_version);
         shop.settings(&trade());
         assert_eq!(shop.run(&["setup"]).code, 0);
         // Ten an hour, and the live server counts every request together: first of all.
@@ -296,7 +296,7 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
         assert_eq!(shop.run(&["poster", "--brief", "x", "--output", picture.to_str().unwrap()]).code, 0);
         let hosted = shop.json(&["upload", picture.to_str().unwrap()]);
         assert_eq!(hosted["media_type"], "image");
-        if dialect == ServerVersion::Document {
+        if server_version == ServerVersion::Document {
             // This marketplace cannot be asked about single orders: a poll has to have seen it.
             assert_eq!(shop.run(&["deliver", &paid, picture.to_str().unwrap()]).code, 1);
             shop.generator("exit 75", "");
@@ -305,9 +305,9 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
         }
         let delivered = shop.json(&["deliver", &paid, picture.to_str().unwrap(), hosted["url"].as_str().unwrap()]);
         assert_eq!(delivered["delivered"], true);
-        let deliveries = shop.server.market().books().deliveries_of(&paid).to_vec();
+        let deliveries = shop.server.market().recorder().deliveries_of(&paid).to_vec();
         assert_eq!(deliveries.len(), 1);
-        assert_eq!(deliveries[0].urls.len(), if dialect == ServerVersion::Live { 2 } else { 1 });
+        assert_eq!(deliveries[0].urls.len(), if server_version == ServerVersion::Live { 2 } else { 1 });
         let twice = shop.run(&["deliver", &paid, picture.to_str().unwrap()]);
         assert!(twice.code == 1 && twice.err.contains("delivered"), "{twice:?}");
         let shown = shop.run(&["show", &paid]);
@@ -315,10 +315,10 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
         let why = shop.run(&["explain", &paid]);
         assert!(why.code == 0 && why.out.contains("put in by hand") && why.out.contains("delivered"), "{why:?}");
 
-        let calls = shop.server.market().books().calls.clone();
+        let calls = shop.server.market().recorder().calls.clone();
         for call in Call::ALL {
             let only_live = matches!(call, Call::UploadToken | Call::Blob | Call::Order);
-            assert!(only_live || calls.contains_key(&call), "{dialect}: no command makes the call {call}");
+            assert!(only_live || calls.contains_key(&call), "{server_version}: no command makes the call {call}");
         }
     }
 }
@@ -332,7 +332,7 @@ fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
     let busy = shop.run(&["orders"]);
     assert!(busy.code == 75 && busy.err.contains("a beat is at work"), "{busy:?}");
     drop(lock);
-    shop.server.market().misbehave("status-429@messages*1").unwrap();
+    shop.server.market().arm_spec("status-429@messages*1").unwrap();
     let told = shop.run(&["messages", &order, "--send", "hello"]);
     assert!(told.code == 75 && told.err.contains("wait 61 s"), "{told:?}");
     let connections = shop.server.connections();
@@ -351,7 +351,7 @@ fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
     }
     let last = spent.run(&["orders"]);
     assert!(last.code == 75 && last.err.contains("this hour's requests are spent"), "{last:?}");
-    assert_eq!(spent.server.market().books().requests.iter().filter(|request| request.refused).count(), 0);
+    assert_eq!(spent.server.market().recorder().requests.iter().filter(|request| request.refused).count(), 0);
 }
 
 #[test]
@@ -372,15 +372,15 @@ fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
         ("html-200", 69, "whether it took effect is not known"),
         ("redirect-foreign", 78, "base_url = "),
     ] {
-        shop.server.market().misbehave(&format!("{fault}@messages*1")).unwrap();
+        shop.server.market().arm_spec(&format!("{fault}@messages*1")).unwrap();
         let ran = shop.run(&["messages", &order, "--send", "hello"]);
         assert_eq!((ran.code, ran.err.lines().count()), (code, 1), "{fault}: {ran:?}");
         assert!(ran.err.contains(words), "{fault}: {ran:?}");
     }
-    shop.server.market().misbehave("status-401@any*2").unwrap();
+    shop.server.market().arm_spec("status-401@any*2").unwrap();
     let refused = shop.run(&["messages", &order]);
     assert!(refused.code == 77 && refused.err.contains("never register again"), "{refused:?}");
-    assert_eq!(shop.server.market().books().messages.get(&order).map_or(0, Vec::len), 0);
+    assert_eq!(shop.server.market().recorder().messages.get(&order).map_or(0, Vec::len), 0);
 }
 
 #[test]
@@ -411,7 +411,7 @@ fn the_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     }
     fs::set_permissions(shop.path("state/credentials.json"), fs::Permissions::from_mode(0o644)).unwrap();
     assert!(says(&["check", "--offline"]).contains("can be read by others (mode 644)\n      -> chmod 600"));
-    shop.server.market().misbehave("redirect-foreign@me*1").unwrap();
+    shop.server.market().arm_spec("redirect-foreign@me*1").unwrap();
     let moved = shop.run(&["check"]);
     assert!(moved.code == 78 && moved.out.contains("set base_url = \""), "{moved:?}");
     let connections = shop.server.connections();

@@ -62,13 +62,13 @@ const SCENES: [Scene; 10] = [
     Scene {
         name: "a server that stumbles",
         posts: 0,
-        open: |shop| shop.server.market().misbehave("status-500@any*4").unwrap(),
+        open: |shop| shop.server.market().arm_spec("status-500@any*4").unwrap(),
         before: NOTHING,
     },
     Scene {
         name: "a key that is refused",
         posts: 1,
-        open: |shop| shop.server.market().misbehave("status-401@any").unwrap(),
+        open: |shop| shop.server.market().arm_spec("status-401@any").unwrap(),
         before: NOTHING,
     },
     Scene {

@@ -86,19 +86,19 @@ fn what_is_not_wanted_is_left_alone_and_told_once() {
 
 #[test]
 fn a_price_is_quoted_once_and_what_is_then_paid_is_made() {
-    for dialect in [ServerVersion::Document, ServerVersion::Live] {
+    for server_version in [ServerVersion::Document, ServerVersion::Live] {
         for (settings, price) in [
             (service("quote", "quote_price_usd = \"15.00\""), "15.00"),
             ("[quotes]\ncommand = [\"./price.sh\"]\n".to_owned(), "12.50"),
         ] {
-            let shop = Shop::open_with(dialect, "quote");
+            let shop = Shop::open_with(server_version, "quote");
             shop.script("price.sh", "echo thinking; echo 12.50");
             generator(
                 &shop,
                 "echo x >> ../../../made; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt; mv $ATELIER_OUTPUT_DIR/a.txt $ATELIER_OUTPUT_DIR/a.md",
                 &settings,
             );
-            if dialect == ServerVersion::Document {
+            if server_version == ServerVersion::Document {
                 generator(
                     &shop,
                     &format!("echo x >> ../../../made; {BIN} poster --brief $$ --output $ATELIER_OUTPUT"),
@@ -111,7 +111,7 @@ fn a_price_is_quoted_once_and_what_is_then_paid_is_made() {
             assert_eq!(beat["quoted"][0], order.as_str(), "{beat}");
             assert_eq!(status(&shop, &order), "quoted");
             shop.beat();
-            let quotes = shop.server.market().books().quotes[&order].clone();
+            let quotes = shop.server.market().recorder().quotes[&order].clone();
             assert_eq!(quotes.len(), 1, "{quotes:?}");
             assert!(format!("{quotes:?}").contains(price), "{quotes:?}");
             assert_eq!(shop.lines("made"), 0, "nothing is made before it is paid");
@@ -128,10 +128,10 @@ fn a_quote_without_an_answer_is_settled_by_asking() {
         let shop = Shop::open_with(ServerVersion::Live, "quote");
         generator(&shop, "exit 3", &service("quote", "quote_price_usd = \"15.00\""));
         let order = shop.order("x");
-        shop.server.market().misbehave(&format!("{fault}@quote*1")).unwrap();
+        shop.server.market().arm_spec(&format!("{fault}@quote*1")).unwrap();
         shop.beat();
         shop.beat();
-        assert_eq!(shop.server.market().books().quotes[&order].len(), 1, "{fault}");
+        assert_eq!(shop.server.market().recorder().quotes[&order].len(), 1, "{fault}");
         assert_eq!(shop.run(&["status", "-q"]).code, 0, "{fault}: it is done with");
     }
     let odd = Shop::open_with(ServerVersion::Live, "quote");
@@ -140,7 +140,7 @@ fn a_quote_without_an_answer_is_settled_by_asking() {
     let order = odd.order("x");
     let beat = odd.beat();
     assert!(beat["failed"][0]["error"].as_str().unwrap().contains("not a price"), "{beat}");
-    assert!(!odd.server.market().books().quotes.contains_key(&order));
+    assert!(!odd.server.market().recorder().quotes.contains_key(&order));
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn what_is_too_large_for_the_upload_goes_by_token_and_the_key_stays_at_home() {
     let order = shop.order("A long text");
     shop.beat_until_delivered(&order);
     let market = shop.server.market();
-    assert_eq!(market.books().calls[&Call::Blob], 1);
-    assert_eq!(market.books().calls[&Call::UploadToken], 1);
+    assert_eq!(market.recorder().calls[&Call::Blob], 1);
+    assert_eq!(market.recorder().calls[&Call::UploadToken], 1);
     drop(market);
     assert_eq!(shop.lines("made"), 1);
     let without = Shop::open(ServerVersion::Document);
@@ -225,17 +225,17 @@ fn a_message_follows_a_delivery_once() {
     let beat = shop.beat();
     assert_eq!(beat["delivered"][0], order.as_str(), "{beat}");
     shop.beat();
-    assert_eq!(shop.server.market().books().messages[&order].len(), 1);
+    assert_eq!(shop.server.market().recorder().messages[&order].len(), 1);
     let thread = shop.json(&["messages", &order]);
     let said = thread["messages"][0]["content"].as_str().unwrap();
     assert!(said.starts_with(&format!("Order {order}: http")) && said.ends_with(".txt"), "{said}");
     assert_eq!(shop.run(&["status", "-q"]).code, 0);
     // An answer that never comes: it may have been posted, so it is not posted again.
-    shop.server.market().misbehave("commit-then-drop@messages*1").unwrap();
+    shop.server.market().arm_spec("commit-then-drop@messages*1").unwrap();
     let second = shop.order("y");
     shop.beat();
     shop.beat();
-    assert_eq!((shop.deliveries(&second), shop.server.market().books().messages[&second].len()), (1, 1));
+    assert_eq!((shop.deliveries(&second), shop.server.market().recorder().messages[&second].len()), (1, 1));
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn a_person_is_told_by_their_own_command_and_a_watchdog_by_a_ping() {
     assert!(!fs::read_to_string(shop.path("told.env")).unwrap().contains(&shop.key));
     shop.run(&["--force"]);
     assert_eq!(shop.lines("told.jsonl"), 1, "once");
-    shop.server.market().misbehave("status-401@any*4").unwrap();
+    shop.server.market().arm_spec("status-401@any*4").unwrap();
     assert_eq!(shop.run(&["--force"]).code, 77);
     eventually("three pings", || asked.lock().unwrap().len() == 3);
     let paths: Vec<String> =
@@ -401,7 +401,7 @@ fn each_preset_runs_against_a_stand_in_of_its_tool() {
         let mut beat = shop.command(&["beat", "--json"]);
         beat.env("ATELIER_BASE_URL", shop.server.base_url());
         let ran = beat.env("GEMINI_API_KEY", "gem").env("OPENAI_API_KEY", "open").output().unwrap();
-        let deliveries = shop.server.market().books().deliveries_of(&order).to_vec();
+        let deliveries = shop.server.market().recorder().deliveries_of(&order).to_vec();
         assert_eq!(
             deliveries.len(),
             1,
@@ -462,7 +462,7 @@ fn a_server_that_does_not_know_revisions_is_polled_without_them() {
     let shop = Shop::open(ServerVersion::Live);
     generator(&shop, "echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = shop.order("x");
-    shop.server.market().misbehave("status-400@orders*1").unwrap();
+    shop.server.market().arm_spec("status-400@orders*1").unwrap();
     let refused = shop.beat();
     assert_eq!(refused["reason"], "server", "{refused}");
     let settled = fs::read_to_string(shop.path("state/worker.json")).unwrap();

@@ -28,9 +28,9 @@ pub fn now() -> Time {
 
 impl Shop {
     /// A marketplace that knows nobody, and a folder with nothing in it but what `settings` writes.
-    pub fn empty(dialect: ServerVersion) -> Self {
+    pub fn empty(server_version: ServerVersion) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
+        let options = Options { folder: Some(folder.path().join("sandbox")), server_version, ..Options::default() };
         let server = Server::start(options).unwrap();
         let shop = Self { folder, server, key: String::new(), service: String::new() };
         shop.settings("");
@@ -45,14 +45,14 @@ impl Shop {
     }
 
     /// Open for business: registered, one service listed, the built-in poster as its generator.
-    pub fn open(dialect: ServerVersion) -> Self {
-        Self::open_with(dialect, "fixed")
+    pub fn open(server_version: ServerVersion) -> Self {
+        Self::open_with(server_version, "fixed")
     }
 
     /// As [`Shop::open`], its service priced this way.
-    pub fn open_with(dialect: ServerVersion, price_type: &str) -> Self {
+    pub fn open_with(server_version: ServerVersion, price_type: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { folder: Some(folder.path().join("sandbox")), dialect, ..Options::default() };
+        let options = Options { folder: Some(folder.path().join("sandbox")), server_version, ..Options::default() };
         Self::open_in(folder, options, price_type)
     }
 
@@ -61,8 +61,8 @@ impl Shop {
         let server = Server::start(options).unwrap();
         let (agent_id, key, service) = {
             let mut market = server.market();
-            let agent = market.enrol(now(), "Test Studio");
-            let service = market.offer(now(), &agent.agent_id, price_type, 0);
+            let agent = market.add_agent(now(), "Test Studio");
+            let service = market.add_service(now(), &agent.agent_id, price_type, 0);
             (agent.agent_id, agent.api_key, service)
         };
         let shop = Self { folder, server, key, service };
@@ -174,7 +174,7 @@ impl Shop {
     }
 
     pub fn deliveries(&self, order: &str) -> usize {
-        self.server.market().books().deliveries_of(order).len()
+        self.server.market().recorder().deliveries_of(order).len()
     }
 
     pub fn log(&self) -> String {

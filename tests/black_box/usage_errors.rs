@@ -45,7 +45,7 @@ fn every_mistake_has_its_sentence() {
     assert_eq!(said.trim(), table.trim());
     assert!(count >= 60, "only {count} cases");
     assert_eq!(shop.deliveries(&order), 0);
-    assert_eq!(shop.server.market().books().uploads.len(), 0);
+    assert_eq!(shop.server.market().recorder().uploads.len(), 0);
 }
 
 /// Words with blanks between them; double quotes hold blanks together.

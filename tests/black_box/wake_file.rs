@@ -20,7 +20,7 @@ fn idle() -> Shop {
 }
 
 fn polls(shop: &Shop) -> u64 {
-    shop.server.market().books().calls.get(&Call::Orders).copied().unwrap_or_default()
+    shop.server.market().recorder().calls.get(&Call::Orders).copied().unwrap_or_default()
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_beat_that_is_stopped_with_deliveries_on_their_way_delivers_none_of_them_twi
     let status = beat.wait().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(status.code(), Some(143), "{status}");
-    shop.server.market().behave();
+    shop.server.market().disarm();
     for order in &orders {
         shop.beat_over_doubts(order);
     }

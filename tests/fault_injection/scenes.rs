@@ -1,4 +1,4 @@
-//! What the program is doing when it is struck, and what must be true of the shop afterwards, as its server's books have it.
+//! What the program is doing when it is struck, and what must be true of the shop afterwards, as its server's recorder have it.
 
 use std::fs;
 
@@ -127,10 +127,10 @@ fn delivered(shop: &Shop, _: &Ran) -> End {
 fn once(shop: &Shop, order: &str, end: &mut End) {
     assert_eq!(shop.deliveries(order), 1, "delivered so often");
     let market = shop.server.market();
-    let said = market.books().messages.get(order).map_or(0, Vec::len);
+    let said = market.recorder().messages.get(order).map_or(0, Vec::len);
     assert!(said <= 1, "the client was told {said} times");
-    end.uploaded_again = market.books().uploads.len() > 1;
-    assert!(market.books().uploads.len() <= 2, "uploaded {} times", market.books().uploads.len());
+    end.uploaded_again = market.recorder().uploads.len() > 1;
+    assert!(market.recorder().uploads.len() <= 2, "uploaded {} times", market.recorder().uploads.len());
     drop(market);
     let ledger = fs::read_to_string(shop.path("state/ledger.jsonl")).unwrap_or_default();
     let lines = ledger.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count();
@@ -160,7 +160,7 @@ fn quoted(shop: &Shop, _: &Ran) -> End {
         shop.let_doubts_settle();
         let again = shop.run(&["quote", &order, "15.00"]);
         let market = shop.server.market();
-        let quotes = market.books().quotes.get(&order).map_or(0, Vec::len);
+        let quotes = market.recorder().quotes.get(&order).map_or(0, Vec::len);
         drop(market);
         assert!(quotes <= 1, "quoted {quotes} times: {again:?}");
         if quotes == 1 {
@@ -172,12 +172,12 @@ fn quoted(shop: &Shop, _: &Ran) -> End {
 
 fn set_up(shop: &Shop, first: &Ran) -> End {
     let mut end = End::default();
-    let agents = || shop.server.market().books().registrations.len();
+    let agents = || shop.server.market().recorder().registrations.len();
     for _ in 0..4 {
         let again = shop.run(&["setup"]);
         if again.code == 0 {
             assert_eq!(agents(), 1, "agents");
-            assert_eq!(shop.server.market().books().services.len(), 1, "services");
+            assert_eq!(shop.server.market().recorder().services.len(), 1, "services");
             assert_eq!(shop.json(&["profile"])["payout_wallet"], "11111111111111111111111111111111");
             return end;
         }

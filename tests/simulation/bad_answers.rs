@@ -16,7 +16,7 @@ fn after(seed: u64, fault: Fault, endpoint: &str, times: u32) -> (World, String)
         allowance: Allowance { per_hour: 30, shared: true },
         ..Rules::default()
     };
-    world.market.misbehave(&format!("{fault}@{endpoint}*{times}")).unwrap();
+    world.market.arm_spec(&format!("{fault}@{endpoint}*{times}")).unwrap();
     let now = world.now;
     let order = world.place_at(now);
     let until = world.now + 80 * 3600;
@@ -25,7 +25,7 @@ fn after(seed: u64, fault: Fault, endpoint: &str, times: u32) -> (World, String)
         world.pass(120);
     }
     world.judge(&rules);
-    assert!(!world.market.books().faults.is_empty() || endpoint == "order", "{fault} at {endpoint} never fired");
+    assert!(!world.market.recorder().faults.is_empty() || endpoint == "order", "{fault} at {endpoint} never fired");
     (world, order)
 }
 

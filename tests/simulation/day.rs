@@ -30,14 +30,14 @@ pub struct Day {
 
 impl Day {
     fn of(world: &World, orders: usize, paid: &BTreeMap<String, i64>, generations: usize) -> Self {
-        let books = world.market.books();
+        let recorder = world.market.recorder();
         let waited = |(id, deliveries): (&String, &Vec<Delivery>)| Some(deliveries.first()?.at.unix() - paid.get(id)?);
-        let mut waits: Vec<i64> = books.deliveries.iter().filter_map(waited).collect();
+        let mut waits: Vec<i64> = recorder.deliveries.iter().filter_map(waited).collect();
         waits.sort_unstable();
         Self {
             orders,
             delivered: waits.len(),
-            refused: books.requests.iter().filter(|request| request.refused).count(),
+            refused: recorder.requests.iter().filter(|request| request.refused).count(),
             generations,
             median: waits.get(waits.len() / 2).copied().unwrap_or_default(),
             slowest: waits.last().copied().unwrap_or_default(),

@@ -39,9 +39,9 @@ fn day(seed: u64) {
     let at = |world: &World| Time::from_unix(world.now);
     let agent = world.agent_id.clone();
     let start = at(&world);
-    let fixed = world.market.offer(start, &agent, "fixed", 0);
-    let quoted = world.market.offer(start, &agent, "quote", 0);
-    let weekly = world.market.offer(start, &agent, "weekly", 5);
+    let fixed = world.market.add_service(start, &agent, "fixed", 0);
+    let quoted = world.market.add_service(start, &agent, "quote", 0);
+    let weekly = world.market.add_service(start, &agent, "weekly", 5);
     let trade = ServiceRules {
         title: "Sandbox service".into(),
         turnaround: None,
@@ -110,7 +110,7 @@ fn day(seed: u64) {
         let record = world.record(&OrderId::new(id).unwrap());
         let held = record.as_ref().and_then(|record| record.stage.hold.as_ref()).map(|hold| hold.kind);
         let status = world.market.status_of(id).unwrap().as_str().to_owned();
-        let deliveries = world.market.books().deliveries_of(id).len();
+        let deliveries = world.market.recorder().deliveries_of(id).len();
         // A generator of the dream gives up now and then: then a person has it.
         let given_up = matches!(held, Some(HoldKind::Exhausted | HoldKind::Declined));
         let right = match *kind {

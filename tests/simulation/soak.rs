@@ -28,7 +28,7 @@ fn soak() {
         };
         world.pause = Some(120);
         let agent = world.agent_id.clone();
-        world.quote_service = Some(world.market.offer(Time::from_unix(world.now), &agent, "quote", 0));
+        world.quote_service = Some(world.market.add_service(Time::from_unix(world.now), &agent, "quote", 0));
         let start = world.now;
         let (mut beats, mut largest, mut most) = (0_u64, (0, 0, 0), 0);
         while world.now < start + days * DAY {
@@ -48,7 +48,7 @@ fn soak() {
         }
         world.judge(&rules);
         assert_eq!(world.told.broken, Vec::<String>::new(), "seed {seed}");
-        assert_eq!(world.unknown_to_us(), Vec::<String>::new(), "seed {seed}: delivered, and not in our books");
+        assert_eq!(world.unknown_to_us(), Vec::<String>::new(), "seed {seed}: delivered, and not in our recorder");
         println!(
             "{days} days, seed {seed}: {beats} beats, {} orders, {} delivered, {} faults, {} deaths; at most {most} in flight, \
              worker.json {} bytes, a record {}, awaiting.json {}",

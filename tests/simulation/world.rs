@@ -129,7 +129,7 @@ impl World {
     pub fn dream_without(seed: u64, spared: &BTreeSet<u64>) -> Dreamt {
         let mut world = Self::new(seed);
         world.spared.clone_from(spared);
-        let shared = world.market.dialect() == ServerVersion::Live || world.chance(50);
+        let shared = world.market.server_version() == ServerVersion::Live || world.chance(50);
         let settled = world.chance(50);
         let rules = Rules {
             allowance: Allowance { per_hour: 30, shared },
@@ -146,7 +146,8 @@ impl World {
             ..Rules::default()
         };
         world.parallel = rules.parallel;
-        world.quote_service = Some(world.market.offer(Time::from_unix(START), &world.agent_id.clone(), "quote", 0));
+        world.quote_service =
+            Some(world.market.add_service(Time::from_unix(START), &world.agent_id.clone(), "quote", 0));
         for _ in 0..world.below(90) + 10 {
             world.something_happens();
             world.beat(&rules);
@@ -163,8 +164,8 @@ impl World {
     }
 
     pub fn new(seed: u64) -> Self {
-        let dialect = if seed.is_multiple_of(3) { ServerVersion::Document } else { ServerVersion::Live };
-        let mut market = Market::new(dialect, seed);
+        let server_version = if seed.is_multiple_of(3) { ServerVersion::Document } else { ServerVersion::Live };
+        let mut market = Market::new(server_version, seed);
         let register = Request {
             method: "POST".into(),
             path: "/api/agents/register".into(),
@@ -376,12 +377,12 @@ impl World {
         self.disk.orders.len()
     }
 
-    /// Orders that the server has a delivery of and that our own books do not know.
+    /// Orders that the server has a delivery of and that our own recorder do not know.
     pub fn unknown_to_us(&self) -> Vec<String> {
         let known = |id: &String| {
             OrderId::new(id).is_some_and(|id| self.disk.closed.contains_key(&id) || self.disk.orders.contains_key(&id))
         };
-        self.market.books().deliveries.keys().filter(|id| !known(id)).cloned().collect()
+        self.market.recorder().deliveries.keys().filter(|id| !known(id)).cloned().collect()
     }
 
     pub fn beat(&mut self, rules: &Rules) {
@@ -486,18 +487,18 @@ impl World {
             .collect()
     }
 
-    /// What must never be true, as the server's books have it.
+    /// What must never be true, as the server's recorder have it.
     pub fn judge(&mut self, rules: &Rules) {
         let mut broken = Vec::new();
         for id in self.forgotten() {
             broken.push(format!("order {id} is paid for and forgotten"));
         }
-        let books = self.market.books();
-        for request in books.requests.iter().filter(|request| request.refused) {
+        let recorder = self.market.recorder();
+        for request in recorder.requests.iter().filter(|request| request.refused) {
             broken.push(format!("{:?} was refused with 429 at {}", request.endpoint, request.at.unix() - START));
         }
         let counted: Vec<Time> =
-            books.requests.iter().map(|request| request.at).filter(|at| at.unix() >= START).collect();
+            recorder.requests.iter().map(|request| request.at).filter(|at| at.unix() >= START).collect();
         if rules.allowance.shared {
             for (index, first) in counted.iter().enumerate() {
                 let hour = counted[index..].iter().filter(|at| at.since(*first) < Duration::from_secs(3600)).count();
@@ -507,27 +508,28 @@ impl World {
                 }
             }
         }
-        for (order, deliveries) in &books.deliveries {
+        for (order, deliveries) in &recorder.deliveries {
             if deliveries.len() > 1 + self.again.get(order).copied().unwrap_or(0) {
                 let times: Vec<i64> = deliveries.iter().map(|delivery| delivery.at.unix() - START).collect();
                 broken.push(format!("order {order} was delivered at {times:?}"));
             }
         }
-        for (order, quotes) in books.quotes.iter().filter(|(_, quotes)| quotes.len() > 1) {
+        for (order, quotes) in recorder.quotes.iter().filter(|(_, quotes)| quotes.len() > 1) {
             broken.push(format!("order {order} was quoted {} times", quotes.len()));
         }
-        for (order, said) in books.messages.iter().filter(|(_, said)| said.len() > 1) {
-            let deliveries = books.deliveries.get(order).map_or(0, Vec::len);
+        for (order, said) in recorder.messages.iter().filter(|(_, said)| said.len() > 1) {
+            let deliveries = recorder.deliveries.get(order).map_or(0, Vec::len);
             if said.len() > deliveries {
                 broken.push(format!("the client of {order} was told {} times of {deliveries} deliveries", said.len()));
             }
         }
         self.told.mishaps = self.mishaps;
-        self.told.quotes = books.quotes.len() as u64;
-        let answered =
-            |(order, times): (&String, &usize)| *times > 0 && books.deliveries.get(order).is_some_and(|d| d.len() > 1);
+        self.told.quotes = recorder.quotes.len() as u64;
+        let answered = |(order, times): (&String, &usize)| {
+            *times > 0 && recorder.deliveries.get(order).is_some_and(|d| d.len() > 1)
+        };
         self.told.again = self.again.iter().filter(|one| answered(*one)).count() as u64;
-        self.told.deliveries = books.deliveries.len() as u64;
+        self.told.deliveries = recorder.deliveries.len() as u64;
         self.told.broken.extend(broken);
     }
 

@@ -83,8 +83,12 @@ pub fn run(global: &Global, keep: Option<&Path>) -> u8 {
 }
 
 fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
-    let options =
-        Options { folder: Some(folder.join("sandbox")), dialect: ServerVersion::Live, port: 0, ..Options::default() };
+    let options = Options {
+        folder: Some(folder.join("sandbox")),
+        server_version: ServerVersion::Live,
+        port: 0,
+        ..Options::default()
+    };
     let server = Server::start(options).context("could not start the sandbox")?;
     let settings = folder.join("heartbeat.toml");
     fs::write(&settings, SETTINGS.replace("BASE_URL", &server.base_url()))

@@ -17,16 +17,16 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
         Fault::ALL.iter().for_each(|fault| output::out(&format!("{:<22} {}", fault.to_string(), fault.describe())));
         return 0;
     }
-    let Ok(dialect) = args.dialect.parse::<ServerVersion>() else {
+    let Ok(server_version) = args.server_version.parse::<ServerVersion>() else {
         return fail(
             global,
             exit_code::USAGE,
-            &format!("--dialect {}: it is `live` or `document`", sanitize::plain(&args.dialect, 40)),
+            &format!("--server-version {}: use `live` or `document`", sanitize::plain(&args.server_version, 40)),
         );
     };
     for spec in &args.fault {
-        if let Err(why) = Market::new(dialect, 0).misbehave(spec) {
-            let message = format!("--fault {}: {why}; `--fault list` names them all", sanitize::plain(spec, 60));
+        if let Err(why) = Market::new(server_version, 0).arm_spec(spec) {
+            let message = format!("--fault {}: {why}; `--fault list` lists them", sanitize::plain(spec, 60));
             return fail(global, exit_code::USAGE, &message);
         }
     }
@@ -34,7 +34,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
         Ok(signals) => signals,
         Err(error) => return fail(global, exit_code::INTERNAL, &format!("could not watch for signals: {error}")),
     };
-    let options = Options { folder: Some(args.dir.clone()), dialect, port: args.port, ..Options::default() };
+    let options = Options { folder: Some(args.dir.clone()), server_version, port: args.port, ..Options::default() };
     let server = match Server::start(options) {
         Ok(server) => server,
         Err(error) => {
@@ -43,8 +43,8 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
         }
     };
     for spec in &args.fault {
-        // Each was tried above.
-        let _ = server.market().misbehave(spec);
+        // Each was parsed above.
+        let _ = server.market().arm_spec(spec);
     }
     let base = server.base_url();
     if global.json {
@@ -54,9 +54,9 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
     } else {
         let root = base.trim_end_matches("/api");
         output::out(&format!(
-            "a {dialect} marketplace on loopback; its world is kept in {}\n\n  \
+            "a {server_version} marketplace on loopback; its state is in {}\n\n  \
              base_url = \"{base}\"      put this under [api] in heartbeat.toml\n  \
-             {root}/sandbox/page     in a browser: play the client\n  \
+             {root}/sandbox/page     open it in a browser to play the client\n  \
              curl -s {root}/sandbox     what it holds\n  \
              curl -s {root}/sandbox/orders -d '{{\"brief\":\"A lighthouse at dusk\"}}'     a client pays for an order\n\n\
              Ctrl-C stops it.",
