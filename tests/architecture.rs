@@ -1,4 +1,4 @@
-//! The layers hold: imports point down, no circles, and `domain` touches nothing outside itself.
+//! The layers: imports point down, there are no circles, and `domain` is pure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,10 +274,9 @@ fn every_file_is_short_and_says_what_it_is() {
             wrong.push(format!("{} has {lines} lines", path.display()));
         }
     }
-    assert!(wrong.is_empty(), "too long to be held in the head:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "files without a header or over {MAX_FILE_LINES} lines:\n{}", wrong.join("\n"));
 }
 
-/// A dependency that nobody can say why it is there is not there.
 #[test]
 fn every_direct_dependency_has_its_reason() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 #[allow(dead_code)]
-#[path = "black_box/shop.rs"]
-mod shop;
+#[path = "black_box/fixture.rs"]
+mod fixture;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use fixture::{BIN, Fixture};
 use serde_json::{Value, json};
-use shop::{BIN, Shop};
 
 /// A browser window, driven by the WebDriver protocol.
 struct Browser {
@@ -153,9 +153,9 @@ fn id_of(element: &Value) -> &str {
 
 #[test]
 fn a_person_plays_the_client() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator(&format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"), "");
-    let page = format!("{}/sandbox/page", shop.server.base_url().trim_end_matches("/api"));
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(&format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"), "");
+    let page = format!("{}/sandbox/page", fixture.server.base_url().trim_end_matches("/api"));
     for (width, height) in [(390, 844), (1280, 900)] {
         let browser = Browser::new(width, height);
         browser.open(&page);
@@ -163,11 +163,11 @@ fn a_person_plays_the_client() {
         browser.click("form[action$='/orders'] button");
         browser.in_frame(|| browser.says("A <b>lighthouse</b> & the sea"));
         browser.assert_fits("the page");
-        shop.beat();
+        fixture.beat();
         // The list looks again by itself, and shows what was delivered.
         let loaded = || browser.run("return document.images.length > 0 && document.images[0].naturalWidth > 100");
         browser.in_frame(|| {
-            shop::eventually("the picture is shown", || loaded() == true);
+            fixture::eventually("the picture is shown", || loaded() == true);
             browser.assert_fits("the list");
         });
         browser.keep_screen(&format!("sandbox-{width}.png"));
@@ -177,7 +177,7 @@ fn a_person_plays_the_client() {
         browser.keep_screen(&format!("order-{width}.png"));
         browser.click("form[action$='/revise'] button");
         browser.says("you: Revision request: More red, please");
-        shop.beat();
+        fixture.beat();
         browser.click("a[href*='/orders/']");
         browser.says("delivered");
         browser.click("form[action$='/accept'] button");
@@ -186,28 +186,28 @@ fn a_person_plays_the_client() {
         browser.click("form[action$='/faults'] button");
         browser.says("\"fault\":\"status-400\"");
         browser.click("button[formaction$='/behave']");
-        shop::eventually("it behaves again", || !browser.text().contains("\"fault\""));
+        fixture::eventually("it behaves again", || !browser.text().contains("\"fault\""));
     }
 }
 
 #[test]
 fn the_report_fits_a_phone_and_a_desk() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator(
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(
         &format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT; echo '{{\"cost_usd\": 0.04}}'"),
         "",
     );
     for brief in ["Spring sale in a small bookshop", "Jazz in the harbour", "The cat that sailed"] {
-        let order = shop.order(brief);
-        shop.beat_until_delivered(&order);
+        let order = fixture.order(brief);
+        fixture.beat_until_delivered(&order);
     }
-    shop.generator("exit 65", "");
-    shop.order("impossible");
-    shop.beat();
-    assert_eq!(shop.run(&["report", "--html", "report.html"]).code, 0);
+    fixture.generator("exit 65", "");
+    fixture.order("impossible");
+    fixture.beat();
+    assert_eq!(fixture.run(&["report", "--html", "report.html"]).code, 0);
     for (width, height) in [(390, 2400), (1280, 1800)] {
         let browser = Browser::new(width, height);
-        browser.open(&format!("file://{}", shop.path("report.html").display()));
+        browser.open(&format!("file://{}", fixture.path("report.html").display()));
         browser.assert_fits("the report");
         let drawn = "return [...document.images].filter(i => i.complete && i.naturalWidth > 100).length";
         assert_eq!(browser.run(drawn), 3, "three thumbnails");

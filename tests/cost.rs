@@ -1,23 +1,31 @@
-//! What a beat costs, in instructions, system calls and memory: the same numbers on every machine of a kind, and limits that
-//! fail when they are exceeded.
+//! The cost of a run in instructions, system calls and memory, against limits.
 //!
-//! A command of its own, because it needs valgrind, strace and a release build: `cargo test --release --test cost -- --nocapture`.
-//! Counted on the program with its crash points, which cost next to nothing; limits have a margin of some 15 %.
+//! Run by `.ci/cost`, which builds the program as it is shipped and names it in `ATELIER_SHIPPED`. Needs valgrind and strace.
+//! Instruction counts are the same on every machine of a kind; the limits have a margin of some 15 %.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 #[allow(dead_code)]
-#[path = "black_box/shop.rs"]
-mod shop;
+#[path = "black_box/fixture.rs"]
+mod fixture;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use atelier_heartbeat::internals::sandbox::{Placement, ServerVersion};
+use fixture::{Fixture, now};
 use serde_json::Value;
-use shop::{Shop, now};
 
-/// A command run by a tool, as it would run without it.
+#[test]
+fn the_program_has_no_failpoints() {
+    assert!(std::env::var_os("ATELIER_SHIPPED").is_some(), "run .ci/cost: it builds the program to count");
+    let ran = Command::new(fixture::program()).arg("--version").env("ATELIER_FAILPOINT", "1").output().unwrap();
+    let fixture = Fixture::open(ServerVersion::Live);
+    let beat = fixture.command(&["--force"]).env("ATELIER_FAILPOINT", "1").output().unwrap();
+    assert!(ran.status.success() && beat.status.success(), "{beat:?}");
+}
+
+/// A command run under a tool.
 fn under(tool: &str, words: &[&str], command: &Command) -> Command {
     let mut under = Command::new(tool);
     under.args(words).arg(command.get_program()).args(command.get_args());
@@ -30,64 +38,64 @@ fn under(tool: &str, words: &[&str], command: &Command) -> Command {
             None => under.env_remove(name),
         };
     }
-    // Where cargo has the loader look for libraries nobody else's loader looks.
+    // cargo sets it, and the loader would search there first.
     under.env_remove("LD_LIBRARY_PATH");
     under
 }
 
-/// The instructions of one run, its loader's included, and what it printed.
+/// Returns the instructions of one run, those of its loader included, and its stdout.
 fn counted(command: &Command) -> (u64, String) {
     let tool = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
     let mut valgrind = under("valgrind", &tool, command);
     let ran = valgrind.output().expect("valgrind is needed: apt-get install valgrind");
-    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    let refs = said.lines().find_map(|line| line.split("refs:").nth(1)).unwrap_or_else(|| panic!("{said}"));
+    let printed = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let refs = printed.lines().find_map(|line| line.split("refs:").nth(1)).unwrap_or_else(|| panic!("{printed}"));
     (refs.trim().replace(',', "").parse().unwrap(), String::from_utf8_lossy(&ran.stdout).into_owned())
 }
 
-/// A beat's instructions, of which its JSON says what it did.
-fn beat(shop: &Shop, words: &[&str], outcome: &str) -> u64 {
-    let (instructions, said) = counted(&shop.command(words));
-    let summary: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+/// Returns the instructions of a run that ends with this outcome.
+fn beat(fixture: &Fixture, words: &[&str], outcome: &str) -> u64 {
+    let (instructions, printed) = counted(&fixture.command(words));
+    let summary: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
     assert_eq!(summary["outcome"], outcome, "{summary}");
     instructions
 }
 
-/// A shop with so many paid orders that its settings do not want: each is parsed, judged and recorded, and none is made.
-fn with_orders(count: usize) -> Shop {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.settings("[accept]\nservices = [\"svc_another\"]\n");
+/// A fixture with `count` paid orders that its settings do not accept: each is parsed and recorded, and none is generated.
+fn with_orders(count: usize) -> Fixture {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.settings("[accept]\nservices = [\"svc_another\"]\n");
     for number in 0..count {
         let placed = now() - Duration::from_secs((count - number) as u64);
         let brief = format!("A lighthouse at dusk, number {number}. {}", "Calm sea, one small boat. ".repeat(8));
-        let placement = Placement { service_id: Some(shop.service.clone()), brief, ..Placement::default() };
-        shop.server.market().place(placed, placement);
+        let placement = Placement { service_id: Some(fixture.service.clone()), brief, ..Placement::default() };
+        fixture.server.market().place(placed, placement);
     }
-    shop
+    fixture
 }
 
-/// A shop with so many orders in flight, and nothing to do for an hour.
-fn idle(orders: usize) -> Shop {
-    let shop = with_orders(orders);
-    let polled = shop.beat();
+/// A fixture with `orders` in flight, and nothing due for an hour.
+fn idle(orders: usize) -> Fixture {
+    let fixture = with_orders(orders);
+    let polled = fixture.beat();
     assert_eq!(polled["orders_seen"], orders, "{polled}");
-    // From here on it is not yet time.
-    let settings = std::fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
-    std::fs::write(shop.path("heartbeat.toml"), settings.replace("interval = \"0s\"", "interval = \"1h\"")).unwrap();
-    assert_eq!(shop.json(&["beat"])["outcome"], "skipped", "the new rhythm is taken over");
-    shop
+    // The next poll is an hour away.
+    let settings = std::fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    std::fs::write(fixture.path("heartbeat.toml"), settings.replace("interval = \"0s\"", "interval = \"1h\"")).unwrap();
+    assert_eq!(fixture.json(&["beat"])["outcome"], "skipped", "the new interval is in effect");
+    fixture
 }
 
-/// The command line that schedulers have.
+/// The arguments that schedulers use.
 const SCHEDULED: [&str; 2] = ["--config", "heartbeat.toml"];
 
 #[test]
-fn a_skip_costs_little_more_than_a_start_whatever_is_in_flight() {
+fn a_skipped_run_costs_the_same_whatever_is_in_flight() {
     let (floor, _) = counted(&Command::new("/bin/true"));
     let costs = [0, 100, 5000].map(|orders| {
-        let shop = idle(orders);
-        assert_eq!(shop.json(&SCHEDULED)["outcome"], "skipped");
-        counted(&shop.command(&SCHEDULED)).0
+        let fixture = idle(orders);
+        assert_eq!(fixture.json(&SCHEDULED)["outcome"], "skipped");
+        counted(&fixture.command(&SCHEDULED)).0
     });
     println!("skip: {costs:?} instructions with 0, 100 and 5,000 orders in flight; /bin/true {floor}");
     assert!(costs[0] < 530_000, "{} instructions", costs[0]);
@@ -95,7 +103,7 @@ fn a_skip_costs_little_more_than_a_start_whatever_is_in_flight() {
     assert!(costs.iter().all(|cost| *cost < most), "it grows with what is in flight: {costs:?}");
 }
 
-/// How many system calls a run makes, from its start to its end.
+/// Returns the number of system calls of a run.
 fn system_calls(command: &Command) -> usize {
     let trace = tempfile::NamedTempFile::new().unwrap();
     let ran = under("strace", &["-qq", "-o", trace.path().to_str().unwrap()], command)
@@ -106,7 +114,7 @@ fn system_calls(command: &Command) -> usize {
     std::fs::read_to_string(trace.path()).unwrap().lines().count()
 }
 
-/// The most memory that a run ever held, in KiB: read while its exit is held back, from the kernel's own account of it.
+/// Returns the peak memory of a run in KiB: `VmHWM`, read while strace delays its exit.
 fn peak(command: &Command) -> u64 {
     let held = ["-qq", "-o", "/dev/null", "-e", "trace=exit_group", "-e", "inject=exit_group:delay_enter=400000"];
     let mut strace = under("strace", &held, command)
@@ -116,9 +124,9 @@ fn peak(command: &Command) -> u64 {
     let (tracer, until) = (strace.id(), Instant::now() + Duration::from_secs(60));
     let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
     let peak = loop {
-        assert!(Instant::now() < until, "it never came to its end");
+        assert!(Instant::now() < until, "it did not end");
         let child = read(format!("/proc/{tracer}/task/{tracer}/children")).trim().to_owned();
-        // 231 is exit_group; before its program is loaded a child has the tracer's memory, and makes other calls.
+        // 231 is exit_group. Before exec the child shows the tracer's memory, and makes other calls.
         if !child.is_empty() && read(format!("/proc/{child}/syscall")).starts_with("231 ") {
             let status = read(format!("/proc/{child}/status"));
             let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -131,14 +139,14 @@ fn peak(command: &Command) -> u64 {
 }
 
 #[test]
-fn a_skip_makes_few_system_calls_and_touches_little_memory() {
-    let shop = idle(0);
+fn a_skipped_run_makes_few_system_calls_and_uses_little_memory() {
+    let fixture = idle(0);
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     std::fs::write(folder.path().join("empty.rs"), "fn main() {}").unwrap();
     let compiled = Command::new("rustc").args(["-O", "-o"]).args([&empty, &folder.path().join("empty.rs")]).status();
     assert!(compiled.unwrap().success());
-    let skip = shop.command(&SCHEDULED);
+    let skip = fixture.command(&SCHEDULED);
     let calls = (system_calls(&skip), system_calls(&Command::new(&empty)));
     let memory = (peak(&skip), peak(&Command::new(&empty)));
     println!(
@@ -150,25 +158,25 @@ fn a_skip_makes_few_system_calls_and_touches_little_memory() {
 }
 
 #[test]
-fn a_large_file_is_uploaded_in_little_memory() {
-    let shop = Shop::open(ServerVersion::Document);
-    let film = shop.path("film.mp4");
+fn the_upload_of_a_large_file_uses_little_memory() {
+    let fixture = Fixture::open(ServerVersion::Document);
+    let video = fixture.path("video.mp4");
     let mut bytes = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".to_vec();
     bytes.resize(45_000_000, 7);
-    std::fs::write(&film, bytes).unwrap();
-    shop.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT\"", film.display()), "");
-    let order = shop.order("a film");
-    let peak = peak(&shop.command(&["--force"]));
+    std::fs::write(&video, bytes).unwrap();
+    fixture.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT\"", video.display()), "");
+    let order = fixture.order("a video");
+    let peak = peak(&fixture.command(&["--force"]));
     println!("a beat that uploads 45 MB: {peak} KiB");
-    assert_eq!(shop.deliveries(&order), 1, "{}", shop.log());
+    assert_eq!(fixture.deliveries(&order), 1, "{}", fixture.log());
     assert!(peak <= 12 * 1024, "{peak} KiB");
 }
 
 #[test]
-fn a_poll_costs_what_is_in_it() {
+fn a_poll_stays_within_its_instructions() {
     let cost = |orders: usize| {
-        let shop = with_orders(orders);
-        beat(&shop, &["beat", "--force", "--json"], "polled")
+        let fixture = with_orders(orders);
+        beat(&fixture, &["beat", "--force", "--json"], "polled")
     };
     let (none, hundred) = (cost(0), cost(100));
     println!("poll: {none} instructions with no orders, {hundred} with 100 new ones: {} each", (hundred - none) / 100);
@@ -177,11 +185,11 @@ fn a_poll_costs_what_is_in_it() {
 }
 
 #[test]
-fn five_thousand_orders_cost_as_much_each_as_a_hundred() {
+fn the_cost_of_an_order_does_not_grow_with_their_number() {
     let cost = |orders: usize| {
-        let shop = with_orders(orders);
-        let instructions = beat(&shop, &["beat", "--force", "--json"], "polled");
-        let again = beat(&shop, &["beat", "--force", "--json"], "polled");
+        let fixture = with_orders(orders);
+        let instructions = beat(&fixture, &["beat", "--force", "--json"], "polled");
+        let again = beat(&fixture, &["beat", "--force", "--json"], "polled");
         (instructions / orders as u64, again / orders as u64)
     };
     let (few, many) = (cost(500), cost(5000));

@@ -1,14 +1,14 @@
-//! The program killed at every system call it makes, and every system call refused: nothing lost, nothing twice.
+//! The program killed at every system call, and every system call failed: nothing lost, nothing twice.
 //!
-//! A command of its own, because it needs strace (Linux): `cargo test --test fault_injection` takes a slice,
-//! `EVERY=1 cargo test --test fault_injection -- --nocapture` takes every one, in some ten minutes, and prints the table.
-//! A point counts only where the fault was seen to fire.
+//! Needs strace (Linux). `cargo test --test fault_injection` takes a sample,
+//! `EVERY=1 cargo test --test fault_injection -- --nocapture` takes all, in some ten minutes, and prints the table.
+//! A point counts only if the fault fired.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 #[allow(dead_code)]
-#[path = "black_box/shop.rs"]
-mod shop;
+#[path = "black_box/fixture.rs"]
+mod fixture;
 
 #[path = "fault_injection/scenes.rs"]
 mod scenes;
@@ -20,11 +20,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use fixture::{BIN, Fixture, Ran, every, on_every_processor};
 use scenes::{End, SCENES, Scene};
-use shop::{BIN, Ran, Shop, every, on_every_processor};
 
-/// The refusals that each call is met with. `EINTR` comes once; the others once, and from there on.
-const REFUSALS: [(&str, &[&str]); 30] = [
+/// The errors of each call. `EINTR` is injected once; the others once, and from there on.
+const ERRORS: [(&str, &[&str]); 30] = [
     ("openat", &["EIO", "ENOSPC", "EROFS", "EMFILE", "EACCES"]),
     ("write", &["EIO", "ENOSPC", "EINTR"]),
     ("fsync", &["EIO", "ENOSPC"]),
@@ -57,7 +57,7 @@ const REFUSALS: [(&str, &[&str]); 30] = [
     ("mmap", &["ENOMEM"]),
 ];
 
-/// One fault: what strace is told, and how the run may end.
+/// One fault.
 struct Point {
     call: String,
     at: usize,
@@ -75,7 +75,7 @@ impl Point {
     }
 }
 
-/// What one campaign came to.
+/// The counts of one campaign.
 #[derive(Debug, Default)]
 struct Tally {
     tried: usize,
@@ -83,18 +83,18 @@ struct Tally {
     made_again: usize,
     uploaded_again: usize,
     asked_a_person: usize,
-    /// What cost something, for who looks closer.
+    /// Points that cost something.
     notable: Vec<String>,
     broken: Vec<String>,
 }
 
-/// Runs a command under strace, with these of its words before the program.
-fn traced(shop: &Shop, words: &[&str], strace: &[&str]) -> Ran {
+/// Runs a command under strace with these arguments.
+fn traced(fixture: &Fixture, words: &[&str], strace: &[&str]) -> Ran {
     let mut command = Command::new("strace");
-    command.args(["-qq", "-o"]).arg(shop.path("trace")).args(strace).arg(BIN).args(words);
-    command.current_dir(shop.folder.path()).env_clear().env("HOME", shop.folder.path());
-    // A key that no other place takes is left in the temporary folder.
-    command.env("TMPDIR", shop.folder.path());
+    command.args(["-qq", "-o"]).arg(fixture.path("trace")).args(strace).arg(BIN).args(words);
+    command.current_dir(fixture.folder.path()).env_clear().env("HOME", fixture.folder.path());
+    // A key that fits nowhere else is saved in the temporary folder.
+    command.env("TMPDIR", fixture.folder.path());
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("strace is needed: apt-get install strace");
@@ -113,15 +113,15 @@ fn traced(shop: &Shop, words: &[&str], strace: &[&str]) -> Ran {
     Ran { code: signal.map_or(ran.code, |signal| -signal), ..ran }
 }
 
-/// How often the scene's command makes each call.
+/// Returns how often the scene's command makes each call.
 fn calls(scene: &Scene, strace: &[&str]) -> BTreeMap<String, usize> {
-    let shop = (scene.open)();
-    let words = (scene.words)(&shop);
+    let fixture = (scene.open)();
+    let words = (scene.words)(&fixture);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let ran = traced(&shop, &words, strace);
+    let ran = traced(&fixture, &words, strace);
     assert_eq!(ran.code, 0, "{}: {ran:?}", scene.name);
     let mut each: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for line in fs::read_to_string(shop.path("trace")).unwrap().lines() {
+    for line in fs::read_to_string(fixture.path("trace")).unwrap().lines() {
         let (pid, rest) = match line.split_once(' ') {
             Some((pid, rest)) if pid.bytes().all(|byte| byte.is_ascii_digit()) => (pid, rest.trim_start()),
             _ => ("", line),
@@ -132,7 +132,7 @@ fn calls(scene: &Scene, strace: &[&str]) -> BTreeMap<String, usize> {
             *each.entry((pid.into(), call.into())).or_default() += 1;
         }
     }
-    // With children each process counts for itself: the busiest one says how far to go.
+    // strace counts for each process: the busiest one sets the range.
     let mut most = BTreeMap::new();
     for ((_, call), count) in each {
         let known: &mut usize = most.entry(call).or_default();
@@ -141,7 +141,7 @@ fn calls(scene: &Scene, strace: &[&str]) -> BTreeMap<String, usize> {
     most
 }
 
-/// Tries each point of a scene, in as many shops at once as there are processors.
+/// Tries each point of a scene.
 fn campaign(scene: &Scene, strace: &'static [&'static str], points: Vec<Point>) -> Tally {
     let tally = Mutex::new(Tally::default());
     on_every_processor(&points, |point| {
@@ -165,30 +165,31 @@ fn campaign(scene: &Scene, strace: &'static [&'static str], points: Vec<Point>) 
     tally.into_inner().unwrap()
 }
 
-/// One fault, and what the scene says of its end. `None`: the call was not made so often this time.
+/// Injects one fault and returns the scene's result. `None`: the call was not made so often this time.
 fn attempt(scene: &Scene, strace: &[&str], point: &Point) -> Result<Option<End>, String> {
-    let shop = (scene.open)();
-    let words = (scene.words)(&shop);
+    let fixture = (scene.open)();
+    let words = (scene.words)(&fixture);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (trace, inject) = (format!("trace={}", point.call), point.words());
-    let ran = traced(&shop, &words, &[strace, &["-e", &trace, "-e", &inject]].concat());
+    let ran = traced(&fixture, &words, &[strace, &["-e", &trace, "-e", &inject]].concat());
     let fired = match point.error {
         None => {
-            ran.code == -9 || fs::read_to_string(shop.path("trace")).unwrap_or_default().contains("killed by SIGKILL")
+            ran.code == -9
+                || fs::read_to_string(fixture.path("trace")).unwrap_or_default().contains("killed by SIGKILL")
         }
-        Some(_) => fs::read_to_string(shop.path("trace")).unwrap_or_default().contains("(INJECTED)"),
+        Some(_) => fs::read_to_string(fixture.path("trace")).unwrap_or_default().contains("(INJECTED)"),
     };
     if !fired {
         return Ok(None);
     }
-    // Without memory, or without its libraries, it may fall over; what it leaves behind is judged all the same.
+    // Without memory or libraries it may crash; what it leaves is checked all the same.
     let aborts = point.call == "mmap" && matches!(ran.code, -6 | -11 | 101 | 127)
         || ran.code == 127 && ran.err.contains("error while loading shared libraries");
     let ends = [0, 1, 64, 69, 70, 74, 75, 77, 78, -9];
     if !aborts && (!ends.contains(&ran.code) || ran.err.contains("panicked")) {
         return Err(format!("it ended so: {ran:?}"));
     }
-    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (scene.judge)(&shop, &ran)));
+    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (scene.judge)(&fixture, &ran)));
     match judged {
         Ok(end) => Ok(Some(end)),
         Err(panic) => {
@@ -198,12 +199,12 @@ fn attempt(scene: &Scene, strace: &[&str], point: &Point) -> Result<Option<End>,
     }
 }
 
-/// Every `every`-th of the points, begun anew for each scene.
+/// Returns every `every`-th of the points.
 fn thinned(points: impl Iterator<Item = Point>) -> Vec<Point> {
     points.step_by(every(29)).collect()
 }
 
-fn told(what: &str, tallies: &[(&str, Tally)]) {
+fn print_table(what: &str, tallies: &[(&str, Tally)]) {
     println!("{what:<28} {:>6} {:>10} {:>14} {:>15}", "points", "made again", "uploaded again", "asked a person");
     for (name, tally) in tallies {
         println!(
@@ -243,19 +244,19 @@ fn killed_at_every_system_call() {
         campaign(scene, strace, thinned(counted.iter().flat_map(each)))
     };
     let mut tallies: Vec<(&str, Tally)> = SCENES.iter().map(|scene| (scene.name, kills(scene, &[]))).collect();
-    // And whichever of the beat, its supervisor and its generator comes to a call first.
+    // And whichever of the run, its supervisor and its generator makes the call first.
     tallies.push(("beat and its children", kills(&SCENES[0], &["-f"])));
     let _ = std::panic::take_hook();
-    told("killed at a system call", &tallies);
+    print_table("killed at a system call", &tallies);
 }
 
 #[test]
-fn every_system_call_refused() {
+fn every_system_call_failed() {
     std::panic::set_hook(Box::new(|_| {}));
     let mut tallies = Vec::new();
     for scene in SCENES {
         let counted = calls(scene, &[]);
-        let points = REFUSALS.iter().flat_map(|(call, errors)| {
+        let points = ERRORS.iter().flat_map(|(call, errors)| {
             let count = counted.get(*call).copied().unwrap_or(0);
             errors.iter().flat_map(move |error| {
                 let ways: &[bool] = if *error == "EINTR" { &[true] } else { &[true, false] };
@@ -267,5 +268,5 @@ fn every_system_call_refused() {
         tallies.push((scene.name, campaign(scene, &[], thinned(points))));
     }
     let _ = std::panic::take_hook();
-    told("a system call refused", &tallies);
+    print_table("a system call refused", &tallies);
 }

@@ -1,52 +1,51 @@
-//! What `schedule` prints, judged by each scheduler's own tool, also for paths with odd letters in them.
+//! The output of `schedule`, checked by each scheduler's own tool, also for paths with unusual characters.
 //!
-//! A command of its own, because it needs those tools: `cargo test --test schedulers` wants systemd-analyze, crontab and a
-//! python3 with the packages kubernetes-validate and python-hcl2 (Linux).
+//! `cargo test --test schedulers` needs systemd-analyze, crontab and a python3 with the packages kubernetes-validate and
+//! python-hcl2 (Linux).
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 #[allow(dead_code)]
-#[path = "black_box/shop.rs"]
-mod shop;
+#[path = "black_box/fixture.rs"]
+mod fixture;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
-use shop::{BIN, Shop};
+use fixture::{BIN, Fixture};
 
-/// The program and its settings at a place whose name every format has to write in a way of its own.
+/// The program and its settings in a folder whose name every format must quote.
 struct Home {
-    shop: Shop,
+    fixture: Fixture,
     place: PathBuf,
 }
 
 impl Home {
     fn new() -> Self {
-        let shop = Shop::open(ServerVersion::Live);
-        let place = shop.path("an $ODD 100% ${place} %h &amp; <here>");
+        let fixture = Fixture::open(ServerVersion::Live);
+        let place = fixture.path("an $ODD 100% ${place} %h &amp; <here>");
         fs::create_dir(&place).unwrap();
-        // By a process of its own: a program that some thread here has open for writing, or had when another thread started
-        // a process, cannot be run.
+        // Copied by another process: a file that a thread here has open for writing cannot be executed.
         assert!(Command::new("cp").arg(BIN).arg(&place).status().unwrap().success());
         for name in ["heartbeat.toml", "state"] {
-            fs::rename(shop.path(name), place.join(name)).unwrap();
+            fs::rename(fixture.path(name), place.join(name)).unwrap();
         }
-        Self { shop, place }
+        Self { fixture, place }
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.place.join("atelier-heartbeat"));
-        command.args(words).current_dir(&self.place).env("HOME", self.shop.folder.path()).env("USER", "games");
+        command.args(words).current_dir(&self.place).env("HOME", self.fixture.folder.path()).env("USER", "games");
         command
     }
 
-    /// The files that a scheduler is given, in a folder of their own.
+    /// Writes what `schedule` prints into files.
     fn files(&self, words: &[&str]) -> PathBuf {
         let printed = self.command(&[&["schedule"], words, &["--json"]].concat()).output().unwrap();
         let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
-        let folder = self.shop.path(&words.join("-"));
+        let folder = self.fixture.path(&words.join("-"));
         fs::create_dir(&folder).unwrap();
         for file in printed["files"].as_array().unwrap() {
             let name = PathBuf::from(file["path"].as_str().unwrap());
@@ -55,11 +54,11 @@ impl Home {
         folder
     }
 
-    /// Asserts that these words start the very beat: of this program, under these settings, due at once.
+    /// Asserts that these arguments start a run of this program with these settings.
     fn is_a_beat(&self, argv: &[String]) {
         assert_eq!(argv[0], self.place.join("atelier-heartbeat").to_str().unwrap());
         let mut command = Command::new(&argv[0]);
-        command.args(&argv[1..]).current_dir("/").env_clear().env("HOME", self.shop.folder.path());
+        command.args(&argv[1..]).current_dir("/").env_clear().env("HOME", self.fixture.folder.path());
         let ran = command.output().unwrap();
         assert!(ran.status.success() && ran.stdout.is_empty() && ran.stderr.is_empty(), "{argv:?}: {ran:?}");
         assert!(self.place.join("state/worker.json").exists(), "it polled");
@@ -70,7 +69,7 @@ fn python(script: &str, argument: &std::path::Path) -> Output {
     Command::new("python3").args(["-c", script]).arg(argument).output().unwrap()
 }
 
-/// What a Python one-liner prints as JSON.
+/// Returns the JSON that a Python script prints.
 fn parsed(script: &str, argument: &std::path::Path) -> serde_json::Value {
     let ran = python(script, argument);
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
@@ -81,22 +80,22 @@ fn words(value: &serde_json::Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// What systemd says of the units in a folder: nothing, when all is well.
+/// Returns the complaints of systemd about the units in a folder.
 fn verified(home: &Home, folder: &std::path::Path, manager: &str) -> (bool, String) {
     let units = ["service", "timer"].map(|kind| folder.join(format!("atelier-heartbeat.{kind}")));
     let mut command = Command::new("systemd-analyze");
-    command.args([manager, "verify", "--man=no"]).args(units).env("XDG_RUNTIME_DIR", home.shop.folder.path());
+    command.args([manager, "verify", "--man=no"]).args(units).env("XDG_RUNTIME_DIR", home.fixture.folder.path());
     let ran = command.output().unwrap();
     (ran.status.success(), String::from_utf8_lossy(&ran.stderr).trim().to_owned())
 }
 
 #[test]
-fn systemd_takes_the_units() {
+fn systemd_accepts_the_units() {
     let home = Home::new();
     for (words, manager) in [(&["systemd"][..], "--user"), (&["systemd", "--system"], "--system")] {
         let folder = home.files(words);
         assert_eq!(verified(&home, &folder, manager), (true, String::new()), "{words:?}");
-        // It tells mistakes when there are some.
+        // It reports mistakes.
         let unit = folder.join("atelier-heartbeat.service");
         let broken = fs::read_to_string(&unit).unwrap().replace("oneshot", "twoshot");
         fs::write(&unit, broken).unwrap();
@@ -105,17 +104,17 @@ fn systemd_takes_the_units() {
 }
 
 #[test]
-fn cron_takes_the_line_and_gives_it_back() {
+fn cron_accepts_and_returns_the_line() {
     let home = Home::new();
     let real = || {
         let mut command = Command::new("crontab");
         command.args(["-u", "nobody", "-l"]);
         command.output().unwrap()
     };
-    // The real crontab, of a user who has none; a wrapper names that user.
-    home.shop.stand_in("crontab", "exec /usr/bin/crontab -u nobody \"$@\"");
+    // The real crontab, of a user who has none.
+    home.fixture.stand_in("crontab", "exec /usr/bin/crontab -u nobody \"$@\"");
     assert!(!real().status.success(), "the user nobody has a crontab: this test would change it");
-    let path = format!("{}:{}", home.shop.path("bin").display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", home.fixture.path("bin").display(), std::env::var("PATH").unwrap());
     let run = |deed: &str| home.command(&["schedule", "cron", deed]).env("PATH", &path).output().unwrap();
     let installed = run("--install");
     let listed = String::from_utf8(real().stdout).unwrap();
@@ -125,7 +124,7 @@ fn cron_takes_the_line_and_gives_it_back() {
     assert!(installed.status.success() && removed.status.success(), "{installed:?} {removed:?}");
     assert!(String::from_utf8_lossy(&left.stdout).is_empty(), "{left:?}");
     let line = listed.lines().find(|line| line.starts_with("*/2 ")).unwrap();
-    // What cron makes of a line: the first unescaped percent sign ends the command.
+    // cron ends the command at the first unescaped percent sign.
     let command = line.splitn(6, ' ').nth(5).unwrap();
     assert!(!command.replace("\\%", "").contains('%'), "{command}");
     let ran =
@@ -145,16 +144,16 @@ fn launchd_gets_a_property_list() {
 }
 
 #[test]
-fn kubernetes_takes_the_job_by_its_schema() {
+fn the_kubernetes_job_matches_its_schema() {
     let home = Home::new();
     let file = home.files(&["kubernetes"]).join("atelier-heartbeat.yaml");
     let validate =
         |file: &std::path::Path| Command::new("kubernetes-validate").arg("--strict").arg(file).output().unwrap();
     let valid = validate(&file);
     assert!(valid.status.success(), "{valid:?}");
-    let broken = home.shop.path("broken.yaml");
+    let broken = home.fixture.path("broken.yaml");
     fs::write(&broken, fs::read_to_string(&file).unwrap().replace("backoffLimit: 0", "backoffLimits: 0")).unwrap();
-    assert!(!validate(&broken).status.success(), "a member that does not exist is told");
+    assert!(!validate(&broken).status.success(), "an unknown member is an error");
     let job = parsed("import json,yaml,sys; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))", &file);
     assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
     let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
@@ -172,12 +171,12 @@ fn nomad_gets_a_job() {
 }
 
 #[test]
-fn openclaws_command_job_is_a_shell_line_of_a_beat() {
+fn the_openclaw_command_job_is_a_shell_line() {
     let home = Home::new();
     let file = home.files(&["openclaw"]).join("openclaw-command-job.sh");
-    // A stand-in that shows its words: what the shell made of the line.
-    home.shop.stand_in("openclaw", "for word; do printf '%s\\n' \"$word\"; done");
-    let path = format!("{}:{}", home.shop.path("bin").display(), std::env::var("PATH").unwrap());
+    // A stand-in that prints its arguments.
+    home.fixture.stand_in("openclaw", "for word; do printf '%s\\n' \"$word\"; done");
+    let path = format!("{}:{}", home.fixture.path("bin").display(), std::env::var("PATH").unwrap());
     let ran = Command::new("sh").arg(&file).env("PATH", path).output().unwrap();
     let said = String::from_utf8(ran.stdout).unwrap();
     let said: Vec<&str> = said.lines().collect();

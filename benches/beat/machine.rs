@@ -1,4 +1,4 @@
-//! What machine this is, as every table says; and the tools and folders that are there, or not.
+//! The machine's description, and the tools and folders that exist.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::table::{median, millis};
 
-/// One line: processor, cores, kernel, and what a durable write costs where folders for trials are made.
+/// One line: processor, cores, kernel, and the time of a durable write in the folder of the trials.
 pub fn line() -> &'static str {
     static LINE: OnceLock<String> = OnceLock::new();
     LINE.get_or_init(|| {
@@ -26,13 +26,12 @@ pub fn line() -> &'static str {
     })
 }
 
-/// Where a state folder is on a disk, as it is in daily use.
+/// A folder on a disk.
 pub fn disk() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// Where a state folder is in memory: what is measured there is the program, and not the disk. It is the disk where there
-/// is no such place, or none that lets a generator run.
+/// A folder in memory, to measure the program without the disk; a folder on the disk where there is none that can execute.
 pub fn memory() -> PathBuf {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     let shared = || Some(PathBuf::from("/dev/shm")).filter(|shared| lets_programs_run(shared));
@@ -46,12 +45,12 @@ fn lets_programs_run(place: &Path) -> bool {
     copied && Command::new(copy).status().is_ok_and(|status| status.success())
 }
 
-/// What a place is called in a table.
+/// The name of a place in a table.
 pub fn name_of(place: &Path) -> &'static str {
     if place == disk() { "state on the disk" } else { "state in memory" }
 }
 
-/// Where a tool is, if it is there.
+/// Returns the path of a tool, if it exists.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
@@ -63,7 +62,7 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The type of the file system that a folder is on.
+/// Returns the type of a folder's file system.
 fn kind_of(folder: &Path) -> Option<String> {
     let mounts = fs::read_to_string("/proc/mounts").ok()?;
     let mounts = mounts.lines().filter_map(|line| {

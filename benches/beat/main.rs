@@ -1,19 +1,17 @@
-//! `cargo bench --bench beat`: what a beat costs beside what it could be replaced by, and how that grows.
+//! `cargo bench --bench beat`: the cost of a run beside alternatives, and how it grows.
 //!
-//! `cargo bench --bench beat -- start poll` prints those tables alone. The program itself is run, from outside, against the
-//! sandbox on loopback, which grants every sample an hour of its own. What is compared is taken in turn (A, B, C, A, B, C, …)
-//! and told as medians. This bench refuses to judge (`tests/cost.rs` has the limits) and to leave a gap without a word: what
-//! a machine lacks a tool for stands in its row as not measured. As in every bench here, the program has its crash points,
-//! which cost next to nothing.
+//! `cargo bench --bench beat -- start poll` prints only those tables. The program runs against the sandbox on loopback, which
+//! gives every sample a fresh hour. The rows of a table take turns (A, B, C, A, B, C, …) and show medians. A row whose tool is
+//! missing says so. Limits are in `tests/cost.rs`. The program measured has failpoints, unless `ATELIER_SHIPPED` names another.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs, dead_code)]
 
 mod cost;
+#[path = "../../tests/black_box/fixture.rs"]
+mod fixture;
 mod machine;
 mod parallel;
 mod poll;
 mod scale;
-#[path = "../../tests/black_box/shop.rs"]
-mod shop;
 mod stand;
 mod start;
 mod table;
@@ -32,7 +30,7 @@ fn main() {
     if let Some(command) = cost::asked_to_measure(&words) {
         return cost::measure(command);
     }
-    // Cargo adds a flag of its own.
+    // Cargo adds a flag.
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     let unknown = wanted.iter().find(|word| !TABLES.iter().any(|(name, _)| name == *word));
     assert!(unknown.is_none(), "{unknown:?} is no table; choose from {:?}", TABLES.map(|(name, _)| name));

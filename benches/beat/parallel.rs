@@ -1,27 +1,27 @@
-//! How long a beat with several orders takes when as many generators may be at work.
+//! The time of a run with several orders and as many generators.
 
 use std::path::Path;
 use std::time::Duration;
 
 use atelier_heartbeat::internals::sandbox::{Call, Fault, Options};
 
-use crate::cost::{plain, timed};
+use crate::cost::{isolated, timed};
+use crate::fixture::BIN;
 use crate::machine;
-use crate::shop::BIN;
 use crate::stand::Stand;
-use crate::table::{Side, head, in_turn, median, ratio};
+use crate::table::{Side, in_turn, median, print_title, ratio};
 
 const SAMPLES: usize = 3;
 const ORDERS: [usize; 4] = [1, 2, 4, 8];
 
-/// How wide the first column is.
+/// The width of the first column.
 const WIDTH: usize = 34;
 
-/// How long a request takes on a slow network.
+/// The time of a request on a slow network.
 const SLOW: Duration = Duration::from_millis(500);
 
 pub fn print() {
-    head(
+    print_title(
         "parallel",
         &format!(
             "One beat with N new orders and `parallel = N`; each generator sleeps for a second, then copies a picture of its own.\n\
@@ -32,7 +32,7 @@ pub fn print() {
     );
     let folder = tempfile::tempdir().unwrap();
     for number in 0..ORDERS[ORDERS.len() - 1] {
-        let mut poster = plain(BIN);
+        let mut poster = isolated(BIN);
         poster.args(["poster", "--brief", &format!("Lighthouse {number}"), "--size", "270x338", "--output"]);
         timed(poster.arg(folder.path().join(format!("{number}.png"))));
     }
@@ -50,18 +50,18 @@ pub fn print() {
     }
 }
 
-/// How long it takes to deliver so many new orders, in a shop of its own.
+/// Returns the time to deliver `orders` new orders.
 fn beat(orders: usize, pictures: &Path, place: &Path, is_slow: bool) -> Duration {
     let stand = Stand::open(place, Options { slowness: SLOW, ..Options::default() });
     let copies = format!("sleep 1; exec cp '{}'/\"${{1%% *}}\".png \"$ATELIER_OUTPUT\"", pictures.display());
-    stand.shop.generator(&copies, &format!("[beat]\nparallel = {orders}\n"));
+    stand.fixture.generator(&copies, &format!("[beat]\nparallel = {orders}\n"));
     stand.orders(orders);
     if is_slow {
         for call in [Call::Upload, Call::Deliver] {
-            stand.shop.server.market().arm(Fault::Slow, Some(call), None);
+            stand.fixture.server.market().arm(Fault::Slow, Some(call), None);
         }
     }
     let wall = timed(&mut stand.line(&[]));
-    assert_eq!(stand.delivered(), orders as u64, "{}", stand.shop.log());
+    assert_eq!(stand.delivered(), orders as u64, "{}", stand.fixture.log());
     wall
 }

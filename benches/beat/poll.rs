@@ -1,4 +1,4 @@
-//! What a poll costs, and an order worth several requests, beside others that ask the same of the same marketplace.
+//! The cost of a poll and of a delivered order, beside other clients of the same marketplace.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use atelier_heartbeat::internals::sandbox::{Call, Options};
 
-use crate::cost::{measured, plain, timed};
+use crate::cost::{isolated, measured, timed};
+use crate::fixture::BIN;
 use crate::machine;
-use crate::shop::BIN;
 use crate::stand::Stand;
-use crate::table::{Side, WIDTH, head, in_turn, mebibytes, median, millis, not_measured, ratio};
+use crate::table::{Side, WIDTH, in_turn, mebibytes, median, millis, not_measured, print_title, ratio};
 
 const SAMPLES: usize = 50;
 const SAMPLES_OF_MEMORY: usize = 5;
 
-/// The document's loop, for one round.
+/// One round of the document's loop.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/beat/document.py");
 
-/// What the marketplace was asked during one run.
+/// Requests and connections of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Asked {
     requests: u64,
     connections: u64,
 }
 
-/// So many orders wait, and who takes them up.
+/// The clients, and how many orders wait.
 struct Scene {
     orders: u64,
-    /// One shop in each place that a state folder can be in. The others ask the first one's marketplace.
+    /// One fixture for each place of a state folder. The other clients use the first one's marketplace.
     ours: [(&'static str, Stand); 2],
-    /// Its interpreter, and what it is.
+    /// The interpreter, and its version.
     python: Option<(PathBuf, String)>,
 }
 
 pub fn print() {
-    head(
+    print_title(
         "poll",
         &format!(
             "A beat that is due against curl with the same request and against one round of the loop in the marketplace's\n\
@@ -59,13 +59,15 @@ impl Scene {
     fn open(orders: u64, python: Option<(PathBuf, String)>) -> Self {
         let ours = [machine::memory(), machine::disk()].map(|place| {
             let mut stand = Stand::open(&place, Options::default());
-            let picture = stand.shop.path("picture.png");
+            let picture = stand.fixture.path("picture.png");
             timed(
-                plain(BIN).args(["poster", "--brief", "A lighthouse", "--size", "270x338", "--output"]).arg(&picture),
+                isolated(BIN)
+                    .args(["poster", "--brief", "A lighthouse", "--size", "270x338", "--output"])
+                    .arg(&picture),
             );
-            stand.shop.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT\"", picture.display()), "");
-            // The first beat of all makes the folders.
-            stand.shop.beat();
+            stand.fixture.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT\"", picture.display()), "");
+            // The first run creates the folders.
+            stand.fixture.beat();
             stand.orders(orders as usize);
             stand.keep_due();
             (machine::name_of(&place), stand)
@@ -95,7 +97,7 @@ impl Scene {
             Side::new(format!("  a beat that is due, {place}"), self.sample(stand, || stand.line(&[]), take))
         });
         let curl = match machine::tool("curl") {
-            // It makes nothing.
+            // curl only polls.
             _ if self.orders > 0 => None,
             Some(curl) => Some(Side::new("  curl", self.sample(first, move || self.curl(&curl), take))),
             None => Some(Side::lacking("  curl", "curl")),
@@ -107,7 +109,7 @@ impl Scene {
         ours.chain(curl).chain([document]).collect()
     }
 
-    /// One run of it, in an hour of its own; what is not the work that was to be done is no sample.
+    /// Samples one run in a fresh hour, and asserts that it did the work.
     fn sample<'a, T>(
         &'a self,
         stand: &'a Stand,
@@ -116,29 +118,33 @@ impl Scene {
     ) -> impl Fn() -> (T, Asked) + 'a {
         move || {
             stand.again();
-            let before = stand.shop.server.connections();
+            let before = stand.fixture.server.connections();
             let taken = take(&mut command());
-            let connections = stand.shop.server.connections() - before;
-            assert_eq!((stand.calls(Call::Orders), stand.delivered()), (1, self.orders), "a poll, and what came of it");
+            let connections = stand.fixture.server.connections() - before;
+            assert_eq!(
+                (stand.calls(Call::Orders), stand.delivered()),
+                (1, self.orders),
+                "one poll, and each order delivered"
+            );
             (taken, Asked { requests: stand.requests(), connections })
         }
     }
 
     fn curl(&self, curl: &Path) -> Command {
-        let (shop, agent) = (&self.ours[0].1.shop, self.ours[0].1.agent());
-        let mut curl = plain(curl);
+        let (fixture, agent) = (&self.ours[0].1.fixture, self.ours[0].1.agent());
+        let mut curl = isolated(curl);
         curl.args(["--silent", "--show-error", "--fail", "--header"]);
-        curl.arg(format!("Authorization: Bearer {}", shop.key));
-        curl.arg(format!("{}/agents/{agent}/orders?status=paid,in_progress", shop.server.base_url()));
+        curl.arg(format!("Authorization: Bearer {}", fixture.key));
+        curl.arg(format!("{}/agents/{agent}/orders?status=paid,in_progress", fixture.server.base_url()));
         curl
     }
 
     fn document(&self, python: &Path) -> Command {
-        let (shop, agent) = (&self.ours[0].1.shop, self.ours[0].1.agent());
-        let mut command = plain(python);
-        command.arg(DOCUMENT).env("HOME", shop.folder.path());
-        command.env("BASE", shop.server.base_url()).env("AGENT", agent).env("KEY", &shop.key);
-        command.env("MAKE", shop.path("make.sh")).env("ATELIER_OUTPUT", shop.path("made.png"));
+        let (fixture, agent) = (&self.ours[0].1.fixture, self.ours[0].1.agent());
+        let mut command = isolated(python);
+        command.arg(DOCUMENT).env("HOME", fixture.folder.path());
+        command.env("BASE", fixture.server.base_url()).env("AGENT", agent).env("KEY", &fixture.key);
+        command.env("MAKE", fixture.path("make.sh")).env("ATELIER_OUTPUT", fixture.path("made.png"));
         command
     }
 }
@@ -155,7 +161,7 @@ fn row(name: &str, wall: Duration, others: [Option<Duration>; 2], peak: u64, ask
     );
 }
 
-/// A Python that has what the document's loop imports.
+/// Returns a Python with `requests`.
 fn python() -> Option<(PathBuf, String)> {
     let asks = "import platform, requests, sys; print(sys.executable, platform.python_version(), requests.__version__)";
     ["python3", "/usr/bin/python3", "python"].into_iter().find_map(|name| {

@@ -1,7 +1,6 @@
-//! How the cost of a beat grows with the orders that the marketplace lists, that are in flight, and that are over.
+//! How the cost of a run grows with the orders listed, in flight, and closed.
 //!
-//! Its state is in memory, and its time is the processor's: how long a disk takes to keep five thousand records is the disk's
-//! affair.
+//! State is in memory and time is processor time, so that the disk does not count.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -13,15 +12,15 @@ use atelier_heartbeat::internals::io::store::LedgerEntry;
 use atelier_heartbeat::internals::sandbox::{Call, Options};
 
 use crate::cost::{Cost, measured, timed};
+use crate::fixture::now;
 use crate::machine;
-use crate::shop::now;
 use crate::stand::Stand;
-use crate::table::{Side, head, in_turn, mebibytes, median, millis, ratio};
+use crate::table::{Side, in_turn, mebibytes, median, millis, print_title, ratio};
 
 const SAMPLES: usize = 5;
 const SAMPLES_OF_SKIPS: usize = 200;
 
-/// How wide the first column is.
+/// The width of the first column.
 const WIDTH: usize = 58;
 
 const MANY: usize = 5_000;
@@ -30,7 +29,7 @@ const CLOSED: usize = 100_000;
 
 const POLL: [&str; 2] = ["beat", "--force"];
 
-/// What is run in which shop, how many orders are there, and what it is called.
+/// A row: the command, its fixture, the number of orders, and the name.
 struct Row {
     name: &'static str,
     orders: usize,
@@ -39,7 +38,7 @@ struct Row {
 }
 
 pub fn print() {
-    head(
+    print_title(
         "scale",
         &format!(
             "What a command takes on the processor by itself, its generators not counted, and its memory, {}, in turn:\n\
@@ -74,7 +73,7 @@ impl Row {
         self.stand.again();
         let cost = measured(&self.stand.line(self.words));
         let polls = u64::from(self.words == POLL);
-        assert_eq!(self.stand.calls(Call::Orders), polls, "{}: {}", self.name, self.stand.shop.log());
+        assert_eq!(self.stand.calls(Call::Orders), polls, "{}: {}", self.name, self.stand.fixture.log());
         cost
     }
 }
@@ -97,21 +96,21 @@ fn looks(words: &'static [&'static str], names: [&'static str; 2]) -> Vec<Row> {
     vec![row(names[0], 0), row(names[1], CLOSED)]
 }
 
-/// A skip costs the same, whatever there is.
+/// Skipped runs.
 fn skips() {
-    let shops: [(&str, usize, Stand); 4] = [
+    let fixtures: [(&str, usize, Stand); 4] = [
         ("a skip, nothing there", 0, left_alone(0)),
         ("a skip, orders in flight, none of them wanted", SOME, left_alone(SOME)),
         ("a skip, more of them", MANY, left_alone(MANY)),
         ("a skip, orders that are over, in the ledger", CLOSED, closed(CLOSED)),
     ];
-    shops.iter().for_each(|(_, _, stand)| stand.idle());
+    fixtures.iter().for_each(|(_, _, stand)| stand.idle());
     let sides: Vec<Side<Duration>> =
-        shops.iter().map(|(name, _, stand)| Side::new(*name, || timed(&mut stand.line(&[])))).collect();
+        fixtures.iter().map(|(name, _, stand)| Side::new(*name, || timed(&mut stand.line(&[])))).collect();
     in_turn(SAMPLES_OF_SKIPS / 10, &sides);
     let walls: Vec<Duration> = in_turn(SAMPLES_OF_SKIPS, &sides).iter().map(|walls| median(walls)).collect();
     println!("\n{:<WIDTH$} {:>9} {:>9} {:>7}   medians of {SAMPLES_OF_SKIPS}", "", "orders", "clock ms", "x");
-    for ((name, orders, stand), wall) in shops.iter().zip(&walls) {
+    for ((name, orders, stand), wall) in fixtures.iter().zip(&walls) {
         stand.assert_skipped();
         println!("{name:<WIDTH$} {orders:>9} {:>9} {:>7}", millis(*wall), ratio(*wall, Some(walls[0])));
     }
@@ -119,22 +118,22 @@ fn skips() {
 
 fn left_alone(orders: usize) -> Stand {
     let stand = Stand::open(&machine::memory(), Options::default());
-    stand.shop.settings("[accept]\nservices = [\"svc_another\"]\n");
+    stand.fixture.settings("[accept]\nservices = [\"svc_another\"]\n");
     stand.orders(orders);
     stand
 }
 
 fn wanted(orders: usize) -> Stand {
     let stand = Stand::open(&machine::memory(), Options::default());
-    stand.shop.generator("exit 75", "");
+    stand.fixture.generator("exit 75", "");
     stand.orders(orders);
     stand
 }
 
-/// So many orders were delivered, one every five minutes until now.
+/// A ledger with so many delivered orders, one every five minutes until now.
 fn closed(orders: usize) -> Stand {
     let stand = Stand::open(&machine::memory(), Options::default());
-    let mut ledger = BufWriter::new(File::create(stand.shop.path("state/ledger.jsonl")).unwrap());
+    let mut ledger = BufWriter::new(File::create(stand.fixture.path("state/ledger.jsonl")).unwrap());
     for number in 0..orders {
         let at = now() - Duration::from_secs(300 * (orders - number) as u64);
         let line = LedgerEntry {
@@ -162,7 +161,7 @@ fn new(mut stand: Stand) -> Stand {
 
 /// Every sample knows it from a beat before.
 fn known(mut stand: Stand) -> Stand {
-    stand.shop.beat();
+    stand.fixture.beat();
     stand.keep();
     stand
 }

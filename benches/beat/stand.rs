@@ -1,7 +1,4 @@
-//! A shop that can be put back to how it was, between two samples: its marketplace with as many of the hour's requests
-//! left, its state folder with the records it had.
-//!
-//! This file refuses to time anything.
+//! A fixture that can be restored between two samples: its marketplace and its state folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,66 +8,66 @@ use std::time::Duration;
 use atelier_heartbeat::internals::sandbox::{Call, Market, Options, Placement, Recorder};
 use serde_json::Value;
 
-use crate::cost::plain;
-use crate::shop::{BIN, Shop, now};
+use crate::cost::isolated;
+use crate::fixture::{BIN, Fixture, now};
 
 pub struct Stand {
-    pub shop: Shop,
+    pub fixture: Fixture,
     kept: Option<Market>,
 }
 
 impl Stand {
-    /// A new shop with its folder in `place`; its marketplace keeps everything in memory.
+    /// A new fixture with its folder in `place`; its marketplace keeps everything in memory.
     pub fn open(place: &Path, options: Options) -> Self {
         let folder = tempfile::tempdir_in(place).unwrap();
-        Self { shop: Shop::open_in(folder, options, "fixed"), kept: None }
+        Self { fixture: Fixture::open_in(folder, options, "fixed"), kept: None }
     }
 
-    /// What is now is what [`Stand::again`] comes back to.
+    /// Saves what [`Stand::again`] restores.
     pub fn keep(&mut self) {
-        copy(&self.shop.path("state"), &self.shop.path("kept"));
-        self.kept = Some(self.shop.server.market().clone());
+        copy(&self.fixture.path("state"), &self.fixture.path("kept"));
+        self.kept = Some(self.fixture.server.market().clone());
     }
 
     pub fn again(&self) {
         let kept = self.kept.clone().expect("something was kept");
-        *self.shop.server.market() = kept;
-        copy(&self.shop.path("kept"), &self.shop.path("state"));
-        // What was copied here is not to be written by the first flush of what is measured.
+        *self.fixture.server.market() = kept;
+        copy(&self.fixture.path("kept"), &self.fixture.path("state"));
+        // Otherwise the first flush of the sample would write this copy.
         rustix::fs::sync();
     }
 
-    /// As [`Stand::keep`], with a poll due: the worker's memory of the last one, and of the budget, is gone.
+    /// As [`Stand::keep`], with a poll due: without the record of the last poll and the budget.
     pub fn keep_due(&mut self) {
         for name in ["worker.json", "wake"] {
-            let _ = fs::remove_file(self.shop.path("state").join(name));
+            let _ = fs::remove_file(self.fixture.path("state").join(name));
         }
         self.keep();
     }
 
     fn settings(&self) -> PathBuf {
-        self.shop.path("heartbeat.toml")
+        self.fixture.path("heartbeat.toml")
     }
 
-    /// A change of the settings.
+    /// Changes the settings.
     pub fn change(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.settings()).unwrap();
         assert!(text.contains(from), "{from:?} is not in {text:?}");
         fs::write(self.settings(), text.replace(from, to)).unwrap();
     }
 
-    /// The command line that schedulers have, and `words`.
+    /// The command line of schedulers, and `words`.
     pub fn line(&self, words: &[&str]) -> Command {
-        let mut command = plain(BIN);
-        command.arg("--config").arg(self.settings()).args(words).env("HOME", self.shop.folder.path());
+        let mut command = isolated(BIN);
+        command.arg("--config").arg(self.settings()).args(words).env("HOME", self.fixture.folder.path());
         command
     }
 
-    /// From here on it is not yet time: every beat is skipped.
+    /// Sets an interval of an hour: every run is skipped.
     pub fn idle(&self) {
-        self.shop.beat();
+        self.fixture.beat();
         self.change("interval = \"0s\"", "interval = \"1h\"");
-        // The first one still reads the new settings.
+        // The first run reads the new settings.
         self.line(&[]).status().unwrap();
         self.assert_skipped();
     }
@@ -81,43 +78,43 @@ impl Stand {
         assert_eq!(summary["outcome"], "skipped", "{summary}");
     }
 
-    /// Paid orders, the oldest first, a second after one another.
+    /// Places paid orders, a second apart.
     pub fn orders(&self, count: usize) {
-        let mut market = self.shop.server.market();
+        let mut market = self.fixture.server.market();
         for number in 0..count {
             let placed = now() - Duration::from_secs((count - number) as u64);
             let brief = format!("{number} A lighthouse at dusk. {}", "Calm sea, one small boat. ".repeat(8));
-            let placement = Placement { service_id: Some(self.shop.service.clone()), brief, ..Placement::default() };
+            let placement = Placement { service_id: Some(self.fixture.service.clone()), brief, ..Placement::default() };
             market.place(placed, placement);
         }
     }
 
     pub fn agent(&self) -> String {
-        self.shop.server.market().recorder().registrations[0].agent_id.clone()
+        self.fixture.server.market().recorder().registrations[0].agent_id.clone()
     }
 
-    /// How often this was asked for since the market was put back.
+    /// Returns how often this was requested since the market was restored.
     pub fn calls(&self, call: Call) -> u64 {
         self.counted(|recorder| recorder.calls.get(&call).copied().unwrap_or_default())
     }
 
-    /// Every request since the market was put back.
+    /// Returns the number of requests since the market was restored.
     pub fn requests(&self) -> u64 {
         self.counted(|recorder| recorder.calls.values().sum())
     }
 
-    /// How many deliveries were taken since the market was put back.
+    /// Returns the number of deliveries since the market was restored.
     pub fn delivered(&self) -> u64 {
         self.counted(|recorder| recorder.deliveries.values().map(|those| those.len() as u64).sum())
     }
 
     fn counted(&self, count: impl Fn(&Recorder) -> u64) -> u64 {
         let before = self.kept.as_ref().map_or(0, |market| count(market.recorder()));
-        count(self.shop.server.market().recorder()) - before
+        count(self.fixture.server.market().recorder()) - before
     }
 }
 
-/// A folder as it is, in place of what was there.
+/// Replaces a folder by a copy of another.
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
     let copied = Command::new("cp").arg("-Rp").arg(from).arg(to).status().unwrap();

@@ -1,4 +1,4 @@
-//! What it costs to be started and to find that nothing is due: what cron does 720 times a day.
+//! The cost of a start with nothing due, which cron pays 720 times a day.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::process::Command;
 
 use atelier_heartbeat::internals::sandbox::Options;
 
-use crate::cost::{measured, plain, timed};
+use crate::cost::{isolated, measured, timed};
 use crate::machine;
 use crate::stand::Stand;
-use crate::table::{Side, WIDTH, head, in_turn, mebibytes, median, millis, not_measured, ratio};
+use crate::table::{Side, WIDTH, in_turn, mebibytes, median, millis, not_measured, print_title, ratio};
 
 const SAMPLES: usize = 500;
 const SAMPLES_OF_MEMORY: usize = 15;
 
-/// The least there is in this language.
+/// An empty program.
 const NOTHING: &str = "fn main() {}\n";
 
-/// Who is started.
+/// The programs compared.
 struct Scene {
     stand: Stand,
     folder: tempfile::TempDir,
-    /// Where it could be built.
+    /// None without rustc.
     nothing: Option<PathBuf>,
 }
 
 pub fn print() {
     let place = machine::disk();
     let where_it_is = machine::name_of(&place);
-    head(
+    print_title(
         "start",
         &format!(
             "A beat that is not due (atelier-heartbeat --config FILE, {where_it_is}) against true and an empty Rust program\n\
@@ -71,21 +71,21 @@ impl Scene {
         let empty = "an empty Rust program";
         vec![
             match machine::tool("true") {
-                Some(truth) => Side::new(truth.display().to_string(), move || take(&mut plain(&truth))),
+                Some(truth) => Side::new(truth.display().to_string(), move || take(&mut isolated(&truth))),
                 None => Side::lacking("true", "true"),
             },
             match &self.nothing {
-                Some(nothing) => Side::new(empty, move || take(&mut plain(nothing))),
+                Some(nothing) => Side::new(empty, move || take(&mut isolated(nothing))),
                 None => Side::lacking(empty, "rustc"),
             },
             Side::new("a beat that is not due", move || take(&mut self.stand.line(&[]))),
         ]
     }
 
-    /// How many system calls it makes, where that can be told.
+    /// The number of system calls, where strace exists.
     fn calls(&self, command: &Command) -> Option<usize> {
         let told = self.folder.path().join("calls");
-        let mut traced = plain(machine::tool("strace")?);
+        let mut traced = isolated(machine::tool("strace")?);
         traced.args(["-f", "-qq", "-o"]).arg(&told).arg(command.get_program()).args(command.get_args());
         traced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         timed(&mut traced);
@@ -94,7 +94,7 @@ impl Scene {
     }
 }
 
-/// The empty program, as this machine's compiler builds it.
+/// Builds the empty program.
 fn built(folder: &Path) -> Option<PathBuf> {
     let (source, program) = (folder.join("nothing.rs"), folder.join("nothing"));
     fs::write(&source, NOTHING).unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::machine;
 
-/// One side of a comparison: what it is called, and how a sample of it is taken; or which tool that would need.
+/// One row of a comparison: its name, and how a sample is taken, or the tool that is missing.
 pub struct Side<'a, T> {
     pub name: String,
     pub sample: Result<Box<dyn Fn() -> T + 'a>, &'static str>,
@@ -20,7 +20,7 @@ impl<'a, T> Side<'a, T> {
     }
 }
 
-/// So many samples of each side, one of each in turn: what slows the machine down for a while slows all of them.
+/// Samples each row in turn, so that a slow phase of the machine affects all of them.
 pub fn in_turn<T>(samples: usize, sides: &[Side<T>]) -> Vec<Vec<T>> {
     let mut taken: Vec<Vec<T>> = sides.iter().map(|_| Vec::new()).collect();
     for _ in 0..samples {
@@ -37,17 +37,17 @@ pub fn median<T: Copy + Ord>(samples: &[T]) -> T {
     sorted[sorted.len() / 2]
 }
 
-/// The title, the machine, and what is compared with what.
-pub fn head(title: &str, what: &str) {
+/// Prints the title and the machine.
+pub fn print_title(title: &str, what: &str) {
     println!("\n== {title} ==\n{}\n{what}\n", machine::line());
 }
 
-/// A row of a side that could not be measured.
+/// Prints a row that could not be measured.
 pub fn not_measured(name: &str, tool: &str) {
     println!("{name:<WIDTH$} not measured: needs {tool}");
 }
 
-/// How wide the first column is.
+/// The width of the first column.
 pub const WIDTH: usize = 54;
 
 pub fn millis(time: Duration) -> String {
@@ -60,7 +60,7 @@ pub fn mebibytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1024.0 / 1024.0)
 }
 
-/// How often `one` holds `other`, in three digits; a dash where there is nothing to compare with.
+/// The ratio of two times in three digits; a dash without the second.
 pub fn ratio(one: Duration, other: Option<Duration>) -> String {
     let times = |other: Duration| {
         let ratio = one.as_secs_f64() / other.as_secs_f64();

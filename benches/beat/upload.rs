@@ -1,4 +1,4 @@
-//! What a large result costs: the time of its upload, and the memory that it must not need.
+//! The cost of a large result: the time of its upload, and memory.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -6,21 +6,21 @@ use std::path::Path;
 
 use atelier_heartbeat::internals::sandbox::{Options, ServerVersion};
 
-use crate::cost::{Cost, measured, plain};
+use crate::cost::{Cost, isolated, measured};
 use crate::machine;
 use crate::stand::Stand;
-use crate::table::{Side, WIDTH, head, in_turn, mebibytes, median, millis, not_measured, ratio};
+use crate::table::{Side, WIDTH, in_turn, mebibytes, median, millis, not_measured, print_title, ratio};
 
 const SAMPLES: usize = 5;
 const SMALL: usize = 45_000;
 const LARGE: usize = 45_000_000;
 
-/// How an MP4 begins.
+/// The first bytes of an MP4.
 const HEADER: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
 
 pub fn print() {
     let place = machine::memory();
-    head(
+    print_title(
         "upload",
         &format!(
             "A beat that makes, uploads and delivers one video of 45 MB, against one of 45 KB, in turn, on loopback, {}:\n\
@@ -38,7 +38,7 @@ pub fn print() {
     let sides: Vec<Side<Cost>> = vec![
         Side::new("a beat, 45 KB", beat(ServerVersion::Document, &small)),
         Side::new("a beat, 45 MB", beat(ServerVersion::Document, &large)),
-        Side::new("a beat, 45 MB, by an upload token (live server_version)", beat(ServerVersion::Live, &large)),
+        Side::new("a beat, 45 MB, by an upload token (live server)", beat(ServerVersion::Live, &large)),
         match machine::tool("curl") {
             Some(program) => Side::new(curl, {
                 let large = &large;
@@ -71,32 +71,32 @@ pub fn print() {
     }
 }
 
-/// A beat that delivers this video, in a shop of its own.
+/// A run that delivers this video.
 fn delivered(server_version: ServerVersion, video: &Path) -> Cost {
     let stand = Stand::open(&machine::memory(), Options { server_version, ..Options::default() });
-    stand.shop.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT_DIR/made.mp4\"", video.display()), "");
-    stand.change("[api]\n", &format!("[api]\nblob_url = \"{}\"\n", stand.shop.server.blob_url()));
-    stand.shop.order("A lighthouse at dusk, from all sides");
+    stand.fixture.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT_DIR/made.mp4\"", video.display()), "");
+    stand.change("[api]\n", &format!("[api]\nblob_url = \"{}\"\n", stand.fixture.server.blob_url()));
+    stand.fixture.order("A lighthouse at dusk, from all sides");
     let cost = measured(&stand.line(&[]));
-    assert_eq!(stand.delivered(), 1, "{}", stand.shop.log());
+    assert_eq!(stand.delivered(), 1, "{}", stand.fixture.log());
     cost
 }
 
-/// The same file by curl, as a form.
+/// The upload of the same file by curl.
 fn sent(curl: &Path, video: &Path) -> Cost {
     let stand =
         Stand::open(&machine::memory(), Options { server_version: ServerVersion::Document, ..Options::default() });
-    let mut command = plain(curl);
+    let mut command = isolated(curl);
     command.args(["--silent", "--show-error", "--fail", "--header"]);
-    command.arg(format!("Authorization: Bearer {}", stand.shop.key));
+    command.arg(format!("Authorization: Bearer {}", stand.fixture.key));
     command.arg("--form").arg(format!("file=@{};type=video/mp4", video.display()));
-    command.arg(format!("{}/upload", stand.shop.server.base_url()));
+    command.arg(format!("{}/upload", stand.fixture.server.base_url()));
     let cost = measured(&command);
-    assert_eq!(stand.shop.server.market().recorder().uploads.len(), 1);
+    assert_eq!(stand.fixture.server.market().recorder().uploads.len(), 1);
     cost
 }
 
-/// So many bytes that begin like a video and cannot be compressed.
+/// Writes a file of this size that begins like a video and does not compress.
 fn write_video(path: &Path, bytes: usize) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     file.write_all(HEADER).unwrap();

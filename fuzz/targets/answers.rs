@@ -1,4 +1,4 @@
-//! Whatever a server answers: it is read or refused, never believed beyond its words.
+//! Any answer of a server is parsed or refused without a panic.
 #![no_main]
 
 use atelier_heartbeat::internals::io::marketplace::{RateLimitHeaders, wire};

@@ -1,4 +1,4 @@
-//! Whatever stands in a credentials file or a .env: a key is found, or its want is told without showing it.
+//! Any credentials file or .env gives a key, or an error that does not show it.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Whatever a state file says: what is read can be decided upon, and what was decided can be written and read again.
+//! Any state file that is read can be decided upon, written, and read again.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Whatever a generator leaves: nothing outside its folder is taken, and what is taken is of a type we name.
+//! Any output of a generator: only files in its folder are taken, of a known type.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Whatever stands in heartbeat.toml: it is taken whole, or refused in words that hold no key.
+//! Any heartbeat.toml is accepted or refused, with a message that does not contain the key.
 #![no_main]
 
 use std::fs;

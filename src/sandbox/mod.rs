@@ -4,11 +4,11 @@
 //! [`Market`] is pure: no clock, no disk, no network. [`Server`] serves it on loopback.
 //!
 //! ```
-//! use atelier_heartbeat::sandbox::{Dialect, Market, Placement, Request};
-//! use atelier_heartbeat::domain::time::Time;
+//! use atelier_heartbeat::internals::domain::time::Time;
+//! use atelier_heartbeat::internals::sandbox::{Market, Placement, Request, ServerVersion};
 //!
 //! let now = Time::from_unix(1_795_447_278);
-//! let mut market = Market::new(Dialect::Live, 7);
+//! let mut market = Market::new(ServerVersion::Live, 7);
 //! let agent = market.add_agent(now, "Night Shift");
 //! let order = market.place(now, Placement { brief: "A lighthouse at dusk".into(), ..Placement::default() });
 //! let poll = Request::get(&format!("/api/agents/{}/orders?status=paid", agent.agent_id)).with_key(&agent.api_key);

@@ -1,7 +1,7 @@
-//! Every file that the program reads, cut off at any byte and with any byte changed: never a panic, never a second
-//! registration, never a second delivery, never a stranger's bytes delivered.
+//! Every file that the program reads, truncated at any byte and with any byte changed: no panic, no second registration or
+//! delivery, and no foreign bytes delivered.
 //!
-//! The gate takes a slice; `EVERY=1 cargo test --test worker damage -- --nocapture` takes every byte and prints the table.
+//! The gate takes a sample; `EVERY=1 cargo test --test black_box damage -- --nocapture` takes every byte and prints the table.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,43 +10,43 @@ use std::sync::Mutex;
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
-use super::shop::{Ran, Shop, every, files, on_every_processor};
+use super::fixture::{Fixture, Ran, every, files, on_every_processor};
 
-/// Orders in the steps at which most is at stake.
+/// Orders in the steps where damage could cost most.
 struct Stock {
     /// Delivered and in the ledger.
     closed: String,
-    /// Taken by the server, and its answer lost.
+    /// Delivered, but the answer was lost.
     in_doubt: String,
-    /// Made, and its upload refused for now.
+    /// Generated, but its upload fails for now.
     made: String,
 }
 
-/// A shop with an order at each dangerous step; what a generator leaves is told by the brief.
-fn stocked() -> (Shop, Stock) {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator(
+/// A fixture with an order at each of these steps. The brief decides what the generator leaves.
+fn stocked() -> (Fixture, Stock) {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(
         "echo x >> ../../../made\ncase \"$1\" in later) exit 75;; esac\necho \"made for $1\" > $ATELIER_OUTPUT_DIR/a.txt",
         "",
     );
-    let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
-    fs::write(shop.path("heartbeat.toml"), settings.replace("[poll]", "[budget]\nfile = \"budget.json\"\n[poll]"))
+    let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    fs::write(fixture.path("heartbeat.toml"), settings.replace("[poll]", "[budget]\nfile = \"budget.json\"\n[poll]"))
         .unwrap();
-    let closed = shop.order("one");
-    shop.beat();
-    shop.server.market().arm_spec("commit-then-drop@deliver*1").unwrap();
-    let in_doubt = shop.order("two");
-    shop.beat();
-    shop.server.market().arm_spec("status-500@upload*1").unwrap();
-    let made = shop.order("three");
-    shop.beat();
-    shop.order("later");
-    shop.beat();
-    assert_eq!((shop.deliveries(&closed), shop.deliveries(&in_doubt), shop.deliveries(&made)), (1, 1, 0));
-    (shop, Stock { closed, in_doubt, made })
+    let closed = fixture.order("one");
+    fixture.beat();
+    fixture.server.market().arm_spec("commit-then-drop@deliver*1").unwrap();
+    let in_doubt = fixture.order("two");
+    fixture.beat();
+    fixture.server.market().arm_spec("status-500@upload*1").unwrap();
+    let made = fixture.order("three");
+    fixture.beat();
+    fixture.order("later");
+    fixture.beat();
+    assert_eq!((fixture.deliveries(&closed), fixture.deliveries(&in_doubt), fixture.deliveries(&made)), (1, 1, 0));
+    (fixture, Stock { closed, in_doubt, made })
 }
 
-/// What can happen to a file.
+/// A kind of damage.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     CutAt(usize),
@@ -54,7 +54,7 @@ enum Damage {
 }
 
 impl Damage {
-    fn strikes(self, bytes: &mut Vec<u8>) {
+    fn apply(self, bytes: &mut Vec<u8>) {
         match self {
             Self::CutAt(at) => bytes.truncate(at),
             Self::Flip { byte, bit } => bytes[byte] ^= 1 << bit,
@@ -62,62 +62,62 @@ impl Damage {
     }
 }
 
-/// The kind of a file: its name without what is different in every run.
-fn kind(path: &Path, shop: &Shop) -> String {
-    let path = path.strip_prefix(shop.folder.path()).unwrap();
+/// The kind of a file: its name without the parts that differ in every run.
+fn kind(path: &Path, fixture: &Fixture) -> String {
+    let path = path.strip_prefix(fixture.folder.path()).unwrap();
     let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     parts.iter().map(|part| if part.starts_with("ord_") { "ORDER" } else { part }).collect::<Vec<_>>().join("/")
 }
 
-/// The files that the program reads, by a name that is the same in every run, and their sizes.
-fn readable(shop: &Shop) -> BTreeMap<PathBuf, usize> {
+/// The files that the program reads, and their sizes.
+fn readable(fixture: &Fixture) -> BTreeMap<PathBuf, usize> {
     let read = |path: &PathBuf| {
-        let name = path.strip_prefix(shop.folder.path()).unwrap().to_string_lossy().into_owned();
+        let name = path.strip_prefix(fixture.folder.path()).unwrap().to_string_lossy().into_owned();
         let ours = name.starts_with("state/") || name == "heartbeat.toml" || name == "budget.json";
         let log = name.starts_with("state/log/") || name.ends_with("/stderr");
         ours && !log && !name.ends_with("lock")
     };
     let sized = |path: PathBuf| (path.clone(), fs::metadata(path).unwrap().len() as usize);
-    files(shop.folder.path()).into_iter().filter(read).map(sized).collect()
+    files(fixture.folder.path()).into_iter().filter(read).map(sized).collect()
 }
 
-fn judge(shop: &Shop, stock: &Stock, struck: &Path) -> Result<(), String> {
+fn judge(fixture: &Fixture, stock: &Stock, struck: &Path) -> Result<(), String> {
     let mut said = Vec::new();
     for _ in 0..3 {
-        said.push(shop.run(&["--force"]));
-        shop.let_doubts_settle();
+        said.push(fixture.run(&["--force"]));
+        fixture.age_unknown_outcomes();
     }
-    said.push(shop.run(&["status"]));
-    said.push(shop.run(&["report"]));
-    said.push(shop.run(&["setup"]));
+    said.push(fixture.run(&["status"]));
+    said.push(fixture.run(&["report"]));
+    said.push(fixture.run(&["setup"]));
     let told = |what: String| Err(format!("{what}: {said:?}"));
     let known = [0, 1, 64, 69, 74, 75, 77, 78];
     if let Some(ran) = said.iter().find(|ran| !known.contains(&ran.code) || ran.err.contains("panicked")) {
         return told(format!("it ended so: {ran:?}"));
     }
-    if shop.server.market().recorder().registrations.len() != 1 {
+    if fixture.server.market().recorder().registrations.len() != 1 {
         return told("registered again".into());
     }
     for order in [&stock.closed, &stock.in_doubt, &stock.made] {
-        if shop.deliveries(order) > 1 {
-            return told(format!("{order} delivered {} times", shop.deliveries(order)));
+        if fixture.deliveries(order) > 1 {
+            return told(format!("{order} delivered {} times", fixture.deliveries(order)));
         }
     }
     let is_result = struck.ends_with("output/a.txt") && struck.to_string_lossy().contains(&stock.made);
-    if is_result && shop.deliveries(&stock.made) > 0 {
+    if is_result && fixture.deliveries(&stock.made) > 0 {
         return told("changed bytes were delivered".into());
     }
     Ok(())
 }
 
 #[test]
-fn no_damage_to_any_file_is_believed() {
-    let (shop, _) = stocked();
-    let sizes = readable(&shop);
+fn damage_to_any_file_is_detected() {
+    let (fixture, _) = stocked();
+    let sizes = readable(&fixture);
     let kinds: Vec<(String, usize)> = {
         let mut largest: BTreeMap<String, usize> = BTreeMap::new();
         for (path, size) in &sizes {
-            let known = largest.entry(kind(path, &shop)).or_default();
+            let known = largest.entry(kind(path, &fixture)).or_default();
             *known = (*known).max(*size);
         }
         largest.into_iter().filter(|(_, size)| *size > 0).collect()
@@ -130,9 +130,10 @@ fn no_damage_to_any_file_is_believed() {
     let points: Vec<(String, Damage)> = all.step_by(every(193)).collect();
     let (broken, tried) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, u32>::new()));
     on_every_processor(&points, |(which, damage)| {
-        let (shop, stock) = stocked();
-        // Of several files of a kind each is struck in turn.
-        let those: Vec<PathBuf> = readable(&shop).into_keys().filter(|path| kind(path, &shop) == *which).collect();
+        let (fixture, stock) = stocked();
+        // Files of one kind take turns.
+        let those: Vec<PathBuf> =
+            readable(&fixture).into_keys().filter(|path| kind(path, &fixture) == *which).collect();
         let number = match damage {
             Damage::CutAt(at) => *at,
             Damage::Flip { byte, .. } => *byte,
@@ -142,10 +143,10 @@ fn no_damage_to_any_file_is_believed() {
         if number >= bytes.len() {
             return;
         }
-        damage.strikes(&mut bytes);
+        damage.apply(&mut bytes);
         fs::write(path, bytes).unwrap();
         *tried.lock().unwrap().entry(which.clone()).or_default() += 1;
-        if let Err(why) = judge(&shop, &stock, path) {
+        if let Err(why) = judge(&fixture, &stock, path) {
             broken.lock().unwrap().push(format!("{which}, {damage:?}: {why}"));
         }
     });
@@ -159,25 +160,25 @@ fn no_damage_to_any_file_is_believed() {
     assert!(tried.values().sum::<u32>() as usize > points.len() / 2);
 }
 
-/// Links, devices and folders too.
+/// Links and folders in place of files.
 #[test]
-fn a_link_or_a_folder_in_a_files_place_is_no_file() {
-    let (shop, stock) = stocked();
+fn a_link_or_a_folder_is_not_read_as_a_file() {
+    let (fixture, stock) = stocked();
     for name in ["state/worker.json", "state/credentials.json", "state/awaiting.json"] {
-        let path = shop.path(name);
+        let path = fixture.path(name);
         let whole = fs::read(&path).ok();
         let _ = fs::remove_file(&path);
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
-        let ran: Ran = shop.run(&["--force"]);
+        let ran: Ran = fixture.run(&["--force"]);
         assert!([0, 1, 74, 78].contains(&ran.code) && !ran.err.contains("panicked"), "{name}: {ran:?}");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        let ran = shop.run(&["--force"]);
+        let ran = fixture.run(&["--force"]);
         assert!([74, 78].contains(&ran.code), "{name}: {ran:?}");
         fs::remove_dir(&path).unwrap();
         if let Some(whole) = whole {
             fs::write(&path, whole).unwrap();
         }
     }
-    assert_eq!(shop.deliveries(&stock.in_doubt), 1);
+    assert_eq!(fixture.deliveries(&stock.in_doubt), 1);
 }

@@ -1,5 +1,5 @@
-//! Generators that hand the work to an engine and collect it on a later beat, against stand-ins of the engine's commands:
-//! late, never, twice, away; the worker killed; the clock turned.
+//! The scripts in `integrations/generators`, against stand-ins of their engines: late, lost, repeated and missing answers, a
+//! killed worker, a changed clock.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,65 +7,65 @@ use std::path::PathBuf;
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use serde_json::Value;
 
-use super::shop::{Shop, eventually, unchecked};
+use super::fixture::{Fixture, eventually, unchecked};
 
 fn script(name: &str) -> String {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("integrations/generators").join(name).display().to_string()
 }
 
-/// An engine: its stand-in commands, how they are called, and where its job leaves what it made.
+/// An engine: its stand-in commands, and where its job leaves the result.
 struct Engine {
-    shop: Shop,
+    fixture: Fixture,
     order: String,
 }
 
 impl Engine {
-    /// A shop whose orders are handed over by this command; each program of the engine is a shell script.
+    /// A fixture with this generator command; each program of the engine is a shell script.
     fn new(command: &[String], programs: &[(&str, &str)], more: &str) -> Self {
-        let shop = Shop::open(ServerVersion::Live);
+        let fixture = Fixture::open(ServerVersion::Live);
         for (name, script) in programs {
-            shop.stand_in(name, &format!("cd {}\n{script}", shop.folder.path().display()));
+            fixture.stand_in(name, &format!("cd {}\n{script}", fixture.folder.path().display()));
         }
         let command = serde_json::to_string(command).unwrap();
-        shop.settings(&format!("[generator]\ncommand = {command}\nmax_attempts = 1\n{more}"));
-        let order = shop.order("A \"lighthouse\"; at 'dusk' $(touch pwned)");
-        Self { shop, order }
+        fixture.settings(&format!("[generator]\ncommand = {command}\nmax_attempts = 1\n{more}"));
+        let order = fixture.order("A \"lighthouse\"; at 'dusk' $(touch pwned)");
+        Self { fixture, order }
     }
 
     fn is_waiting(&self) -> bool {
-        self.waits(&self.shop.beat())
+        self.waits(&self.fixture.beat())
     }
 
     fn waits(&self, beat: &Value) -> bool {
         beat["waiting"][0] == self.order.as_str()
     }
 
-    /// What the engine says from now on.
+    /// Sets the state that the engine reports.
     fn says(&self, words: &str) {
-        fs::write(self.shop.path("says"), words).unwrap();
+        fs::write(self.fixture.path("says"), words).unwrap();
     }
 
-    /// Jobs that were begun.
+    /// Returns how many jobs were started.
     fn begun(&self) -> usize {
-        self.shop.lines("begun")
+        self.fixture.lines("begun")
     }
 
-    /// The engine's job leaves its file.
+    /// Writes the job's result.
     fn makes(&self, name: &str) {
-        let output = self.shop.path(&format!("state/work/{}/attempt-1/output/{name}", self.order));
+        let output = self.fixture.path(&format!("state/work/{}/attempt-1/output/{name}", self.order));
         fs::write(output, format!("made by an engine, {}\n", self.order)).unwrap();
     }
 
     fn delivered_once(&self) {
-        self.shop.beat();
-        assert_eq!(self.shop.deliveries(&self.order), 1, "{}", self.shop.log());
-        assert_eq!((self.begun(), self.shop.path("pwned").exists()), (1, false));
+        self.fixture.beat();
+        assert_eq!(self.fixture.deliveries(&self.order), 1, "{}", self.fixture.log());
+        assert_eq!((self.begun(), self.fixture.path("pwned").exists()), (1, false));
     }
 
-    /// As if the wall clock had been turned by a century since this was written, on the same boot.
-    fn turn_the_clock(&self) {
+    /// Changes recorded times by a century, as if the wall clock had been set on the same boot.
+    fn change_the_clock(&self) {
         for name in [format!("state/orders/{}.json", self.order), "state/worker.json".into()] {
-            let path = self.shop.path(&name);
+            let path = self.fixture.path(&name);
             let text = unchecked(&fs::read_to_string(&path).unwrap());
             let turned = text
                 .replace("\"wall\":\"20", "\"wall\":\"19")
@@ -76,7 +76,7 @@ impl Engine {
     }
 }
 
-/// Slurm: `says` holds what squeue and sacct print; sbatch writes its job down.
+/// Slurm: `says` holds what squeue and sacct print; sbatch records its job.
 fn slurm(sbatch: &str, more: &str) -> Engine {
     let sbatch = format!("echo \"$*\" >> begun; {sbatch}");
     let programs = [
@@ -103,17 +103,17 @@ fn kubernetes(create: &str, more: &str) -> Engine {
 #[test]
 fn slurm_answers_late() {
     let engine = slurm("echo 4711", "");
-    assert!(engine.is_waiting(), "handed over");
+    assert!(engine.is_waiting(), "submitted");
     for words in ["PENDING", "CONFIGURING\nPENDING", "RUNNING\nRUNNING"] {
         engine.says(words);
         assert!(engine.is_waiting(), "{words}");
     }
-    engine.turn_the_clock();
-    assert!(engine.is_waiting(), "a turned clock ends nothing");
+    engine.change_the_clock();
+    assert!(engine.is_waiting(), "a changed clock ends nothing");
     engine.says("COMPLETED");
     engine.makes("a.txt");
     engine.delivered_once();
-    let call = fs::read_to_string(engine.shop.path("begun")).unwrap();
+    let call = fs::read_to_string(engine.fixture.path("begun")).unwrap();
     assert!(
         call.contains(&format!("--job-name atelier-{}-1-1", engine.order)) && !call.contains("lighthouse"),
         "{call}"
@@ -121,10 +121,10 @@ fn slurm_answers_late() {
 }
 
 #[test]
-fn slurm_answers_twice_and_is_away_between() {
+fn slurm_lists_a_job_twice_and_is_down_between() {
     let engine = slurm("echo 4711", "");
     assert!(engine.is_waiting());
-    // Requeued by its operator: two jobs of one name, one of them failed.
+    // Requeued: two jobs of one name, one of them failed.
     engine.says("NODE_FAIL\nRUNNING");
     assert!(engine.is_waiting());
     engine.says("NODE_FAIL\nCOMPLETED\nCANCELLED by 1000");
@@ -133,63 +133,63 @@ fn slurm_answers_twice_and_is_away_between() {
 }
 
 #[test]
-fn slurm_never_answers_or_fails_and_a_person_hears_of_it() {
+fn a_slurm_job_that_never_ends_or_fails_is_reported() {
     let engine = slurm("echo 4711", "total_timeout = \"1s\"");
     assert!(engine.is_waiting());
     engine.says("PENDING");
-    engine.shop.beat_until("it is given up", |beat| beat["needs_attention"][0]["order"] == engine.order.as_str());
-    assert_eq!((engine.begun(), engine.shop.deliveries(&engine.order)), (1, 0));
+    engine.fixture.beat_until("it is given up", |beat| beat["needs_attention"][0]["order"] == engine.order.as_str());
+    assert_eq!((engine.begun(), engine.fixture.deliveries(&engine.order)), (1, 0));
     let engine = slurm("echo 4711", "");
     assert!(engine.is_waiting());
     engine.says("OUT_OF_MEMORY");
-    let beat = engine.shop.beat();
+    let beat = engine.fixture.beat();
     assert!(beat["failed"][0]["error"].as_str().unwrap().contains("OUT_OF_MEMORY"), "{beat}");
     engine.says("COMPLETED");
-    assert_eq!(engine.shop.deliveries(&engine.order), 0);
+    assert_eq!(engine.fixture.deliveries(&engine.order), 0);
 }
 
 #[test]
-fn a_worker_killed_while_it_hands_over_hands_over_once() {
-    // Killed just after the engine has the job, before anybody learned of it.
+fn a_worker_killed_during_submission_submits_once() {
+    // Killed after the engine has the job and before it is recorded.
     for (engine, running, done) in [
         (slurm("echo 4711; while [ ! -e go ]; do sleep 0.02; done", ""), "RUNNING", "COMPLETED"),
         (kubernetes("while [ ! -e go ]; do sleep 0.02; done", ""), "", "Complete"),
     ] {
-        let mut worker = engine.shop.spawn(&["--force", "--json"]);
+        let mut worker = engine.fixture.spawn(&["--force", "--json"]);
         eventually("the engine has it", || engine.begun() == 1);
         worker.kill().unwrap();
         worker.wait().unwrap();
-        // The hand-over itself dies too, with its supervisor: nothing but the engine knows.
-        let lease = engine.shop.path(&format!("state/work/{}/attempt-1/lease", engine.order));
+        // The script dies too, with its supervisor: only the engine knows.
+        let lease = engine.fixture.path(&format!("state/work/{}/attempt-1/lease", engine.order));
         let supervisor: i32 = fs::read_to_string(&lease).unwrap().trim().parse().unwrap();
         let generator = rustix::process::Pid::from_raw(supervisor).unwrap();
         rustix::process::kill_process(generator, rustix::process::Signal::KILL).unwrap();
-        fs::write(engine.shop.path("go"), "").unwrap();
+        fs::write(engine.fixture.path("go"), "").unwrap();
         engine.says(running);
-        engine.shop.beat_until("it waits for the one job", |beat| engine.waits(beat));
+        engine.fixture.beat_until("it waits for the one job", |beat| engine.waits(beat));
         engine.says(done);
         engine.makes("a.txt");
-        engine.shop.beat_until_delivered(&engine.order);
+        engine.fixture.beat_until_delivered(&engine.order);
         engine.delivered_once();
     }
 }
 
 #[test]
-fn kubernetes_answers_late_is_away_and_fails() {
+fn kubernetes_answers_late_is_down_and_fails() {
     let engine = kubernetes("true", "");
-    fs::write(engine.shop.path("away"), "").unwrap();
-    assert!(engine.is_waiting(), "away");
+    fs::write(engine.fixture.path("down"), "").unwrap();
+    assert!(engine.is_waiting(), "down");
     assert_eq!(engine.begun(), 0);
-    fs::remove_file(engine.shop.path("away")).unwrap();
-    assert!(engine.is_waiting(), "handed over");
+    fs::remove_file(engine.fixture.path("down")).unwrap();
+    assert!(engine.is_waiting(), "submitted");
     let job: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(engine.shop.path("job.json")).unwrap()).unwrap();
+        serde_json::from_str(&fs::read_to_string(engine.fixture.path("job.json")).unwrap()).unwrap();
     let name = job["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("atelier-") && name.len() <= 63, "{name}");
     assert_eq!(job["spec"]["backoffLimit"], 0);
     assert!(!job.to_string().contains("lighthouse") && job.to_string().contains("brief.txt"), "{job}");
-    assert!(engine.is_waiting(), "at work");
-    engine.turn_the_clock();
+    assert!(engine.is_waiting(), "running");
+    engine.change_the_clock();
     assert!(engine.is_waiting());
     engine.says("SuccessCriteriaMet Complete");
     engine.makes("a.txt");
@@ -197,13 +197,13 @@ fn kubernetes_answers_late_is_away_and_fails() {
     let failing = kubernetes("true", "");
     assert!(failing.is_waiting());
     failing.says("FailureTarget Failed");
-    assert!(failing.shop.beat()["failed"][0]["error"].as_str().unwrap().contains("kubectl logs"));
+    assert!(failing.fixture.beat()["failed"][0]["error"].as_str().unwrap().contains("kubectl logs"));
 }
 
-/// What a video API says of every video, and the keys it made one for.
+/// The status that a video API reports, and the idempotency keys it has seen.
 type Videos = std::sync::Arc<std::sync::Mutex<(String, Vec<String>)>>;
 
-/// A video API on loopback: the same video for the same key.
+/// A video API on loopback: one video for each key.
 fn video_api() -> (String, Videos) {
     use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -264,25 +264,25 @@ fn video_api() -> (String, Videos) {
 }
 
 #[test]
-fn a_video_api_answers_late_not_at_all_and_never_is_paid_twice() {
+fn a_video_api_is_paid_once_whatever_it_answers() {
     let (address, api) = video_api();
     let command = ["env".into(), "VIDEO_API_KEY=v".into(), "python3".into(), script("video-api.py"), address];
     let engine = Engine::new(&command, &[], "");
     let set = |status: &str| api.lock().unwrap().0 = status.to_owned();
-    // It takes the order and its answer is lost: the key makes it the same video.
+    // The answer to the first request is lost: the key returns the same video.
     set("silent");
     assert!(engine.is_waiting());
     for status in ["queued", "500", "processing", "silent"] {
         set(status);
         assert!(engine.is_waiting(), "{status}");
     }
-    engine.turn_the_clock();
+    engine.change_the_clock();
     assert!(engine.is_waiting());
     set("completed");
-    engine.shop.beat();
-    assert_eq!(engine.shop.deliveries(&engine.order), 1, "{}", engine.shop.log());
+    engine.fixture.beat();
+    assert_eq!(engine.fixture.deliveries(&engine.order), 1, "{}", engine.fixture.log());
     assert_eq!(api.lock().unwrap().1.len(), 1, "one video was paid for");
     let failing = Engine::new(&command, &[], "");
     set("failed");
-    assert!(failing.shop.beat()["failed"][0]["error"].as_str().unwrap().contains("the video API failed: no"));
+    assert!(failing.fixture.beat()["failed"][0]["error"].as_str().unwrap().contains("the video API failed: no"));
 }

@@ -1,5 +1,4 @@
-//! Generators from hell and crowds at the door: what they use up is bounded, what they leave is no result, and the beat
-//! after them goes on.
+//! Hostile generators, ids and briefs, and many processes at once: resource use is bounded, and the next run goes on.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,106 +7,106 @@ use std::time::{Duration, Instant};
 
 use atelier_heartbeat::internals::sandbox::{Placement, ServerVersion};
 
-use super::shop::{BIN, Ran, Shop, eventually, now};
+use super::fixture::{BIN, Fixture, Ran, eventually, now};
 
-/// One beat over an order that this generator is given; the error it is told with.
-fn failed(script: &str, more: &str) -> (Shop, String, String) {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator(script, more);
-    let order = shop.order("x");
-    let beat = shop.beat();
+/// Runs once with this generator; returns the order and its error.
+fn failed(script: &str, more: &str) -> (Fixture, String, String) {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(script, more);
+    let order = fixture.order("x");
+    let beat = fixture.beat();
     let error = beat["failed"][0]["error"].as_str().unwrap_or_default().to_owned();
-    assert_eq!(shop.deliveries(&order), 0, "{beat}");
-    (shop, order, error)
+    assert_eq!(fixture.deliveries(&order), 0, "{beat}");
+    (fixture, order, error)
 }
 
-/// The same order, given to a generator that works, is delivered once: nothing of hell is left.
-fn recovers(shop: &Shop, order: &str) {
-    shop.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
-    shop.run(&["retry", order]);
-    shop.beat_until_delivered(order);
-    assert_eq!(shop.deliveries(order), 1);
+/// Delivers the same order once with a working generator.
+fn recovers(fixture: &Fixture, order: &str) {
+    fixture.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
+    fixture.run(&["retry", order]);
+    fixture.beat_until_delivered(order);
+    assert_eq!(fixture.deliveries(order), 1);
 }
 
 #[test]
-fn processes_without_end_are_ended() {
-    let (shop, order, error) =
+fn endless_processes_are_stopped() {
+    let (fixture, order, error) =
         failed("i=0; while [ $i -lt 1400 ]; do sleep 97.31 & i=$((i+1)); done; wait; sleep 97.31", "");
     assert!(error.contains("more than 1000 processes"), "{error}");
     eventually("they are all gone", || {
         let left = Command::new("pgrep").args(["-f", "sleep 97.31"]).output().unwrap();
         left.stdout.is_empty()
     });
-    recovers(&shop, &order);
+    recovers(&fixture, &order);
 }
 
 #[test]
-fn a_file_without_end_is_ended_by_the_kernel() {
-    let (shop, order, error) =
+fn an_endless_file_is_stopped_by_the_kernel() {
+    let (fixture, order, error) =
         failed("exec dd if=/dev/zero of=$ATELIER_OUTPUT_DIR/a.png bs=1 count=1 seek=5G 2>/dev/null", "");
     assert!(error.contains("signal 25") || error.contains("too large") || error.contains("exit 1"), "{error}");
-    recovers(&shop, &order);
+    recovers(&fixture, &order);
 }
 
 #[test]
-fn one_that_removes_everything_around_it_costs_no_delivery_and_no_minute() {
+fn a_generator_that_deletes_its_folder_fails_its_attempt() {
     let began = Instant::now();
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("echo x >> ../../../made; cd /; rm -rf \"$(dirname \"$ATELIER_ORDER_FILE\")\"", "");
-    let order = shop.order("x");
-    let ran = shop.run(&["--force"]);
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("echo x >> ../../../made; cd /; rm -rf \"$(dirname \"$ATELIER_ORDER_FILE\")\"", "");
+    let order = fixture.order("x");
+    let ran = fixture.run(&["--force"]);
     assert!([0, 1].contains(&ran.code) && !ran.err.contains("panicked"), "{ran:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    assert!(shop.deliveries(&order) == 0 && shop.lines("made") <= 2, "made {} times", shop.lines("made"));
-    recovers(&shop, &order);
+    assert!(fixture.deliveries(&order) == 0 && fixture.lines("made") <= 2, "made {} times", fixture.lines("made"));
+    recovers(&fixture, &order);
 }
 
 #[test]
-fn one_that_is_a_folder_or_not_executable_is_misconfigured() {
+fn a_folder_or_a_file_that_is_not_executable_is_misconfigured() {
     for (change, word) in [("rm make.sh; mkdir make.sh", "make.sh"), ("chmod 644 make.sh", "chmod +x")] {
-        let shop = Shop::open(ServerVersion::Live);
-        shop.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "max_attempts = 1");
-        let order = shop.order("x");
-        assert!(Command::new("sh").args(["-c", change]).current_dir(shop.folder.path()).status().unwrap().success());
-        let ran = shop.run(&["--force"]);
+        let fixture = Fixture::open(ServerVersion::Live);
+        fixture.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "max_attempts = 1");
+        let order = fixture.order("x");
+        assert!(Command::new("sh").args(["-c", change]).current_dir(fixture.folder.path()).status().unwrap().success());
+        let ran = fixture.run(&["--force"]);
         assert!(ran.code == 78 && ran.err.contains(word), "{change}: {ran:?}");
-        let _ = fs::remove_dir(shop.path("make.sh"));
-        recovers(&shop, &order);
+        let _ = fs::remove_dir(fixture.path("make.sh"));
+        recovers(&fixture, &order);
     }
 }
 
 #[test]
-fn one_that_is_never_ready_is_given_up_in_the_end() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("echo x >> ../../../made; exit 75", "total_timeout = \"1s\"\nmax_attempts = 1");
-    let order = shop.order("x");
-    shop.beat_until("it is given up", |_| shop.run(&["status", "-q"]).code == 20);
-    let explained = shop.run(&["explain", &order]).out;
+fn a_generator_that_is_never_ready_ends_with_total_timeout() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("echo x >> ../../../made; exit 75", "total_timeout = \"1s\"\nmax_attempts = 1");
+    let order = fixture.order("x");
+    fixture.beat_until("it is given up", |_| fixture.run(&["status", "-q"]).code == 20);
+    let explained = fixture.run(&["explain", &order]).out;
     assert!(explained.contains("generator.total_timeout"), "{explained}");
-    recovers(&shop, &order);
+    recovers(&fixture, &order);
 }
 
 #[test]
-fn names_and_words_from_hell_reach_no_terminal_no_log_and_no_report() {
-    let shop = Shop::open(ServerVersion::Live);
+fn control_characters_of_clients_reach_no_terminal_log_or_report() {
+    let fixture = Fixture::open(ServerVersion::Live);
     let esc = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}\u{e0041}";
-    shop.generator(
+    fixture.generator(
         &format!(
             "printf 'made' > \"$ATELIER_OUTPUT_DIR/{esc}.txt\"; printf '{esc}' >&2; [ -e ../../../now ] || exit 3"
         ),
         "max_attempts = 9",
     );
-    // A megabyte is no argument of any command: who expects one reads $ATELIER_BRIEF_FILE.
-    shop.settings("[generator]\ncommand = [\"./make.sh\"]\nmax_attempts = 9\n");
+    // A megabyte does not fit an argument: it is in $ATELIER_BRIEF_FILE.
+    fixture.settings("[generator]\ncommand = [\"./make.sh\"]\nmax_attempts = 9\n");
     let brief = format!("{esc}<script>alert(1)</script>{}", "a lot of text ".repeat(80_000));
     let order = {
-        let placement = Placement { service_id: Some(shop.service.clone()), brief, ..Placement::default() };
-        shop.server.market().place(now(), placement)
+        let placement = Placement { service_id: Some(fixture.service.clone()), brief, ..Placement::default() };
+        fixture.server.market().place(now(), placement)
     };
-    shop.server.market().message(now(), &order, &format!("{esc} message")).unwrap();
-    shop.beat();
-    fs::write(shop.path("now"), "").unwrap();
-    shop.run(&["retry", &order]);
+    fixture.server.market().message(now(), &order, &format!("{esc} message")).unwrap();
+    fixture.beat();
+    fs::write(fixture.path("now"), "").unwrap();
+    fixture.run(&["retry", &order]);
     let mut said = Vec::new();
     for words in [
         &["--force", "-vv"][..],
@@ -120,26 +119,26 @@ fn names_and_words_from_hell_reach_no_terminal_no_log_and_no_report() {
         &["report", "--html", "r.html"],
         &["check"],
     ] {
-        let ran = shop.run(words);
+        let ran = fixture.run(words);
         assert!(ran.code <= 1, "{words:?}: {ran:?}");
         said.push(ran.out + &ran.err);
     }
-    assert_eq!(shop.deliveries(&order), 1);
-    said.push(shop.log());
-    let page = fs::read_to_string(shop.path("r.html")).unwrap();
+    assert_eq!(fixture.deliveries(&order), 1);
+    said.push(fixture.log());
+    let page = fs::read_to_string(fixture.path("r.html")).unwrap();
     assert!(!page.contains("<script>alert"));
     said.push(page);
     let odd = |c: char| c == '\u{1b}' || c == '\u{7}' || c == '\u{202e}' || c == '\u{e0041}';
     for text in &said {
         assert!(!text.contains(odd), "{}", text.chars().filter(|c| !c.is_control()).take(600).collect::<String>());
-        assert!(text.len() < 200_000, "a stranger's megabyte is not ours to repeat: {}", text.len());
+        assert!(text.len() < 200_000, "a long brief is not repeated: {}", text.len());
     }
 }
 
 #[test]
-fn ids_from_hell_are_one_order_each_and_never_a_path() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("echo \"made for $ATELIER_ORDER_ID\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+fn hostile_ids_are_one_order_each_and_never_a_path() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("echo \"made for $ATELIER_ORDER_ID\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let ids = [
         "../../../../tmp/pwned",
         "/etc/passwd",
@@ -167,59 +166,59 @@ fn ids_from_hell_are_one_order_each_and_never_a_path() {
     let long = "l".repeat(200);
     for id in ids.iter().copied().chain([long.as_str()]) {
         let placement = Placement {
-            service_id: Some(shop.service.clone()),
+            service_id: Some(fixture.service.clone()),
             brief: "x".into(),
             id: Some(id.into()),
             ..Placement::default()
         };
-        shop.server.market().place(now(), placement);
+        fixture.server.market().place(now(), placement);
     }
     for _ in 0..4 {
-        shop.run(&["--force"]);
+        fixture.run(&["--force"]);
     }
-    let delivered = shop.server.market().recorder().deliveries.len();
-    assert!(delivered >= 10, "{delivered}: the budget of an hour, in whole orders");
+    let delivered = fixture.server.market().recorder().deliveries.len();
+    assert!(delivered >= 10, "only {delivered} were delivered");
     let (mut inside, mut folders) = (0, 0);
-    for entry in fs::read_dir(shop.path("state/work")).unwrap().flatten() {
+    for entry in fs::read_dir(fixture.path("state/work")).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-'), "{name}");
         folders += 1;
         inside += usize::from(entry.path().join("order.json").exists());
     }
     assert_eq!(inside, folders);
-    assert!(!shop.path("pwned").exists() && !std::path::Path::new("/tmp/pwned").exists());
-    for deliveries in shop.server.market().recorder().deliveries.values() {
+    assert!(!fixture.path("pwned").exists() && !std::path::Path::new("/tmp/pwned").exists());
+    for deliveries in fixture.server.market().recorder().deliveries.values() {
         assert_eq!(deliveries.len(), 1);
     }
 }
 
 #[test]
-fn a_reader_beside_a_beat_sees_whole_files_alone() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("for n in 1 2 3; do sleep 0.1; done; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
-    let orders: Vec<String> = (0..3).map(|n| shop.order(&format!("wish {n}"))).collect();
-    let mut beat = shop.spawn(&["--force"]);
+fn status_during_a_run_reads_complete_files() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("for n in 1 2 3; do sleep 0.1; done; echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+    let orders: Vec<String> = (0..3).map(|n| fixture.order(&format!("wish {n}"))).collect();
+    let mut beat = fixture.spawn(&["--force"]);
     let mut looks = 0;
     while beat.try_wait().unwrap().is_none() {
-        let ran = shop.run(&["status", "--json"]);
+        let ran = fixture.run(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
         assert!(ran.code == 0 && ran.err.is_empty() && status["orders"].is_array(), "{ran:?}");
         looks += 1;
     }
     assert!(looks > 20, "{looks} looks");
-    orders.iter().for_each(|order| shop.beat_until_delivered(order));
-    assert!(orders.iter().all(|order| shop.deliveries(order) == 1));
+    orders.iter().for_each(|order| fixture.beat_until_delivered(order));
+    assert!(orders.iter().all(|order| fixture.deliveries(order) == 1));
 }
 
 #[test]
-fn agents_that_share_a_budget_spend_one_together() {
-    let shop = Shop::open(ServerVersion::Live);
-    let other = shop.server.market().add_agent(now(), "Second Studio");
-    let settings =
-        fs::read_to_string(shop.path("heartbeat.toml")).unwrap() + "[budget]\nper_hour = 12\nfile = \"budget.json\"\n";
-    fs::write(shop.path("heartbeat.toml"), settings).unwrap();
+fn agents_with_a_shared_budget_stay_within_it_together() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let other = fixture.server.market().add_agent(now(), "Second Studio");
+    let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap()
+        + "[budget]\nper_hour = 12\nfile = \"budget.json\"\n";
+    fs::write(fixture.path("heartbeat.toml"), settings).unwrap();
     let one = |agent: Option<usize>| {
-        let mut command = shop.command(&["--force", "--json"]);
+        let mut command = fixture.command(&["--force", "--json"]);
         if agent.is_some() {
             command.args(["--state-dir", "second"]);
             command.env("ATELIER_AGENT_ID", &other.agent_id).env("ATELIER_API_KEY", &other.api_key);
@@ -230,29 +229,29 @@ fn agents_that_share_a_budget_spend_one_together() {
         let pair = [one(None), one(Some(1))];
         pair.into_iter().for_each(|beat| assert!(Ran::of(&beat.wait_with_output().unwrap()).code == 0));
     }
-    let recorder = shop.server.market();
+    let recorder = fixture.server.market();
     let counted = recorder.recorder().requests.iter().filter(|request| !request.refused).count();
-    assert!((10..=12).contains(&counted), "{counted} requests of both, where twelve are granted");
+    assert!((10..=12).contains(&counted), "{counted} requests of both; twelve are allowed");
 }
 
-/// Run as a user without privileges, because root may read everything.
+/// Runs as a user without privileges, because root can read everything.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_generator_cannot_read_the_key_out_of_the_workers_environment_or_memory() {
-    let shop = Shop::open(ServerVersion::Live);
-    // The worker is the generator's parent's parent.
-    shop.generator(
+    let fixture = Fixture::open(ServerVersion::Live);
+    // The worker is the parent of the generator's parent.
+    fixture.generator(
         "up=$(ps -o ppid= -p $PPID | tr -d ' '); cat /proc/$up/cmdline | tr '\\0' ' ' > seen; cat /proc/$up/environ >> seen 2>> seen; cat /proc/$up/maps >> seen 2>> seen; cp seen ../../../seen; echo made > $ATELIER_OUTPUT_DIR/a.txt",
         "",
     );
-    let order = shop.order("x");
-    let agent = shop.server.market().recorder().registrations[0].agent_id.clone();
-    fs::remove_file(shop.path("state/credentials.json")).unwrap();
+    let order = fixture.order("x");
+    let agent = fixture.server.market().recorder().registrations[0].agent_id.clone();
+    fs::remove_file(fixture.path("state/credentials.json")).unwrap();
     let root = rustix::process::geteuid().is_root();
     let mut command = if root {
-        let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(shop.folder.path()).status().unwrap();
+        let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(fixture.folder.path()).status().unwrap();
         assert!(owned.success());
-        let bin = shop.path("worker-itself");
+        let bin = fixture.path("worker-itself");
         fs::copy(BIN, &bin).unwrap();
         fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new("setpriv");
@@ -261,11 +260,11 @@ fn a_generator_cannot_read_the_key_out_of_the_workers_environment_or_memory() {
     } else {
         Command::new(BIN)
     };
-    command.arg("--force").current_dir(shop.folder.path()).env("HOME", shop.folder.path());
-    let ran = Ran::of(&command.env("ATELIER_AGENT_ID", agent).env("ATELIER_API_KEY", &shop.key).output().unwrap());
+    command.arg("--force").current_dir(fixture.folder.path()).env("HOME", fixture.folder.path());
+    let ran = Ran::of(&command.env("ATELIER_AGENT_ID", agent).env("ATELIER_API_KEY", &fixture.key).output().unwrap());
     assert!(ran.is_silent(), "{ran:?}");
-    assert_eq!(shop.deliveries(&order), 1);
-    let seen = fs::read_to_string(shop.path("seen")).unwrap();
+    assert_eq!(fixture.deliveries(&order), 1);
+    let seen = fs::read_to_string(fixture.path("seen")).unwrap();
     assert!(seen.contains("--force") && seen.matches("Permission denied").count() == 2, "{seen}");
-    assert!(!seen.contains(&shop.key));
+    assert!(!seen.contains(&fixture.key));
 }

@@ -1,19 +1,20 @@
-//! The program as its users meet it: the built binary, a marketplace on loopback, generators of every temper.
+//! Black-box tests: the built program, the sandbox on loopback, and generators of every kind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod bad_input;
+mod beat;
 mod damage;
 mod disk;
-mod fast_path;
+
+mod fixture;
 mod generators;
 mod handovers;
 mod hostile_input;
 mod kills;
-mod life;
 mod onboarding;
 mod openclaw;
 mod orders;
-mod shop;
+mod report;
 mod terminal;
 mod usage_errors;
 mod wake_file;

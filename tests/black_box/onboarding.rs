@@ -1,4 +1,4 @@
-//! From nothing to selling, and the marketplace's whole API by hand, in both dialects.
+//! `setup`, `check`, and every command for the marketplace's API, with both server versions.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,12 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use atelier_heartbeat::internals::sandbox::{Call, Placement, ServerVersion};
 use serde_json::Value;
 
-use super::shop::{Ran, Shop, now, unchecked};
+use super::fixture::{Fixture, Ran, now, unchecked};
 
 const WALLET: &str = "7EcDhSYGxXyscszYEp35KHN8vvw3svAuLKTzXwCFLtV";
 
-/// An `[agent]` and two services that both marketplaces take.
-fn trade() -> String {
+/// An `[agent]` and two services that both server versions accept.
+fn agent_and_services() -> String {
     format!(
         "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief, made overnight\"\nendpoint_url = \"https://nightshift.dev/events\"\ncapabilities = [\"image_gen\"]\navatar_url = \"https://nightshift.dev/face.png\"\npayout_wallet = \"{WALLET}\"\n{}{}",
         service("AI Image Generation", "5.00", "fixed"),
@@ -26,61 +26,61 @@ fn service(title: &str, price: &str, kind: &str) -> String {
     )
 }
 
-/// Calls that write.
-fn writes(shop: &Shop) -> u64 {
+/// Returns the number of calls that change something.
+fn writes(fixture: &Fixture) -> u64 {
     let writing = [Call::Register, Call::UpdateMe, Call::Services, Call::UpdateService, Call::DeleteService];
-    writing.iter().map(|call| shop.server.market().recorder().calls.get(call).copied().unwrap_or(0)).sum()
+    writing.iter().map(|call| fixture.server.market().recorder().calls.get(call).copied().unwrap_or(0)).sum()
 }
 
 #[test]
-fn setup_makes_a_shop_and_changes_nothing_the_second_time() {
+fn setup_registers_once_and_changes_nothing_the_second_time() {
     for server_version in [ServerVersion::Document, ServerVersion::Live] {
-        let shop = Shop::empty(server_version);
-        shop.settings(&trade());
-        let plan = shop.json(&["setup", "--dry-run"]);
+        let fixture = Fixture::empty(server_version);
+        fixture.settings(&agent_and_services());
+        let plan = fixture.json(&["setup", "--dry-run"]);
         assert_eq!(plan["plan"].as_array().unwrap().len(), 4, "{plan}");
-        assert_eq!(shop.server.connections(), 0, "not registered: nothing at all is sent");
-        let ran = shop.run(&["setup"]);
+        assert_eq!(fixture.server.connections(), 0, "not registered: nothing at all is sent");
+        let ran = fixture.run(&["setup"]);
         assert_eq!(ran.code, 0, "{ran:?}");
         for line in ["registered agent ext_", "set payout_wallet", "created service \"AI Image Generation\" (svc_"] {
             assert!(ran.out.contains(line), "{line} in {ran:?}");
         }
-        let file = shop.path("state/credentials.json");
+        let file = fixture.path("state/credentials.json");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(shop.path("state")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(fixture.path("state")).unwrap().permissions().mode() & 0o777, 0o700);
         let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let key = kept["api_key"].as_str().unwrap();
         assert!(!ran.out.contains(key) && !ran.err.contains(key));
         if server_version == ServerVersion::Live {
             assert!(kept["webhook_secret"].is_string(), "the whole answer is kept");
         }
-        let before = writes(&shop);
+        let before = writes(&fixture);
         for words in [&["setup"][..], &["setup", "--update"], &["setup", "--dry-run"]] {
-            let again = shop.run(words);
+            let again = fixture.run(words);
             assert_eq!(again.code, 0);
             assert!(again.out.starts_with("nothing to do: the marketplace matches heartbeat.toml"), "{again:?}");
         }
-        assert_eq!(writes(&shop), before);
-        let profile = shop.json(&["profile"]);
+        assert_eq!(writes(&fixture), before);
+        let profile = fixture.json(&["profile"]);
         assert_eq!(profile["payout_wallet"], WALLET);
         assert!(!profile.to_string().contains(key));
     }
 }
 
 #[test]
-fn what_differs_is_told_and_changed_only_when_asked() {
-    let shop = Shop::empty(ServerVersion::Live);
-    shop.settings(&trade());
-    assert_eq!(shop.run(&["setup"]).code, 0);
-    let services = shop.json(&["services"]);
+fn differences_are_reported_and_changed_only_with_update() {
+    let fixture = Fixture::empty(ServerVersion::Live);
+    fixture.settings(&agent_and_services());
+    assert_eq!(fixture.run(&["setup"]).code, 0);
+    let services = fixture.json(&["services"]);
     let id = |title: &str| {
         let found = services.as_array().unwrap().iter().find(|one| one["title"] == title).unwrap();
         found["id"].as_str().unwrap().to_owned()
     };
     let (first, second) = (id("AI Image Generation"), id("A price for anything"));
-    // One is renamed over there, one gets another price here, one is there that we do not know.
-    shop.json(&["services", "update", &second, "title=Renamed by hand"]);
-    shop.json(&[
+    // One service is renamed on the server, one has a new price here, one is unknown here.
+    fixture.json(&["services", "update", &second, "title=Renamed by hand"]);
+    fixture.json(&[
         "services",
         "create",
         "category=ugc",
@@ -89,11 +89,11 @@ fn what_differs_is_told_and_changed_only_when_asked() {
         "price_usd=1.00",
         "price_type=fixed",
     ]);
-    shop.settings(&trade().replace("5.00", "6.00"));
-    let before = writes(&shop);
-    let told = shop.run(&["setup"]);
+    fixture.settings(&agent_and_services().replace("5.00", "6.00"));
+    let before = writes(&fixture);
+    let told = fixture.run(&["setup"]);
     assert_eq!(told.code, 0);
-    assert_eq!(writes(&shop), before, "nothing is changed unasked");
+    assert_eq!(writes(&fixture), before, "nothing is changed unasked");
     for words in [
         format!("({first}) differs in price_usd"),
         format!("({second}) differs in title"),
@@ -102,70 +102,74 @@ fn what_differs_is_told_and_changed_only_when_asked() {
     ] {
         assert!(told.out.contains(&words), "{words} in {told:?}");
     }
-    let plan = shop.json(&["setup", "--update", "--dry-run"]);
+    let plan = fixture.json(&["setup", "--update", "--dry-run"]);
     assert_eq!(plan["plan"].as_array().unwrap().len(), 2, "{plan}");
-    assert_eq!(shop.run(&["setup", "--update"]).code, 0);
-    assert_eq!(writes(&shop), before + 2);
-    let listed = shop.json(&["services"]);
+    assert_eq!(fixture.run(&["setup", "--update"]).code, 0);
+    assert_eq!(writes(&fixture), before + 2);
+    let listed = fixture.json(&["services"]);
     let price = listed.as_array().unwrap().iter().find(|one| one["id"] == *first).unwrap()["price_usd"].clone();
     assert_eq!(price, "6.00");
 }
 
 #[test]
-fn without_a_wallet_it_insists_and_refusals_are_told_in_the_servers_words() {
-    let shop = Shop::empty(ServerVersion::Live);
+fn setup_wants_a_wallet_and_quotes_the_servers_refusals() {
+    let fixture = Fixture::empty(ServerVersion::Live);
     let agent = "[agent]\nname = \"Night Shift\"\ndescription = \"Posters from a brief\"\n";
-    shop.settings(agent);
-    let insists = shop.run(&["setup"]);
+    fixture.settings(agent);
+    let insists = fixture.run(&["setup"]);
     assert_eq!(insists.code, 78);
     assert!(insists.err.contains("payout_wallet") && insists.err.contains("--without-payout"), "{insists:?}");
-    assert_eq!(shop.server.connections(), 0);
-    let hidden = shop.run(&["setup", "--without-payout"]);
+    assert_eq!(fixture.server.connections(), 0);
+    let hidden = fixture.run(&["setup", "--without-payout"]);
     assert_eq!(hidden.code, 0, "{hidden:?}");
     assert!(hidden.out.contains("marketable: false") && hidden.out.contains("nothing is for sale"), "{hidden:?}");
-    // The same name, another machine: the marketplace's own words, its id, and the way on.
-    let elsewhere = shop.run(&["setup", "--without-payout", "--state-dir", "other"]);
+    // The same name from another machine: the server's message, the id, and what to do.
+    let elsewhere = fixture.run(&["setup", "--without-payout", "--state-dir", "other"]);
     assert_eq!(elsewhere.code, 1);
     for words in ["duplicate_agent", "ext_", "choose another name", "nothing was registered"] {
         assert!(elsewhere.err.contains(words), "{words} in {elsewhere:?}");
     }
-    assert!(!shop.path("other/credentials.json.new").exists(), "refused for certain: as if never begun");
-    // A limit that only the live server has is the live server's to tell; the other service is created all the same.
-    shop.settings(&format!("{agent}{}{}", service("Tiny", "5.00", "fixed"), service("Long enough", "5.00", "fixed")));
-    let ran = shop.run(&["setup", "--without-payout"]);
+    assert!(!fixture.path("other/credentials.json.new").exists(), "a definite refusal leaves nothing behind");
+    // A limit of the live server only; the other service is created all the same.
+    fixture.settings(&format!(
+        "{agent}{}{}",
+        service("Tiny", "5.00", "fixed"),
+        service("Long enough", "5.00", "fixed")
+    ));
+    let ran = fixture.run(&["setup", "--without-payout"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(
         ran.err.contains("\"Tiny\"") && ran.err.contains("title must be 5-80 characters") || ran.err.contains("title"),
         "{ran:?}"
     );
     assert!(ran.out.contains("created service \"Long enough\""), "{ran:?}");
-    let document = Shop::empty(ServerVersion::Document);
+    let document = Fixture::empty(ServerVersion::Document);
     document.settings(agent);
     let wants = document.run(&["setup", "--without-payout"]);
     assert!(wants.code == 1 && wants.err.contains("endpoint_url under [agent]"), "{wants:?}");
 }
 
 #[test]
-fn a_registration_without_an_answer_is_never_repeated_by_itself() {
+fn a_registration_without_an_answer_is_not_repeated() {
     for server_version in [ServerVersion::Document, ServerVersion::Live] {
         for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "html-200"] {
-            let shop = Shop::empty(server_version);
-            shop.settings(&trade());
-            shop.server.market().arm_spec(&format!("{fault}@register*1")).unwrap();
-            let lost = shop.run(&["setup"]);
+            let fixture = Fixture::empty(server_version);
+            fixture.settings(&agent_and_services());
+            fixture.server.market().arm_spec(&format!("{fault}@register*1")).unwrap();
+            let lost = fixture.run(&["setup"]);
             assert_eq!(lost.code, 69, "{fault}: {lost:?}");
-            let registered = shop.server.market().recorder().registrations.len();
-            let again = shop.run(&["setup"]);
+            let registered = fixture.server.market().recorder().registrations.len();
+            let again = fixture.run(&["setup"]);
             assert_eq!(again.code, 78, "{fault}: {again:?}");
             for words in ["Night Shift", "its answer was lost", "--register-again", "never repeated by itself"] {
                 assert!(again.err.contains(words), "{words} in {again:?}");
             }
-            assert_eq!(shop.server.market().recorder().registrations.len(), registered);
-            assert!(shop.run(&["beat", "--force"]).err.contains("atelier-heartbeat setup"));
+            assert_eq!(fixture.server.market().recorder().registrations.len(), registered);
+            assert!(fixture.run(&["beat", "--force"]).err.contains("atelier-heartbeat setup"));
             if registered == 0 || server_version == ServerVersion::Document {
-                assert_eq!(shop.run(&["setup", "--register-again"]).code, 0);
+                assert_eq!(fixture.run(&["setup", "--register-again"]).code, 0);
             } else {
-                let told = shop.run(&["setup", "--register-again"]);
+                let told = fixture.run(&["setup", "--register-again"]);
                 assert!(told.code == 1 && told.err.contains("duplicate_agent"), "{told:?}");
             }
         }
@@ -173,23 +177,23 @@ fn a_registration_without_an_answer_is_never_repeated_by_itself() {
 }
 
 #[test]
-fn a_service_without_an_answer_is_looked_for_and_never_made_twice() {
+fn a_service_without_an_answer_is_looked_up_and_created_once() {
     for fault in ["commit-then-drop", "drop-before", "commit-then-500", "truncate", "wrong-types"] {
-        let shop = Shop::empty(ServerVersion::Live);
-        shop.settings(&trade());
-        shop.server.market().arm_spec(&format!("{fault}@services*1")).unwrap();
-        let first = shop.run(&["setup"]);
+        let fixture = Fixture::empty(ServerVersion::Live);
+        fixture.settings(&agent_and_services());
+        fixture.server.market().arm_spec(&format!("{fault}@services*1")).unwrap();
+        let first = fixture.run(&["setup"]);
         if first.code != 0 {
             assert!(first.code == 69 && first.err.contains("run setup again in"), "{fault}: {first:?}");
-            let soon = shop.run(&["setup"]);
+            let soon = fixture.run(&["setup"]);
             assert_eq!(soon.code, 69, "it may still arrive: {soon:?}");
-            // The wait is over: as if two minutes had passed.
-            let memory = shop.path("state/setup.json");
+            // As if two minutes had passed.
+            let memory = fixture.path("state/setup.json");
             let text = unchecked(&fs::read_to_string(&memory).unwrap()).replace("\"20", "\"19");
             fs::write(memory, text).unwrap();
-            assert_eq!(shop.run(&["setup"]).code, 0);
+            assert_eq!(fixture.run(&["setup"]).code, 0);
         }
-        let services = shop.json(&["services"]);
+        let services = fixture.json(&["services"]);
         let titles: BTreeSet<&str> =
             services.as_array().unwrap().iter().map(|one| one["title"].as_str().unwrap()).collect();
         assert_eq!((services.as_array().unwrap().len(), titles.len()), (2, 2), "{fault}: {services}");
@@ -197,59 +201,59 @@ fn a_service_without_an_answer_is_looked_for_and_never_made_twice() {
 }
 
 #[test]
-fn setup_killed_at_every_step_and_run_again_makes_one_agent_and_one_of_each_service() {
+fn setup_killed_at_every_failpoint_registers_one_agent_and_each_service_once() {
     let mut survived = 0;
     for at in 1.. {
-        let shop = Shop::empty(ServerVersion::Live);
-        shop.settings(&trade());
-        let killed = shop.command(&["setup"]).env("ATELIER_CRASH_AT", at.to_string()).output().unwrap();
+        let fixture = Fixture::empty(ServerVersion::Live);
+        fixture.settings(&agent_and_services());
+        let killed = fixture.command(&["setup"]).env("ATELIER_FAILPOINT", at.to_string()).output().unwrap();
         if killed.status.success() {
             break;
         }
         let first = Ran::of(&killed);
-        assert!(first.code == -1 && first.err.contains(&format!("crash point {at}:")), "{first:?}");
+        assert!(first.code == -1 && first.err.contains(&format!("failpoint {at}:")), "{first:?}");
         survived += 1;
-        let registered = shop.server.market().recorder().registrations.len();
-        let again = shop.run(&["setup"]);
+        let registered = fixture.server.market().recorder().registrations.len();
+        let again = fixture.run(&["setup"]);
         let in_doubt = again.code == 78 && again.err.contains("its answer was lost");
         if in_doubt {
-            // Between the intent and the key on disk nobody can know: it says so and sends nothing.
+            // Between the intent and the key on disk the outcome is unknown: setup says so and sends nothing.
             assert!(first.err.contains("room") || first.err.contains("a request"), "{first:?}");
-            assert_eq!(shop.server.market().recorder().registrations.len(), registered);
+            assert_eq!(fixture.server.market().recorder().registrations.len(), registered);
             continue;
         }
         let waits = again.code == 69 && again.err.contains("run setup again in");
         if waits {
-            let memory = shop.path("state/setup.json");
+            let memory = fixture.path("state/setup.json");
             fs::write(&memory, unchecked(&fs::read_to_string(&memory).unwrap()).replace("\"20", "\"19")).unwrap();
         }
-        let last = if waits { shop.run(&["setup"]) } else { again };
+        let last = if waits { fixture.run(&["setup"]) } else { again };
         assert_eq!(last.code, 0, "killed at {at} ({}): {last:?}", first.err);
-        let market = shop.server.market();
+        let market = fixture.server.market();
         assert_eq!(market.recorder().registrations.len(), 1, "killed at {at}: {}", first.err);
         assert_eq!(market.recorder().services.len(), 2, "killed at {at}: {}", first.err);
         drop(market);
-        assert_eq!(shop.json(&["profile"])["payout_wallet"], WALLET);
+        assert_eq!(fixture.json(&["profile"])["payout_wallet"], WALLET);
     }
-    println!("setup survived {survived} crash points");
-    assert!(survived >= 30, "only {survived} crash points: are they built in?");
+    println!("setup survived {survived} failpoints");
+    assert!(survived >= 30, "only {survived} failpoints: are they built in?");
 }
 
-/// Every call of the document's API has a command; a session by hand makes each of them.
+/// Every call of the API has a command; this test makes each of them.
 #[test]
-fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
+fn commands_reach_every_endpoint_of_both_server_versions() {
     for server_version in [ServerVersion::Document, ServerVersion::Live] {
-        let shop = Shop::empty(server_version);
-        shop.settings(&trade());
-        assert_eq!(shop.run(&["setup"]).code, 0);
-        // Ten an hour, and the live server counts every request together: first of all.
-        let unasked = shop.run(&["token", "launch", "NIGHT"]);
+        let fixture = Fixture::empty(server_version);
+        fixture.settings(&agent_and_services());
+        assert_eq!(fixture.run(&["setup"]).code, 0);
+        // First, because ten an hour are allowed and the live server counts all requests together.
+        let unasked = fixture.run(&["token", "launch", "NIGHT"]);
         assert!(unasked.code == 64 && unasked.err.contains("--yes"), "{unasked:?}");
-        assert!(shop.json(&["token", "launch", "NIGHT", "--yes"])["mint"].is_string());
-        let again = shop.run(&["token", "launch", "NIGHT", "--yes"]);
+        assert!(fixture.json(&["token", "launch", "NIGHT", "--yes"])["mint"].is_string());
+        let again = fixture.run(&["token", "launch", "NIGHT", "--yes"]);
         assert_eq!(again.code, 1, "{again:?}");
 
-        let services = shop.json(&["services", "list"]);
+        let services = fixture.json(&["services", "list"]);
         let service = |kind: &str| {
             let found = services.as_array().unwrap().iter().find(|one| one["price_type"] == kind).unwrap();
             found["id"].as_str().unwrap().to_owned()
@@ -257,12 +261,12 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
         let place = |kind: &str| {
             let placement =
                 Placement { service_id: Some(service(kind)), brief: "A lighthouse".into(), ..Placement::default() };
-            shop.server.market().place(now(), placement)
+            fixture.server.market().place(now(), placement)
         };
         let (paid, asked) = (place("fixed"), place("quote"));
 
         let description = format!("description={}", "words ".repeat(12));
-        let made = shop.json(&[
+        let made = fixture.json(&[
             "services",
             "create",
             "category=video_gen",
@@ -273,49 +277,49 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
             "quota_limit=5",
         ]);
         let made = made["id"].as_str().unwrap();
-        assert_eq!(shop.json(&["services", "update", made, "price_usd=8.50"])["id"], made);
-        shop.json(&["services", "deactivate", made]);
+        assert_eq!(fixture.json(&["services", "update", made, "price_usd=8.50"])["id"], made);
+        fixture.json(&["services", "deactivate", made]);
         assert_eq!(
-            shop.json(&["profile", "set", "description=Posters from a brief, overnight"])["name"],
+            fixture.json(&["profile", "set", "description=Posters from a brief, overnight"])["name"],
             "Night Shift"
         );
-        assert_eq!(shop.json(&["profile", "set", "payout_wallet=null"])["payout_wallet"], Value::Null);
-        shop.json(&["profile", "set", &format!("payout_wallet={WALLET}")]);
+        assert_eq!(fixture.json(&["profile", "set", "payout_wallet=null"])["payout_wallet"], Value::Null);
+        fixture.json(&["profile", "set", &format!("payout_wallet={WALLET}")]);
 
-        let listed = shop.json(&["orders", "--status", "paid,pending_quote"]);
+        let listed = fixture.json(&["orders", "--status", "paid,pending_quote"]);
         assert_eq!(listed["orders"].as_array().unwrap().len(), 2, "{listed}");
-        shop.json(&["quote", &asked, "15.00"]);
-        assert_eq!(shop.server.market().status_of(&asked).unwrap().as_str(), "quoted");
-        let again = shop.run(&["quote", &asked, "15.00"]);
+        fixture.json(&["quote", &asked, "15.00"]);
+        assert_eq!(fixture.server.market().status_of(&asked).unwrap().as_str(), "quoted");
+        let again = fixture.run(&["quote", &asked, "15.00"]);
         assert!(again.code == 1 && again.err.contains("quote"), "{again:?}");
-        shop.json(&["messages", &paid, "--send", "Working on it: ten minutes."]);
-        let thread = shop.json(&["messages", &paid]);
+        fixture.json(&["messages", &paid, "--send", "Working on it: ten minutes."]);
+        let thread = fixture.json(&["messages", &paid]);
         assert_eq!(thread["messages"][0]["content"], "Working on it: ten minutes.");
 
-        let picture = shop.path("picture.png");
-        assert_eq!(shop.run(&["poster", "--brief", "x", "--output", picture.to_str().unwrap()]).code, 0);
-        let hosted = shop.json(&["upload", picture.to_str().unwrap()]);
+        let picture = fixture.path("picture.png");
+        assert_eq!(fixture.run(&["poster", "--brief", "x", "--output", picture.to_str().unwrap()]).code, 0);
+        let hosted = fixture.json(&["upload", picture.to_str().unwrap()]);
         assert_eq!(hosted["media_type"], "image");
         if server_version == ServerVersion::Document {
-            // This marketplace cannot be asked about single orders: a poll has to have seen it.
-            assert_eq!(shop.run(&["deliver", &paid, picture.to_str().unwrap()]).code, 1);
-            shop.generator("exit 75", "");
-            shop.settings(&format!("{}[generator]\ncommand = [\"./make.sh\"]\n", trade()));
-            assert_eq!(shop.run(&["beat", "--force"]).code, 0);
+            // This server version has no endpoint for a single order: a poll must have listed it.
+            assert_eq!(fixture.run(&["deliver", &paid, picture.to_str().unwrap()]).code, 1);
+            fixture.generator("exit 75", "");
+            fixture.settings(&format!("{}[generator]\ncommand = [\"./make.sh\"]\n", agent_and_services()));
+            assert_eq!(fixture.run(&["beat", "--force"]).code, 0);
         }
-        let delivered = shop.json(&["deliver", &paid, picture.to_str().unwrap(), hosted["url"].as_str().unwrap()]);
+        let delivered = fixture.json(&["deliver", &paid, picture.to_str().unwrap(), hosted["url"].as_str().unwrap()]);
         assert_eq!(delivered["delivered"], true);
-        let deliveries = shop.server.market().recorder().deliveries_of(&paid).to_vec();
+        let deliveries = fixture.server.market().recorder().deliveries_of(&paid).to_vec();
         assert_eq!(deliveries.len(), 1);
         assert_eq!(deliveries[0].urls.len(), if server_version == ServerVersion::Live { 2 } else { 1 });
-        let twice = shop.run(&["deliver", &paid, picture.to_str().unwrap()]);
+        let twice = fixture.run(&["deliver", &paid, picture.to_str().unwrap()]);
         assert!(twice.code == 1 && twice.err.contains("delivered"), "{twice:?}");
-        let shown = shop.run(&["show", &paid]);
+        let shown = fixture.run(&["show", &paid]);
         assert!(shown.code == 0 && shown.out.contains("ten minutes") && shown.out.contains("delivered"), "{shown:?}");
-        let why = shop.run(&["explain", &paid]);
+        let why = fixture.run(&["explain", &paid]);
         assert!(why.code == 0 && why.out.contains("put in by hand") && why.out.contains("delivered"), "{why:?}");
 
-        let calls = shop.server.market().recorder().calls.clone();
+        let calls = fixture.server.market().recorder().calls.clone();
         for call in Call::ALL {
             let only_live = matches!(call, Call::UploadToken | Call::Blob | Call::Order);
             assert!(only_live || calls.contains_key(&call), "{server_version}: no command makes the call {call}");
@@ -324,28 +328,29 @@ fn a_session_by_hand_touches_every_endpoint_in_both_dialects() {
 }
 
 #[test]
-fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
-    let shop = Shop::open(ServerVersion::Live);
-    let order = shop.order("x");
-    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(shop.path("state/lock")).unwrap();
+fn commands_respect_the_lock_the_budget_and_retry_after() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let order = fixture.order("x");
+    let lock =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(fixture.path("state/lock")).unwrap();
     fs2::FileExt::lock_exclusive(&lock).unwrap();
-    let busy = shop.run(&["orders"]);
+    let busy = fixture.run(&["orders"]);
     assert!(busy.code == 75 && busy.err.contains("a beat is at work"), "{busy:?}");
     drop(lock);
-    shop.server.market().arm_spec("status-429@messages*1").unwrap();
-    let told = shop.run(&["messages", &order, "--send", "hello"]);
+    fixture.server.market().arm_spec("status-429@messages*1").unwrap();
+    let told = fixture.run(&["messages", &order, "--send", "hello"]);
     assert!(told.code == 75 && told.err.contains("wait 61 s"), "{told:?}");
-    let connections = shop.server.connections();
+    let connections = fixture.server.connections();
     for words in [&["orders"][..], &["upload", "heartbeat.toml"]] {
-        let ran = shop.run(words);
+        let ran = fixture.run(words);
         assert!(ran.code == 75 || ran.code == 64, "{ran:?}");
     }
-    let waits = shop.run(&["orders"]);
+    let waits = fixture.run(&["orders"]);
     assert!(waits.err.contains("the marketplace said to wait: try again at"), "{waits:?}");
-    assert_eq!(shop.server.connections(), connections, "nothing is sent before a Retry-After has passed");
-    assert_eq!(shop.beat()["reason"], "retry_after", "and a beat knows of it too");
+    assert_eq!(fixture.server.connections(), connections, "nothing is sent before a Retry-After has passed");
+    assert_eq!(fixture.beat()["reason"], "retry_after", "and a beat knows of it too");
 
-    let spent = Shop::open(ServerVersion::Live);
+    let spent = Fixture::open(ServerVersion::Live);
     for _ in 0..30 {
         assert_eq!(spent.run(&["orders"]).code, 0);
     }
@@ -355,9 +360,9 @@ fn commands_wait_for_a_beat_the_budget_and_a_retry_after() {
 }
 
 #[test]
-fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
-    let shop = Shop::open(ServerVersion::Live);
-    let order = shop.order("x");
+fn a_refusal_is_one_line_with_the_servers_message_and_a_hint() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let order = fixture.order("x");
     for (fault, code, words) in [
         ("status-400", 1, "correct it and try again"),
         ("status-404", 1, "atelier-heartbeat orders"),
@@ -372,35 +377,35 @@ fn every_refusal_is_one_sentence_with_the_servers_words_and_the_next_step() {
         ("html-200", 69, "whether it took effect is not known"),
         ("redirect-foreign", 78, "base_url = "),
     ] {
-        shop.server.market().arm_spec(&format!("{fault}@messages*1")).unwrap();
-        let ran = shop.run(&["messages", &order, "--send", "hello"]);
+        fixture.server.market().arm_spec(&format!("{fault}@messages*1")).unwrap();
+        let ran = fixture.run(&["messages", &order, "--send", "hello"]);
         assert_eq!((ran.code, ran.err.lines().count()), (code, 1), "{fault}: {ran:?}");
         assert!(ran.err.contains(words), "{fault}: {ran:?}");
     }
-    shop.server.market().arm_spec("status-401@any*2").unwrap();
-    let refused = shop.run(&["messages", &order]);
+    fixture.server.market().arm_spec("status-401@any*2").unwrap();
+    let refused = fixture.run(&["messages", &order]);
     assert!(refused.code == 77 && refused.err.contains("never register again"), "{refused:?}");
-    assert_eq!(shop.server.market().recorder().messages.get(&order).map_or(0, Vec::len), 0);
+    assert_eq!(fixture.server.market().recorder().messages.get(&order).map_or(0, Vec::len), 0);
 }
 
 #[test]
-fn the_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
-    let shop = Shop::empty(ServerVersion::Live);
-    shop.settings(&trade());
-    let before = shop.run(&["check"]);
+fn check_names_each_problem_and_the_command_that_fixes_it() {
+    let fixture = Fixture::empty(ServerVersion::Live);
+    fixture.settings(&agent_and_services());
+    let before = fixture.run(&["check"]);
     assert!(before.code == 78 && before.out.contains("atelier-heartbeat setup"), "{before:?}");
-    assert_eq!(shop.run(&["setup"]).code, 0);
-    let well = shop.run(&["check"]);
+    assert_eq!(fixture.run(&["setup"]).code, 0);
+    let well = fixture.run(&["check"]);
     assert_eq!(well.code, 0, "{well:?}");
     for line in
         ["ok    marketplace:", "ok    payout: a payout wallet is set", "ok    services: 2 for sale", "ok    clock:"]
     {
         assert!(well.out.contains(line), "{line} in {well:?}");
     }
-    let says = |words: &[&str]| shop.run(words).out;
-    shop.json(&["profile", "set", "payout_wallet=null"]);
+    let says = |words: &[&str]| fixture.run(words).out;
+    fixture.json(&["profile", "set", "payout_wallet=null"]);
     assert!(says(&["check"]).contains("is never paid\n      -> write payout_wallet"));
-    shop.settings(&trade().replace("5.00", "7.00").replace("A price for anything", "Another title"));
+    fixture.settings(&agent_and_services().replace("5.00", "7.00").replace("A price for anything", "Another title"));
     let services = says(&["check"]);
     for words in [
         "1 service(s) of heartbeat.toml are not listed\n      -> atelier-heartbeat setup",
@@ -409,41 +414,41 @@ fn the_doctor_names_what_is_wrong_and_the_command_that_mends_it() {
     ] {
         assert!(services.contains(words), "{words} in {services}");
     }
-    fs::set_permissions(shop.path("state/credentials.json"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(fixture.path("state/credentials.json"), fs::Permissions::from_mode(0o644)).unwrap();
     assert!(says(&["check", "--offline"]).contains("can be read by others (mode 644)\n      -> chmod 600"));
-    shop.server.market().arm_spec("redirect-foreign@me*1").unwrap();
-    let moved = shop.run(&["check"]);
+    fixture.server.market().arm_spec("redirect-foreign@me*1").unwrap();
+    let moved = fixture.run(&["check"]);
     assert!(moved.code == 78 && moved.out.contains("set base_url = \""), "{moved:?}");
-    let connections = shop.server.connections();
-    shop.json(&["check", "--offline"]);
-    assert_eq!(shop.server.connections(), connections);
+    let connections = fixture.server.connections();
+    fixture.json(&["check", "--offline"]);
+    assert_eq!(fixture.server.connections(), connections);
 }
 
 #[test]
-fn a_support_bundle_holds_no_secret_and_no_word_of_a_clients() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("exit 3", "env = [\"HOME\"]");
-    let order = shop.order("A very private wish");
-    shop.run(&["--force"]);
-    assert_eq!(shop.run(&["check", "--bundle", "help.json"]).code, 0);
-    let bundle = fs::read_to_string(shop.path("help.json")).unwrap();
+fn a_support_bundle_contains_no_secret_and_no_text_of_a_client() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("exit 3", "env = [\"HOME\"]");
+    let order = fixture.order("A very private wish");
+    fixture.run(&["--force"]);
+    assert_eq!(fixture.run(&["check", "--bundle", "help.json"]).code, 0);
+    let bundle = fs::read_to_string(fixture.path("help.json")).unwrap();
     assert!(bundle.contains(&order) && bundle.contains("exit 3") && bundle.contains("beat:"), "{bundle}");
-    assert!(!bundle.contains(&shop.key) && !bundle.contains("private wish"));
+    assert!(!bundle.contains(&fixture.key) && !bundle.contains("private wish"));
 }
 
 #[test]
 fn no_command_ever_shows_a_secret_at_any_level() {
-    let shop = Shop::empty(ServerVersion::Live);
-    shop.settings(&trade());
+    let fixture = Fixture::empty(ServerVersion::Live);
+    fixture.settings(&agent_and_services());
     let mut said = String::new();
     let mut run = |words: &[&str]| {
-        let ran = Ran::of(&shop.command(words).env("RUST_LOG", "trace").output().unwrap());
+        let ran = Ran::of(&fixture.command(words).env("RUST_LOG", "trace").output().unwrap());
         said.push_str(&ran.out);
         said.push_str(&ran.err);
     };
     run(&["setup", "-vv"]);
     let placed = Placement { brief: "x".into(), ..Placement::default() };
-    let order = shop.server.market().place(now(), placed);
+    let order = fixture.server.market().place(now(), placed);
     for words in [
         &["profile"][..],
         &["profile", "--json"],
@@ -475,36 +480,36 @@ fn no_command_ever_shows_a_secret_at_any_level() {
     ] {
         run(words);
     }
-    let kept = fs::read_to_string(shop.path("state/credentials.json")).unwrap();
+    let kept = fs::read_to_string(fixture.path("state/credentials.json")).unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
     let secrets = [kept["api_key"].as_str().unwrap(), kept["webhook_secret"].as_str().unwrap()];
     assert!(said.len() > 5000, "{}", said.len());
     for secret in secrets {
         assert!(!said.contains(secret), "a secret was shown");
-        for path in super::shop::files(shop.folder.path()) {
+        for path in super::fixture::files(fixture.folder.path()) {
             let content = fs::read(&path).unwrap();
             let holds = content.windows(secret.len()).any(|part| part == secret.as_bytes());
-            let may = path.ends_with("state/credentials.json") || path.starts_with(shop.path("sandbox"));
+            let may = path.ends_with("state/credentials.json") || path.starts_with(fixture.path("sandbox"));
             assert!(!holds || may, "{} holds a secret", path.display());
         }
     }
 }
 
 #[test]
-fn a_delivery_by_hand_takes_no_other_orders_news_along() {
-    let shop = Shop::open_with(ServerVersion::Live, "quote");
-    shop.generator("exit 65", "");
-    shop.settings("[generator]\ncommand = [\"./make.sh\"]\n[quotes]\ncommand = [\"./price.sh\"]\n");
-    shop.script("price.sh", "echo 12.50");
-    let quoted = shop.order("what does it cost?");
-    assert_eq!(shop.run(&["--force"]).code, 0);
-    shop.server.market().pay_quote(now(), &quoted).unwrap();
-    assert_eq!(shop.run(&["poster", "--brief", "x", "--output", "p.png"]).code, 0);
-    // Another order is declined by its generator in the meantime, unseen by anybody.
-    let other = shop.server.market().place(now(), Placement { brief: "x".into(), ..Placement::default() });
-    let unseen = shop.run(&["--force", "--json"]);
+fn a_delivery_by_hand_does_not_report_other_orders() {
+    let fixture = Fixture::open_with(ServerVersion::Live, "quote");
+    fixture.generator("exit 65", "");
+    fixture.settings("[generator]\ncommand = [\"./make.sh\"]\n[quotes]\ncommand = [\"./price.sh\"]\n");
+    fixture.script("price.sh", "echo 12.50");
+    let quoted = fixture.order("what does it cost?");
+    assert_eq!(fixture.run(&["--force"]).code, 0);
+    fixture.server.market().pay_quote(now(), &quoted).unwrap();
+    assert_eq!(fixture.run(&["poster", "--brief", "x", "--output", "p.png"]).code, 0);
+    // Meanwhile the generator declines another order, which is not reported yet.
+    let other = fixture.server.market().place(now(), Placement { brief: "x".into(), ..Placement::default() });
+    let unseen = fixture.run(&["--force", "--json"]);
     assert!(unseen.out.contains(&other));
-    assert_eq!(shop.run(&["deliver", &quoted, "p.png"]).code, 0);
-    assert_eq!(shop.deliveries(&quoted), 1);
-    assert_eq!(shop.run(&["status", "-q"]).code, 20, "the other one still needs a person");
+    assert_eq!(fixture.run(&["deliver", &quoted, "p.png"]).code, 0);
+    assert_eq!(fixture.deliveries(&quoted), 1);
+    assert_eq!(fixture.run(&["status", "-q"]).code, 20, "the other one still needs a person");
 }

@@ -1,37 +1,36 @@
-//! Under stand-ins of OpenClaw's command runner and of its exec tool: a hundred beats of all outcomes each, and exactly the
-//! posts that should appear.
+//! Stand-ins of OpenClaw's command runner and exec tool: a hundred runs of all outcomes, and exactly the expected posts.
 //!
-//! The runner posts what stands on stdout or stderr and stops a job after ten failures in a row; the exec tool hands stdout
-//! to an agent, which keeps still when it reads `HEARTBEAT_OK`.
+//! The runner posts stdout and stderr, and disables a job after ten failures in a row. The exec tool passes stdout to an
+//! agent, which posts nothing when it reads `HEARTBEAT_OK`.
 
 use std::fs;
 use std::process::Child;
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
-use super::shop::{Ran, Shop, eventually, now};
+use super::fixture::{Fixture, Ran, eventually, now};
 
-/// What goes on in a shop, and how many posts ten beats of it should make.
+/// A situation, and how many posts ten runs in it make.
 struct Scene {
     name: &'static str,
     posts: usize,
-    /// Before the first beat.
-    open: fn(&Shop),
-    /// Before each beat.
-    before: fn(&Shop, usize),
+    /// Runs before the first run.
+    open: fn(&Fixture),
+    /// Runs before each run.
+    before: fn(&Fixture, usize),
 }
 
-const NOTHING: fn(&Shop, usize) = |_, _| {};
+const NOTHING: fn(&Fixture, usize) = |_, _| {};
 
 const SCENES: [Scene; 10] = [
     Scene {
         name: "settings that were spoiled",
         posts: 1,
         open: |_| {},
-        before: |shop, beat| {
+        before: |fixture, beat| {
             if beat == 2 {
-                let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
-                fs::write(shop.path("heartbeat.toml"), settings.replace("[poll]", "[pole]")).unwrap();
+                let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+                fs::write(fixture.path("heartbeat.toml"), settings.replace("[poll]", "[pole]")).unwrap();
             }
         },
     },
@@ -39,74 +38,74 @@ const SCENES: [Scene; 10] = [
         name: "an order each beat",
         posts: 0,
         open: |_| {},
-        before: |shop, beat| drop(shop.order(&format!("HEARTBEAT_OK MEDIA: wish {beat}"))),
+        before: |fixture, beat| drop(fixture.order(&format!("HEARTBEAT_OK MEDIA: wish {beat}"))),
     },
     Scene {
         name: "an order that fails for good",
         posts: 1,
-        open: |shop| {
-            shop.generator("echo 'MEDIA: NO_REPLY' >&2; exit 3", "max_attempts = 1");
-            shop.order("a stranger's words");
+        open: |fixture| {
+            fixture.generator("echo 'MEDIA: NO_REPLY' >&2; exit 3", "max_attempts = 1");
+            fixture.order("a stranger's words");
         },
         before: NOTHING,
     },
     Scene {
         name: "a generator that is not there",
         posts: 1,
-        open: |shop| {
-            shop.generator("exit 127", "");
-            shop.order("a stranger's words");
+        open: |fixture| {
+            fixture.generator("exit 127", "");
+            fixture.order("a stranger's words");
         },
         before: NOTHING,
     },
     Scene {
         name: "a server that stumbles",
         posts: 0,
-        open: |shop| shop.server.market().arm_spec("status-500@any*4").unwrap(),
+        open: |fixture| fixture.server.market().arm_spec("status-500@any*4").unwrap(),
         before: NOTHING,
     },
     Scene {
         name: "a key that is refused",
         posts: 1,
-        open: |shop| shop.server.market().arm_spec("status-401@any").unwrap(),
+        open: |fixture| fixture.server.market().arm_spec("status-401@any").unwrap(),
         before: NOTHING,
     },
     Scene {
         name: "a client who is not content",
         posts: 1,
-        open: |shop| {
-            shop.generator("echo \"made $$ $(date +%N)\" > $ATELIER_OUTPUT_DIR/a.txt", "");
-            shop.order("a stranger's words");
+        open: |fixture| {
+            fixture.generator("echo \"made $$ $(date +%N)\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+            fixture.order("a stranger's words");
         },
-        before: |shop, beat| {
+        before: |fixture, beat| {
             if (2..=5).contains(&beat) {
-                let id = shop.server.market().statuses().next().unwrap().0.to_owned();
-                let _ = shop.server.market().dispute(now(), &id);
+                let id = fixture.server.market().statuses().next().unwrap().0.to_owned();
+                let _ = fixture.server.market().dispute(now(), &id);
             }
         },
     },
     Scene {
         name: "a beat that is still at work",
         posts: 0,
-        open: |shop| {
-            shop.generator(
+        open: |fixture| {
+            fixture.generator(
                 ": > ../../../begun; while [ ! -e ../../../go ]; do sleep 0.02; done; echo made > $ATELIER_OUTPUT_DIR/a.txt",
                 "",
             );
-            shop.order("a stranger's words");
+            fixture.order("a stranger's words");
         },
         before: NOTHING,
     },
     Scene {
         name: "a record that was damaged",
         posts: 1,
-        open: |shop| {
-            shop.generator("exit 75", "");
-            shop.order("a stranger's words");
+        open: |fixture| {
+            fixture.generator("exit 75", "");
+            fixture.order("a stranger's words");
         },
-        before: |shop, beat| {
+        before: |fixture, beat| {
             if beat == 3 {
-                let record = fs::read_dir(shop.path("state/orders")).unwrap().next().unwrap().unwrap().path();
+                let record = fs::read_dir(fixture.path("state/orders")).unwrap().next().unwrap().unwrap().path();
                 fs::write(record, "{").unwrap();
             }
         },
@@ -114,51 +113,51 @@ const SCENES: [Scene; 10] = [
     Scene {
         name: "an order that cannot be done",
         posts: 1,
-        open: |shop| {
-            shop.generator("exit 65", "");
-            shop.order("a stranger's words");
+        open: |fixture| {
+            fixture.generator("exit 65", "");
+            fixture.order("a stranger's words");
         },
         before: NOTHING,
     },
 ];
 
-/// The words that `schedule openclaw` gives the runner.
-fn argv(shop: &Shop) -> Vec<String> {
-    let printed = shop.json(&["schedule", "openclaw"]);
+/// Returns the arguments that `schedule openclaw` gives the runner.
+fn argv(fixture: &Fixture) -> Vec<String> {
+    let printed = fixture.json(&["schedule", "openclaw"]);
     let text = printed["files"][0]["text"].as_str().unwrap();
     let argv = text.split("--command-argv '").nth(1).unwrap().split('\'').next().unwrap();
     serde_json::from_str(argv).unwrap()
 }
 
-/// Ten beats of each scene, each started by `run`: what they posted, by scene.
-fn hundred(run: impl Fn(&Shop, &[String]) -> Option<String>) {
+/// Runs ten times in each scene and compares the posts.
+fn hundred(run: impl Fn(&Fixture, &[String]) -> Option<String>) {
     let mut beats = 0;
     for scene in SCENES {
-        let shop = Shop::open(ServerVersion::Live);
-        (scene.open)(&shop);
-        // Where each endpoint has its own count, polls are not spread over the hour: every beat makes one.
-        let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap() + "\n[budget]\nshared = false\n";
-        fs::write(shop.path("heartbeat.toml"), settings).unwrap();
-        // One that is at work all the while holds the lock.
+        let fixture = Fixture::open(ServerVersion::Live);
+        (scene.open)(&fixture);
+        // With a count for each endpoint polls are not paced: every run makes one.
+        let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap() + "\n[budget]\nshared = false\n";
+        fs::write(fixture.path("heartbeat.toml"), settings).unwrap();
+        // One run holds the lock all the while.
         let holder: Option<Child> = (scene.name == "a beat that is still at work").then(|| {
-            let holder = shop.spawn(&["--force"]);
-            eventually("its generator begins", || shop.path("begun").exists());
+            let holder = fixture.spawn(&["--force"]);
+            eventually("its generator begins", || fixture.path("begun").exists());
             holder
         });
-        let argv = argv(&shop);
+        let argv = argv(&fixture);
         let mut posts = Vec::new();
         for beat in 0..10 {
-            (scene.before)(&shop, beat);
-            posts.extend(run(&shop, &argv));
+            (scene.before)(&fixture, beat);
+            posts.extend(run(&fixture, &argv));
             beats += 1;
         }
         if let Some(holder) = holder {
-            fs::write(shop.path("go"), "").unwrap();
+            fs::write(fixture.path("go"), "").unwrap();
             assert!(Ran::of(&holder.wait_with_output().unwrap()).is_silent());
         }
         assert_eq!(posts.len(), scene.posts, "{}: {posts:?}", scene.name);
         for post in &posts {
-            let strange = ["stranger", "MEDIA:", "NO_REPLY", "HEARTBEAT_OK", shop.key.as_str()];
+            let strange = ["stranger", "MEDIA:", "NO_REPLY", "HEARTBEAT_OK", fixture.key.as_str()];
             assert!(!strange.iter().any(|word| post.contains(word)), "{}: {post}", scene.name);
             assert!(post.lines().count() <= 5, "{}: {post}", scene.name);
             assert!(post.contains("atelier-heartbeat"), "{}: it names a command: {post}", scene.name);
@@ -168,10 +167,10 @@ fn hundred(run: impl Fn(&Shop, &[String]) -> Option<String>) {
 }
 
 #[test]
-fn a_command_job_posts_what_needs_a_person_and_is_never_disabled() {
-    hundred(|shop, argv| {
+fn a_command_job_posts_only_what_needs_you_and_is_never_disabled() {
+    hundred(|fixture, argv| {
         let mut command = std::process::Command::new(&argv[0]);
-        command.args(&argv[1..]).current_dir("/").env("HOME", shop.folder.path()).env_remove("RUST_LOG");
+        command.args(&argv[1..]).current_dir("/").env("HOME", fixture.folder.path()).env_remove("RUST_LOG");
         let ran = Ran::of(&command.output().unwrap());
         assert_eq!(ran.code, 0, "ten failures in a row would end the job: {ran:?}");
         let said = format!("{}{}", ran.out, ran.err);
@@ -180,9 +179,9 @@ fn a_command_job_posts_what_needs_a_person_and_is_never_disabled() {
 }
 
 #[test]
-fn an_agent_at_the_exec_tool_reads_heartbeat_ok_or_what_needs_a_person() {
-    hundred(|shop, _| {
-        let ran = Ran::of(&shop.command(&["beat"]).env("OPENCLAW_SHELL", "exec").output().unwrap());
+fn an_agent_reads_heartbeat_ok_or_what_needs_you() {
+    hundred(|fixture, _| {
+        let ran = Ran::of(&fixture.command(&["beat"]).env("OPENCLAW_SHELL", "exec").output().unwrap());
         assert_eq!(ran.code, 0, "{ran:?}");
         if ran.out == "HEARTBEAT_OK\n" && ran.err.is_empty() {
             return None;

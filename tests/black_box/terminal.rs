@@ -1,4 +1,4 @@
-//! What a person at a terminal sees and a pipe never does: progress, tables that fit, colours and their absence.
+//! Output on a terminal: progress, tables that fit, colours.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,9 +10,9 @@ use std::time::Duration;
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use super::shop::{BIN, Ran, Shop};
+use super::fixture::{BIN, Fixture, Ran};
 
-/// Runs a command on a terminal of 80 columns, and what appears there.
+/// Runs a command on a terminal of 80 columns; returns its exit code and output.
 fn on_a_terminal(mut command: Command) -> (i32, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -26,20 +26,20 @@ fn on_a_terminal(mut command: Command) -> (i32, String) {
     }
     command.stdout(side.try_clone().unwrap()).stderr(side);
     let mut child = command.spawn().unwrap();
-    // Its copies of the terminal's other side would keep the reading below from ending.
+    // The command's copies of the other side would keep the read below open.
     drop(command);
     let mut seen = Vec::new();
-    // Reading ends with an error (EIO) once nobody holds the other side.
+    // The read ends with EIO once the other side is closed.
     let _ = fs::File::from(terminal).read_to_end(&mut seen);
     (child.wait().unwrap().code().unwrap_or(-1), String::from_utf8_lossy(&seen).into_owned())
 }
 
-/// What is left on the screen's line once everything was written to it.
+/// Returns the lines as they look after carriage returns.
 fn left(seen: &str) -> Vec<String> {
     seen.lines().map(|line| line.rsplit("\u{1b}[K").next().unwrap().trim_end_matches('\r').to_owned()).collect()
 }
 
-/// The way to a server, through a pipe that takes some four megabytes a second.
+/// A proxy to a server that carries some four megabytes a second.
 fn narrow_way_to(server: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -65,24 +65,24 @@ fn narrow_way_to(server: &str) -> String {
 }
 
 #[test]
-fn a_long_generation_is_seen_on_a_terminal_and_nowhere_else() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator(&format!("sleep 1.3; {BIN} poster --brief $$ --output $ATELIER_OUTPUT"), "");
-    let order = shop.order("x");
-    let (code, seen) = on_a_terminal(shop.command(&["beat", "--force"]));
-    assert_eq!((code, shop.deliveries(&order)), (0, 1), "{seen}");
+fn a_long_generation_shows_progress_only_on_a_terminal() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(&format!("sleep 1.3; {BIN} poster --brief $$ --output $ATELIER_OUTPUT"), "");
+    let order = fixture.order("x");
+    let (code, seen) = on_a_terminal(fixture.command(&["beat", "--force"]));
+    assert_eq!((code, fixture.deliveries(&order)), (0, 1), "{seen}");
     assert!(seen.contains("\r\u{1b}[Kmaking 1 order(s), 1s"), "{seen:?}");
     assert!(!left(&seen).iter().any(|line| line.contains("making")), "it is wiped away: {seen:?}");
     assert!(seen.contains(&format!("delivered: {order}")), "{seen:?}");
     for words in [&["beat", "--force"][..], &["beat", "--force", "--report", "deliveries"]] {
-        let order = shop.order("y");
-        let piped: Ran = shop.run(words);
+        let order = fixture.order("y");
+        let piped: Ran = fixture.run(words);
         assert!(piped.code == 0 && piped.err.is_empty() && !piped.out.contains('\u{1b}'), "{piped:?}");
-        assert_eq!(shop.deliveries(&order), 1);
+        assert_eq!(fixture.deliveries(&order), 1);
     }
     for (name, value) in [("TERM", "dumb"), ("OPENCLAW_SHELL", "exec")] {
-        shop.order("z");
-        let mut command = shop.command(&["beat", "--force"]);
+        fixture.order("z");
+        let mut command = fixture.command(&["beat", "--force"]);
         command.env(name, value);
         let (_, seen) = on_a_terminal(command);
         assert!(!seen.contains("making"), "{name}={value}: {seen:?}");
@@ -90,43 +90,43 @@ fn a_long_generation_is_seen_on_a_terminal_and_nowhere_else() {
 }
 
 #[test]
-fn what_is_wrong_is_said_once_and_tables_fit() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("echo $$ > $ATELIER_OUTPUT_DIR/a.txt", "");
-    let order = shop.order("x");
-    shop.beat_until_delivered(&order);
-    let ledger = fs::read_to_string(shop.path("state/ledger.jsonl")).unwrap();
+fn errors_are_printed_once_and_tables_fit() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("echo $$ > $ATELIER_OUTPUT_DIR/a.txt", "");
+    let order = fixture.order("x");
+    fixture.beat_until_delivered(&order);
+    let ledger = fs::read_to_string(fixture.path("state/ledger.jsonl")).unwrap();
     let wide = ledger.replace("Sandbox service", &"A service with a long name ".repeat(4)).replace("5.00", "123456.00");
-    fs::write(shop.path("state/ledger.jsonl"), wide).unwrap();
+    fs::write(fixture.path("state/ledger.jsonl"), wide).unwrap();
     for words in [&["report"][..], &["status"], &["orders"], &["services"]] {
-        let (code, seen) = on_a_terminal(shop.command(words));
+        let (code, seen) = on_a_terminal(fixture.command(words));
         let longest = seen.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
         assert!(code == 0 && longest <= 80, "{words:?}: {longest}: {seen}");
     }
-    let (_, seen) = on_a_terminal(shop.command(&["report"]));
+    let (_, seen) = on_a_terminal(fixture.command(&["report"]));
     assert!(seen.contains("111110.40") && seen.contains("COST"), "no number is cut off: {seen}");
-    let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
-    fs::write(shop.path("heartbeat.toml"), settings.replace("interval", "intervall")).unwrap();
-    let (code, seen) = on_a_terminal(shop.command(&["beat"]));
+    let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    fs::write(fixture.path("heartbeat.toml"), settings.replace("interval", "intervall")).unwrap();
+    let (code, seen) = on_a_terminal(fixture.command(&["beat"]));
     assert_eq!((code, seen.matches("intervall").count(), seen.lines().count()), (78, 1, 1), "{seen}");
 }
 
 #[test]
-fn a_long_upload_says_how_far_it_is() {
-    // The live server's own upload takes 4.5 MB; what is larger goes by upload token, whoever sends it.
-    let shop = Shop::open(ServerVersion::Live);
-    let way = narrow_way_to(&shop.server.base_url());
-    let settings = fs::read_to_string(shop.path("heartbeat.toml")).unwrap();
-    let origin = shop.server.base_url().split('/').take(3).collect::<Vec<_>>().join("/");
-    fs::write(shop.path("heartbeat.toml"), settings.replace(&origin, &way).replace("5s", "30s")).unwrap();
+fn a_long_upload_shows_progress() {
+    // The live server accepts 4.5 MB by upload; larger files go by token.
+    let fixture = Fixture::open(ServerVersion::Live);
+    let way = narrow_way_to(&fixture.server.base_url());
+    let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    let origin = fixture.server.base_url().split('/').take(3).collect::<Vec<_>>().join("/");
+    fs::write(fixture.path("heartbeat.toml"), settings.replace(&origin, &way).replace("5s", "30s")).unwrap();
     let mut video = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
     video.resize(9_000_000, 7);
-    fs::write(shop.path("a.mp4"), video).unwrap();
-    let (code, seen) = on_a_terminal(shop.command(&["upload", "a.mp4"]));
+    fs::write(fixture.path("a.mp4"), video).unwrap();
+    let (code, seen) = on_a_terminal(fixture.command(&["upload", "a.mp4"]));
     assert_eq!(code, 0, "{seen}");
     assert!(seen.contains("uploading a.mp4: ") && seen.contains(" of 9.0 MB, ") && seen.contains(" %, 1s"), "{seen:?}");
     let lines = left(&seen);
     assert!(lines.len() == 1 && lines[0].starts_with("http"), "only the address stays: {lines:?}");
-    let piped = shop.run(&["upload", "a.mp4"]);
+    let piped = fixture.run(&["upload", "a.mp4"]);
     assert!(piped.code == 0 && piped.err.is_empty() && piped.out.lines().count() == 1, "{piped:?}");
 }

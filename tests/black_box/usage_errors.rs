@@ -1,7 +1,7 @@
-//! What a person types wrong, and the sentence each mistake gets: a table to be read aloud.
+//! Wrong command lines, and the message of each.
 //!
-//! Each line of `wrong_words.txt` is the words, then the exit code, then the sentence. `REWRITE=1` writes the table anew,
-//! to be reviewed like code.
+//! Each line of `usage_errors.txt` has the arguments, the exit code and the message. `REWRITE=1` writes the table again, to
+//! be reviewed like code.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,26 +9,26 @@ use std::path::Path;
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
-use super::shop::Shop;
+use super::fixture::Fixture;
 
 #[test]
-fn every_mistake_has_its_sentence() {
-    let shop = Shop::open(ServerVersion::Live);
-    let order = shop.order("x");
-    fs::write(shop.path("empty.png"), "").unwrap();
-    fs::write(shop.path("page.txt"), "<html>An error page</html>").unwrap();
-    fs::write(shop.path("noise.bin"), [7, 0, 200, 3]).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/black_box/wrong_words.txt");
+fn every_wrong_command_line_has_its_message() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let order = fixture.order("x");
+    fs::write(fixture.path("empty.png"), "").unwrap();
+    fs::write(fixture.path("page.txt"), "<html>An error page</html>").unwrap();
+    fs::write(fixture.path("noise.bin"), [7, 0, 200, 3]).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/black_box/usage_errors.txt");
     let table = fs::read_to_string(&path).unwrap();
     let (mut said, mut count) = (String::new(), 0);
     for case in table.trim().split("\n\n") {
         let line = case.lines().next().unwrap();
         let words: Vec<String> = words(line).into_iter().map(|word| expanded(&word, &order)).collect();
-        let ran = shop.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        // What the parser of the command line says comes in several lines.
+        let ran = fixture.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        // The parser's message has several lines.
         let said_lines: Vec<&str> = ran.err.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let sentence =
-            said_lines.join(" | ").replace(&order, "ORDER").replace(shop.folder.path().to_str().unwrap(), "HERE");
+            said_lines.join(" | ").replace(&order, "ORDER").replace(fixture.folder.path().to_str().unwrap(), "HERE");
         assert!(ran.code != 0, "{line}: {ran:?}");
         let _ = write!(
             said,
@@ -44,11 +44,11 @@ fn every_mistake_has_its_sentence() {
     }
     assert_eq!(said.trim(), table.trim());
     assert!(count >= 60, "only {count} cases");
-    assert_eq!(shop.deliveries(&order), 0);
-    assert_eq!(shop.server.market().recorder().uploads.len(), 0);
+    assert_eq!(fixture.deliveries(&order), 0);
+    assert_eq!(fixture.server.market().recorder().uploads.len(), 0);
 }
 
-/// Words with blanks between them; double quotes hold blanks together.
+/// Splits at blanks outside double quotes.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut quoted) = (vec![String::new()], false);
     for c in line.chars() {
@@ -61,7 +61,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// `ORDER` is an order that is there, `a*N` is N letters.
+/// `ORDER` is an existing order, `a*N` is N letters.
 fn expanded(word: &str, order: &str) -> String {
     let word = word.replace("ORDER", order);
     match word.rsplit_once("a*") {

@@ -1,4 +1,4 @@
-//! What has been done, at a glance; and the schedulers that a worker lives in.
+//! `report`, `schedule`, the pages of `man`, and `docs/json.md`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,120 +6,120 @@ use std::fs;
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use serde_json::Value;
 
-use super::shop::{BIN, Ran, Shop};
+use super::fixture::{BIN, Fixture, Ran};
 
 #[test]
-fn a_report_adds_the_ledger_up_and_draws_it() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
-    assert_eq!(shop.json(&["report"])["total"]["delivered"], 0);
+fn a_report_sums_and_charts_the_ledger() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("echo \"made $$\" > $ATELIER_OUTPUT_DIR/a.txt", "");
+    assert_eq!(fixture.json(&["report"])["total"]["delivered"], 0);
     for brief in ["one", "two"] {
-        let order = shop.order(brief);
-        shop.beat_until_delivered(&order);
+        let order = fixture.order(brief);
+        fixture.beat_until_delivered(&order);
     }
-    let report = shop.json(&["report"]);
+    let report = fixture.json(&["report"]);
     assert_eq!(
         (report["total"]["delivered"].as_u64(), report["today"]["pending_cents"].as_u64()),
         (Some(2), Some(900))
     );
-    let text = shop.run(&["report"]);
+    let text = fixture.run(&["report"]);
     assert!(text.code == 0 && text.out.contains("this month\t2\t0\t0\t0.00\t9.00\t0.00"), "{text:?}");
-    assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
-    let page = fs::read_to_string(shop.path("page.html")).unwrap();
+    assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
+    let page = fs::read_to_string(fixture.path("page.html")).unwrap();
     assert!(
         page.starts_with("<!doctype html>")
             && page.contains("<svg")
             && page.contains("<b>9.00</b><span>USDC under review")
     );
-    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&shop.key));
-    let nowhere = shop.run(&["report", "--html", "no/such/page.html"]);
+    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&fixture.key));
+    let nowhere = fixture.run(&["report", "--html", "no/such/page.html"]);
     assert!(nowhere.code == 74 && nowhere.err.contains("no/such/page.html"), "{nowhere:?}");
 }
 
 #[test]
-fn a_report_knows_what_it_cost_and_shows_what_was_made() {
-    let shop = Shop::open(ServerVersion::Live);
-    // Each start says what it cost: the one that waits, the one that fails, the one that succeeds.
-    shop.generator(
+fn a_report_shows_costs_and_pictures() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    // Each start states its cost: one waits, one fails, one succeeds.
+    fixture.generator(
         &format!(
             "echo x >> ../../../made; echo '{{\"cost_usd\": 0.0042}}'; case $(wc -l < ../../../made) in \
              1) exit 75;; 2) echo '{{\"cost_usd\": \"1.25\"}}'; exit 1;; esac\n{BIN} poster --brief $$ --output $ATELIER_OUTPUT"
         ),
         "",
     );
-    let order = shop.order("A <b>lighthouse</b>");
-    shop.beat();
-    shop.beat();
-    shop.let_doubts_settle();
-    shop.beat_until_delivered(&order);
-    let report = shop.json(&["report"]);
+    let order = fixture.order("A <b>lighthouse</b>");
+    fixture.beat();
+    fixture.beat();
+    fixture.age_unknown_outcomes();
+    fixture.beat_until_delivered(&order);
+    let report = fixture.json(&["report"]);
     let total = &report["total"];
     assert_eq!(
         (total["cost_micros"].as_u64(), total["failed_attempts"].as_u64()),
         (Some(1_258_400), Some(1)),
         "{report}"
     );
-    let told = shop.run(&["explain", &order]).out;
+    let told = fixture.run(&["explain", &order]).out;
     assert!(told.contains("its generator says that it cost 1.25 USD"), "{told}");
-    // What waits for a person is on the page as well, with the command that helps.
-    shop.generator("exit 65", "");
-    let stuck = shop.order("no");
-    shop.beat();
-    assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
-    let page = fs::read_to_string(shop.path("page.html")).unwrap();
+    // The page also lists held orders, with the command that helps.
+    fixture.generator("exit 65", "");
+    let stuck = fixture.order("no");
+    fixture.beat();
+    assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
+    let page = fs::read_to_string(fixture.path("page.html")).unwrap();
     assert!(page.contains("<b>1.2584</b><span>USD of cost") && page.contains("<b>3.24</b><span>margin"), "{page}");
     assert!(page.contains("src=\"data:image/jpeg;base64,"), "its picture");
     assert!(page.contains(&format!("atelier-heartbeat retry {stuck}")) && !page.contains("lighthouse"));
-    // Once the file is cleared away it is named, not drawn.
-    fs::remove_dir_all(shop.path("state/work")).unwrap();
-    assert_eq!(shop.run(&["report", "--html", "page.html"]).code, 0);
-    let page = fs::read_to_string(shop.path("page.html")).unwrap();
+    // A removed file is named, not shown.
+    fs::remove_dir_all(fixture.path("state/work")).unwrap();
+    assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
+    let page = fs::read_to_string(fixture.path("page.html")).unwrap();
     assert!(!page.contains("data:image/jpeg") && page.contains("<div class=\"blank\">image/png"), "{page}");
 }
 
 #[test]
-fn a_crontab_line_comes_and_goes_and_leaves_the_others_alone() {
-    let shop = Shop::open(ServerVersion::Live);
-    let tab = shop.path("tab");
-    shop.stand_in("crontab", &format!("case $1 in -l) cat {0};; -) cat > {0};; esac", tab.display()));
+fn a_crontab_line_is_added_and_removed_beside_others() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let tab = fixture.path("tab");
+    fixture.stand_in("crontab", &format!("case $1 in -l) cat {0};; -) cat > {0};; esac", tab.display()));
     let theirs = "MAILTO=me@example.com\n0 4 * * * backup 100\\%\n";
     fs::write(&tab, theirs).unwrap();
     for _ in 0..2 {
-        assert_eq!(shop.run(&["schedule", "cron", "--install"]).code, 0);
+        assert_eq!(fixture.run(&["schedule", "cron", "--install"]).code, 0);
     }
     let installed = fs::read_to_string(&tab).unwrap();
     assert!(installed.starts_with(theirs), "{installed}");
     assert_eq!(installed.matches("*/2 * * * *").count(), 1, "{installed}");
     let line = installed.lines().find(|line| line.starts_with("*/2")).unwrap();
     assert!(line.contains("/heartbeat.toml'") && line.contains("/atelier-heartbeat' --config '/"), "{line}");
-    // The line is what it says: a shell runs it, from anywhere, in silence.
+    // A shell can run the line from any folder, silently.
     let command = line.splitn(6, ' ').nth(5).unwrap().replace("\\%", "%");
     let ran = std::process::Command::new("sh").args(["-c", &command]).current_dir("/").env_clear().output().unwrap();
     assert!(Ran::of(&ran).is_silent(), "{ran:?}");
-    assert_eq!(shop.run(&["schedule", "cron", "--remove"]).code, 0);
+    assert_eq!(fixture.run(&["schedule", "cron", "--remove"]).code, 0);
     assert_eq!(fs::read_to_string(&tab).unwrap(), theirs);
-    // One that cannot be read is not written either; that there is none is no failure.
+    // A crontab that cannot be read is not written. No crontab is no failure.
     let listing = |says: &str| {
         let tab = tab.display();
-        shop.stand_in("crontab", &format!("case $1 in -l) echo '{says}' >&2; exit 1;; -) cat > {tab};; esac"));
+        fixture.stand_in("crontab", &format!("case $1 in -l) echo '{says}' >&2; exit 1;; -) cat > {tab};; esac"));
     };
     listing("crontab: cannot open your crontab: Permission denied");
     for deed in ["--install", "--remove"] {
-        let refused = shop.run(&["schedule", "cron", deed]);
+        let refused = fixture.run(&["schedule", "cron", deed]);
         assert!(refused.code == 78 && refused.err.contains("nothing was changed"), "{refused:?}");
     }
     assert_eq!(fs::read_to_string(&tab).unwrap(), theirs);
     listing("no crontab for root");
-    assert_eq!(shop.run(&["schedule", "cron", "--install"]).code, 0);
+    assert_eq!(fixture.run(&["schedule", "cron", "--install"]).code, 0);
     assert!(fs::read_to_string(&tab).unwrap().starts_with("# atelier-heartbeat: begin\n"));
 }
 
 #[test]
-fn units_are_installed_for_the_user_alone_and_removed_again() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.stand_in("systemctl", "echo \"systemctl $*\" >> called");
-    assert_eq!(shop.run(&["schedule", "systemd", "--install"]).code, 0);
-    let folder = shop.path(".config/systemd/user");
+fn user_units_are_installed_and_removed() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.stand_in("systemctl", "echo \"systemctl $*\" >> called");
+    assert_eq!(fixture.run(&["schedule", "systemd", "--install"]).code, 0);
+    let folder = fixture.path(".config/systemd/user");
     let service = fs::read_to_string(folder.join("atelier-heartbeat.service")).unwrap();
     for line in ["Type=oneshot", "KillMode=process", "NoNewPrivileges=yes", "ExecStart=:\"/"] {
         assert!(service.contains(line), "{line} in {service}");
@@ -128,29 +128,29 @@ fn units_are_installed_for_the_user_alone_and_removed_again() {
     let timer = fs::read_to_string(folder.join("atelier-heartbeat.timer")).unwrap();
     assert!(timer.contains("OnUnitInactiveSec=2min") && timer.contains("WantedBy=timers.target"));
     assert!(
-        fs::read_to_string(shop.path("called"))
+        fs::read_to_string(fixture.path("called"))
             .unwrap()
             .contains("systemctl --user enable --now atelier-heartbeat.timer")
     );
-    assert_eq!(shop.run(&["schedule", "systemd", "--remove"]).code, 0);
+    assert_eq!(fixture.run(&["schedule", "systemd", "--remove"]).code, 0);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-    // A manager that refuses leaves nothing half installed.
-    shop.stand_in("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
-    let refused = shop.run(&["schedule", "systemd", "--install"]);
+    // A failing systemctl leaves nothing half installed.
+    fixture.stand_in("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
+    let refused = fixture.run(&["schedule", "systemd", "--install"]);
     assert!(refused.code == 78 && refused.err.contains("Failed to connect to bus"), "{refused:?}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-    let system = shop.run(&["schedule", "systemd", "--system"]);
+    let system = fixture.run(&["schedule", "systemd", "--system"]);
     assert!(
         system.out.contains("LoadCredential=credentials.json:") && system.out.contains("ProtectSystem=strict"),
         "{system:?}"
     );
-    let refused = shop.run(&["schedule", "kubernetes", "--install"]);
+    let refused = fixture.run(&["schedule", "kubernetes", "--install"]);
     assert!(refused.code == 64 && refused.err.contains("by hand"), "{refused:?}");
 }
 
 #[test]
-fn every_scheduler_is_told_of_this_binary_and_these_settings() {
-    let shop = Shop::open(ServerVersion::Live);
+fn every_scheduler_gets_this_binary_and_these_settings() {
+    let fixture = Fixture::open(ServerVersion::Live);
     for (name, words) in [
         ("cron", &["*/2 * * * *"][..]),
         ("systemd", &["OnUnitInactiveSec", "Type=oneshot"]),
@@ -167,7 +167,7 @@ fn every_scheduler_is_told_of_this_binary_and_these_settings() {
         ("kubernetes", &["concurrencyPolicy: Forbid", "backoffLimit: 0", "persistentVolumeClaim", "secretName"]),
         ("nomad", &["prohibit_overlap = true", "periodic"]),
     ] {
-        let printed = shop.run(&["schedule", name]);
+        let printed = fixture.run(&["schedule", name]);
         assert_eq!(printed.code, 0, "{name}: {printed:?}");
         for word in words {
             assert!(printed.out.contains(word), "{name}: {word} in {}", printed.out);
@@ -175,16 +175,16 @@ fn every_scheduler_is_told_of_this_binary_and_these_settings() {
         if name != "kubernetes" {
             assert!(printed.out.contains("heartbeat.toml"), "{name}: {}", printed.out);
         }
-        assert!(!printed.out.contains(&shop.key));
-        let json: Value = shop.json(&["schedule", name]);
+        assert!(!printed.out.contains(&fixture.key));
+        let json: Value = fixture.json(&["schedule", name]);
         assert!(!json["files"].as_array().unwrap().is_empty());
     }
-    fs::remove_file(shop.path("heartbeat.toml")).unwrap();
-    let without = shop.run(&["schedule", "cron"]);
+    fs::remove_file(fixture.path("heartbeat.toml")).unwrap();
+    let without = fixture.run(&["schedule", "cron"]);
     assert!(without.code == 78 && without.err.contains("atelier-heartbeat init"), "{without:?}");
 }
 
-/// Every member that a value has, its own and those within, but for those that are names: days, services.
+/// Collects the members of a value and of the values in it, without names: days, services.
 fn members(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
@@ -202,43 +202,43 @@ fn members(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn what_json_says_is_what_its_page_says() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator(
+fn the_json_page_lists_every_member() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(
         "grep -q good $ATELIER_BRIEF_FILE && echo $$ > $ATELIER_OUTPUT_DIR/a.txt || exit 3",
         "max_attempts = 2",
     );
-    shop.order("good");
-    shop.order("bad");
+    fixture.order("good");
+    fixture.order("bad");
     let told = [
         (
             "beat",
             vec![
-                shop.beat(),
-                shop.json(&["beat", "--dry-run"]),
+                fixture.beat(),
+                fixture.json(&["beat", "--dry-run"]),
                 {
-                    shop.let_doubts_settle();
-                    shop.beat()
+                    fixture.age_unknown_outcomes();
+                    fixture.beat()
                 },
                 {
-                    shop.settings("[nonsense]\n");
-                    serde_json::from_str(&shop.run(&["beat", "--json", "--force"]).out).unwrap()
+                    fixture.settings("[nonsense]\n");
+                    serde_json::from_str(&fixture.run(&["beat", "--json", "--force"]).out).unwrap()
                 },
             ],
         ),
         (
             "status",
             vec![{
-                shop.settings("");
-                shop.json(&["status"])
+                fixture.settings("");
+                fixture.json(&["status"])
             }],
         ),
-        ("report", vec![shop.json(&["report"])]),
+        ("report", vec![fixture.json(&["report"])]),
     ];
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
     for (command, values) in told {
         let section = page.split(&format!("## `{command}`")).nth(1).unwrap().split("\n## ").next().unwrap();
-        // Sums are described once, at the end.
+        // Sums have their own table, at the end.
         let sums = page.split("A sum:").nth(1).unwrap();
         let whole = format!("{section}{}", if command == "status" { sums } else { "" });
         let rows = whole.lines().filter(|line| line.starts_with("| `"));
@@ -252,7 +252,7 @@ fn what_json_says_is_what_its_page_says() {
         values.iter().for_each(|value| members(value, &mut said));
         let untold: Vec<_> = said.difference(&described).collect();
         assert!(untold.is_empty(), "docs/json.md does not tell of {untold:?} of {command}: {values:?}");
-        // The other way: the first cell of each row is a member that exists.
+        // The reverse: the first cell of each row is a member that exists.
         for row in whole.lines().filter(|line| line.starts_with("| `")) {
             for name in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
                 assert!(said.contains(name.trim_end_matches("[]")), "{command} says no {name}: {values:?}");
@@ -262,19 +262,19 @@ fn what_json_says_is_what_its_page_says() {
 }
 
 #[test]
-fn every_command_has_its_page_and_the_version_says_what_it_was_built_for() {
-    let shop = Shop::empty(ServerVersion::Live);
-    assert_eq!(shop.run(&["man", "--dir", "pages"]).code, 0);
-    let help = shop.run(&["--help"]).out;
+fn every_command_has_a_manual_page_and_the_version_names_the_target() {
+    let fixture = Fixture::empty(ServerVersion::Live);
+    assert_eq!(fixture.run(&["man", "--dir", "pages"]).code, 0);
+    let help = fixture.run(&["--help"]).out;
     for command in ["beat", "setup", "check", "status", "deliver", "quote", "report", "schedule", "sandbox"] {
-        let page = fs::read_to_string(shop.path(&format!("pages/atelier-heartbeat-{command}.1"))).unwrap();
+        let page = fs::read_to_string(fixture.path(&format!("pages/atelier-heartbeat-{command}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS") && help.contains(command), "{command}");
     }
-    let pages = fs::read_dir(shop.path("pages")).unwrap().flatten();
+    let pages = fs::read_dir(fixture.path("pages")).unwrap().flatten();
     assert!(pages.map(|page| page.file_name().into_string().unwrap()).all(|name| !name.contains("__")));
-    let refused = shop.run(&["man", "--dir", "heartbeat.toml"]);
+    let refused = fixture.run(&["man", "--dir", "heartbeat.toml"]);
     assert!(refused.code == 74 && refused.err.contains("heartbeat.toml"), "{refused:?}");
-    let version = shop.run(&["--version"]).out;
+    let version = fixture.run(&["--version"]).out;
     assert!(
         version.starts_with("atelier-heartbeat ") && version.contains("commit ") && version.contains("target "),
         "{version}"
@@ -282,21 +282,21 @@ fn every_command_has_its_page_and_the_version_says_what_it_was_built_for() {
 }
 
 #[test]
-fn status_tells_what_was_earned_and_fits_a_narrow_terminal() {
-    let shop = Shop::open(ServerVersion::Live);
-    shop.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
-    shop.order("x");
-    shop.beat();
-    shop.generator(&format!("echo '{}' >&2; exit 3", "why ".repeat(100)), "max_attempts = 1");
-    shop.order("y");
-    shop.beat();
-    let said = shop.run(&["status"]).out;
+fn status_shows_earnings_and_fits_a_narrow_terminal() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("echo made > $ATELIER_OUTPUT_DIR/a.txt", "");
+    fixture.order("x");
+    fixture.beat();
+    fixture.generator(&format!("echo '{}' >&2; exit 3", "why ".repeat(100)), "max_attempts = 1");
+    fixture.order("y");
+    fixture.beat();
+    let said = fixture.run(&["status"]).out;
     assert!(said.contains("today   1 delivered, 0.00 USD earned, 4.50 under review"), "{said}");
     assert!(said.contains("needs you") && said.contains("-> atelier-heartbeat retry"), "{said}");
     let longest = said.lines().map(|line| line.chars().count()).max().unwrap();
     assert!(longest <= 80, "{longest} columns: {said}");
-    let json = shop.json(&["status"]);
+    let json = fixture.json(&["status"]);
     assert_eq!((json["schema"].as_u64(), json["today"]["delivered"].as_u64()), (Some(1), Some(1)));
-    let piped = shop.run(&["status", "--watch"]);
+    let piped = fixture.run(&["status", "--watch"]);
     assert!(piped.code == 64 && piped.err.contains("--watch"), "{piped:?}");
 }

@@ -1,4 +1,4 @@
-//! Every `Retry-After`, `X-RateLimit-Reset` and `Date` is a wait of two seconds to a day and one second.
+//! Any `Retry-After`, `X-RateLimit-Reset` and `Date` gives a wait of two seconds to a day and one second.
 #![no_main]
 
 use std::time::Duration;

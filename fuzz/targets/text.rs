@@ -1,4 +1,4 @@
-//! Whatever a stranger writes: it can neither move a cursor, nor open a tag, nor become a path, nor carry the key along.
+//! Any text of a stranger, sanitized, moves no cursor, opens no tag, is no path, and does not contain the key.
 #![no_main]
 
 use atelier_heartbeat::internals::domain::order::OrderId;

@@ -1,4 +1,4 @@
-//! A seller's shop: a folder, a marketplace, a worker. A test says what it needs and reads as a sentence.
+//! The fixture of the black-box tests: a folder with settings and state, and a sandbox as marketplace.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,9 +13,15 @@ use atelier_heartbeat::internals::io::credentials;
 use atelier_heartbeat::internals::sandbox::{Options, Placement, Server, ServerVersion};
 use serde_json::{Map, Value};
 
+/// The program with its failpoints.
 pub const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
 
-pub struct Shop {
+/// The program under test: the one that `ATELIER_SHIPPED` names, or [`BIN`].
+pub fn program() -> PathBuf {
+    std::env::var_os("ATELIER_SHIPPED").map_or_else(|| BIN.into(), PathBuf::from)
+}
+
+pub struct Fixture {
     pub folder: tempfile::TempDir,
     pub server: Server,
     pub key: String,
@@ -26,37 +32,37 @@ pub fn now() -> Time {
     atelier_heartbeat::internals::io::clock::now()
 }
 
-impl Shop {
-    /// A marketplace that knows nobody, and a folder with nothing in it but what `settings` writes.
+impl Fixture {
+    /// A marketplace without agents, and a folder with settings only.
     pub fn empty(server_version: ServerVersion) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: Some(folder.path().join("sandbox")), server_version, ..Options::default() };
         let server = Server::start(options).unwrap();
-        let shop = Self { folder, server, key: String::new(), service: String::new() };
-        shop.settings("");
-        shop
+        let fixture = Self { folder, server, key: String::new(), service: String::new() };
+        fixture.settings("");
+        fixture
     }
 
-    /// A JSON answer of a command that must succeed.
+    /// Runs a command that must succeed and returns its JSON.
     pub fn json(&self, words: &[&str]) -> Value {
         let ran = self.run(&[words, &["--json"]].concat());
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{words:?}: {error}: {ran:?}"))
     }
 
-    /// Open for business: registered, one service listed, the built-in poster as its generator.
+    /// Registered, with one service, and the built-in poster as generator.
     pub fn open(server_version: ServerVersion) -> Self {
         Self::open_with(server_version, "fixed")
     }
 
-    /// As [`Shop::open`], its service priced this way.
+    /// As [`Fixture::open`], with this price type.
     pub fn open_with(server_version: ServerVersion, price_type: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: Some(folder.path().join("sandbox")), server_version, ..Options::default() };
         Self::open_in(folder, options, price_type)
     }
 
-    /// As [`Shop::open_with`], in this folder and at a marketplace of this kind.
+    /// As [`Fixture::open_with`], in this folder and with these options of the sandbox.
     pub fn open_in(folder: tempfile::TempDir, options: Options, price_type: &str) -> Self {
         let server = Server::start(options).unwrap();
         let (agent_id, key, service) = {
@@ -65,25 +71,25 @@ impl Shop {
             let service = market.add_service(now(), &agent.agent_id, price_type, 0);
             (agent.agent_id, agent.api_key, service)
         };
-        let shop = Self { folder, server, key, service };
-        fs::create_dir(shop.path("state")).unwrap();
-        credentials::save(&shop.path("state"), &Map::new(), &agent_id, &Secret::new(shop.key.clone())).unwrap();
-        shop.settings("");
-        shop
+        let fixture = Self { folder, server, key, service };
+        fs::create_dir(fixture.path("state")).unwrap();
+        credentials::save(&fixture.path("state"), &Map::new(), &agent_id, &Secret::new(fixture.key.clone())).unwrap();
+        fixture.settings("");
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// heartbeat.toml: the sandbox as marketplace, polls as often as asked, and `more`.
+    /// Writes heartbeat.toml: the sandbox as marketplace, no poll interval, and `more`.
     pub fn settings(&self, more: &str) {
         let base_url = self.server.base_url();
         let text = format!("[api]\nbase_url = \"{base_url}\"\ntimeout = \"5s\"\n[poll]\ninterval = \"0s\"\n{more}");
         fs::write(self.path("heartbeat.toml"), text).unwrap();
     }
 
-    /// A program in shell, at this place in the shop's folder.
+    /// Writes a shell script into the folder.
     pub fn script(&self, name: &str, script: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -91,13 +97,13 @@ impl Shop {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A generator in shell: `make.sh` beside the settings, and `more` settings under `[generator]`.
+    /// Writes a generator in shell, `make.sh`, and settings with `more` under `[generator]`.
     pub fn generator(&self, script: &str, more: &str) {
         self.script("make.sh", script);
         self.settings(&format!("[generator]\ncommand = [\"./make.sh\", \"{{brief}}\"]\n{more}"));
     }
 
-    /// A stand-in, in shell, for a program that the worker or its generator calls.
+    /// Writes a stand-in for a program that the worker or its generator calls.
     pub fn stand_in(&self, name: &str, script: &str) {
         self.script(&format!("bin/{name}"), script);
     }
@@ -109,7 +115,7 @@ impl Shop {
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(BIN);
+        let mut command = Command::new(program());
         command.current_dir(self.folder.path()).args(words).stdin(Stdio::null());
         for name in ["RUST_LOG", "OPENCLAW_SHELL", "ATELIER_AGENT_ID", "ATELIER_API_KEY", "XDG_CONFIG_HOME"] {
             command.env_remove(name);
@@ -127,33 +133,33 @@ impl Shop {
         self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// A beat's JSON, which must be the whole of its stdout.
+    /// Runs `beat --force` and returns its JSON, which must be all of stdout.
     pub fn beat(&self) -> Value {
         let ran = self.run(&["beat", "--json", "--force"]);
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
     }
 
-    /// Beats until this order is delivered.
+    /// Runs until this order is delivered.
     pub fn beat_until_delivered(&self, order: &str) {
         self.beat_until("it is delivered", |_| self.deliveries(order) > 0);
     }
 
-    /// Beats until one of them, or what it did, is as it should be. The pause between two doubles up to two seconds:
-    /// a loop without one spends the hour's requests in seconds, and then waits for an hour that no test has.
+    /// Runs until `is` holds. The pause doubles up to two seconds: without one the loop would spend the hour's requests in
+    /// seconds.
     pub fn beat_until(&self, what: &str, is: impl Fn(&Value) -> bool) {
         let until = Instant::now() + Duration::from_secs(30);
         let mut pause = Duration::from_millis(10);
         while !is(&self.beat()) {
-            assert!(Instant::now() < until, "{what}: it never came: {}", self.log());
+            assert!(Instant::now() < until, "timed out: {what}: {}", self.log());
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
-    /// As if the minutes had passed in which a request without an answer may still arrive.
-    pub fn let_doubts_settle(&self) {
+    /// Ages the records, as if the minutes had passed in which a request without an answer may still take effect.
+    pub fn age_unknown_outcomes(&self) {
         for entry in fs::read_dir(self.path("state/orders")).into_iter().flatten().flatten() {
-            // What is damaged is no text, and stays as it is.
+            // A damaged file may not be text.
             let Ok(text) = fs::read_to_string(entry.path()) else { continue };
             let past = unchecked(&text).replace("\"since\":\"20", "\"since\":\"19");
             let past = past.replace("\"not_before\":\"20", "\"not_before\":\"19");
@@ -161,14 +167,14 @@ impl Shop {
         }
     }
 
-    /// Beats until this order is delivered, over as many doubts as there are.
-    pub fn beat_over_doubts(&self, order: &str) {
+    /// Runs until this order is delivered, with unknown outcomes aged in between.
+    pub fn beat_through_unknown_outcomes(&self, order: &str) {
         for _ in 0..8 {
             self.beat();
             if self.deliveries(order) > 0 {
                 return;
             }
-            self.let_doubts_settle();
+            self.age_unknown_outcomes();
         }
         panic!("order {order} was never delivered");
     }
@@ -186,19 +192,19 @@ impl Shop {
     }
 }
 
-/// A file of the state folder without its checksum: what a test that changes it leaves.
+/// Returns a state file without its checksum, so that a test can change it.
 pub fn unchecked(text: &str) -> String {
     let Some((before, rest)) = text.split_once("\"check\":") else { return text.to_owned() };
-    // A file cut off within its checksum has none.
+    // The file may be truncated within its checksum.
     rest.split_once(',').map_or_else(|| text.to_owned(), |(_, after)| format!("{before}{after}"))
 }
 
-/// Every how many of a campaign's points one is taken: `EVERY=1` takes each.
+/// The distance between the points of a campaign: `EVERY=1` takes all.
 pub fn every(otherwise: usize) -> usize {
     std::env::var("EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Works through these, as many at once as there are processors.
+/// Works through the points, one thread for each processor.
 pub fn on_every_processor<T: Sync>(points: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -212,11 +218,11 @@ pub fn on_every_processor<T: Sync>(points: &[T], work: impl Fn(&T) + Sync) {
     });
 }
 
-/// Waits for something to become true, and fails when it does not.
+/// Waits up to 20 seconds for a condition.
 pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(20);
     while !is() {
-        assert!(Instant::now() < until, "{what}: it never came");
+        assert!(Instant::now() < until, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -234,13 +240,13 @@ impl Ran {
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// Nothing was said, and all is well.
+    /// Returns whether it printed nothing and exited with 0.
     pub fn is_silent(&self) -> bool {
         self.code == 0 && self.out.is_empty() && self.err.is_empty()
     }
 }
 
-/// Every file below a folder.
+/// Returns every file below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
