@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use atelier_heartbeat::internals::domain::time::Time;
 use atelier_heartbeat::internals::sandbox::{Options, Placement, Server};
 
 const BIN: &str = env!("CARGO_BIN_EXE_atelier-heartbeat");
