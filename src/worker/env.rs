@@ -29,7 +29,7 @@ use crate::io::atomic_file;
 use crate::io::clock::{clock, moment};
 use crate::io::credentials::Credentials;
 use crate::io::downloads::{self, Reference};
-use crate::io::generator::{self, Job, OrderFacts, StartFault, StartStatus};
+use crate::io::generator::{self, Job, OrderFacts, StartError, StartStatus};
 use crate::io::marketplace::{Client, Listing, Lookup};
 use crate::io::media;
 use crate::io::progress::Progress;
@@ -71,7 +71,7 @@ impl<'a> Env<'a> {
         let known = Arc::clone(&at_work);
         signals.exit_watchdog(move || {
             let attempts = known.lock().unwrap_or_else(PoisonError::into_inner);
-            attempts.iter().for_each(|attempt_dir| generator::tell_to_stop(attempt_dir));
+            attempts.iter().for_each(|attempt_dir| generator::signal_stop(attempt_dir));
         })?;
         let supervisor = std::env::current_exe()?;
         let client =
@@ -367,8 +367,8 @@ impl World for Env<'_> {
                 self.children.extend(child);
                 GenerationOutcome::Running
             }
-            Err(StartFault::Misconfigured(why)) => GenerationOutcome::Misconfigured(why),
-            Err(StartFault::Disk(error)) => {
+            Err(StartError::Misconfigured(why)) => GenerationOutcome::Misconfigured(why),
+            Err(StartError::Disk(error)) => {
                 GenerationOutcome::NeverStarted(format!("could not start the generator: {error}"))
             }
         }
@@ -376,13 +376,13 @@ impl World for Env<'_> {
 
     fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         let attempt_dir = self.attempt_dir(record);
-        let witness = generator::witness(&attempt_dir, record.tries.starts)
+        let status = generator::start_status(&attempt_dir, record.tries.starts)
             .map_err(|error| StateError(format!("could not read {}: {error}", attempt_dir.display())))?;
-        self.set_at_work(&attempt_dir, witness == StartStatus::Running);
-        let ended = match witness {
+        self.set_at_work(&attempt_dir, status == StartStatus::Running);
+        let ended = match status {
             StartStatus::Running => return Ok(GenerationOutcome::Running),
             StartStatus::NeverStarted => return Ok(GenerationOutcome::NeverStarted("it died before it began".into())),
-            StartStatus::Vanished => return Ok(GenerationOutcome::Lost),
+            StartStatus::Lost => return Ok(GenerationOutcome::Lost),
             StartStatus::Ended(ended) => ended,
         };
         if ended.stopped {

@@ -16,7 +16,7 @@ use crate::domain::order;
 use crate::domain::reconcile::Match;
 use crate::domain::sanitize;
 use crate::io::atomic_file;
-use crate::io::credentials::{self, Credentials, CredentialsFault};
+use crate::io::credentials::{self, Credentials, CredentialsError};
 use crate::io::generator;
 use crate::io::marketplace::Client;
 use crate::io::store::{self, Store, StoreError};
@@ -107,7 +107,7 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     runnable(config, report);
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     match found {
-        Err(fault @ (CredentialsFault::Missing { .. } | CredentialsFault::Unfinished { .. })) => {
+        Err(fault @ (CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. })) => {
             report.wrong(exit_code::CONFIG, "credentials", fault.to_string(), "atelier-heartbeat setup");
         }
         Err(fault) => report.wrong(exit_code::CONFIG, "credentials", fault.to_string(), "restore your copy of them"),

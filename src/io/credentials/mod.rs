@@ -1,7 +1,7 @@
-//! Who we are: the agent's id and its key, wherever the user keeps them.
+//! The agent's id and key: where they are found, read and kept.
 //!
-//! This file refuses to register and to show a key. What is damaged or unreadable is never taken for missing:
-//! a second registration would be a second agent.
+//! In scope: reading the four places and writing `credentials.json`. Out of scope: sending a registration.
+//! Damaged or unreadable credentials never count as missing: a second registration would create a second agent.
 
 pub mod registration;
 
@@ -51,34 +51,34 @@ impl fmt::Display for Source {
     }
 }
 
-/// Why there are no credentials to work with.
+/// Why there are no usable credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialsFault {
+pub enum CredentialsError {
     /// There are none in any of the four places.
     Missing {
         /// The state folder that was looked in.
         state_dir: PathBuf,
     },
-    /// A registration was begun, and its answer is not in its place.
+    /// A registration was begun and not finished.
     Unfinished {
         /// The file that says so.
         path: PathBuf,
     },
-    /// One of the two is there and the other is not.
+    /// Only one of the two is set.
     Half {
         /// Where.
         place: String,
-        /// Which is not.
+        /// The one that is not set.
         missing: &'static str,
     },
-    /// They are there and cannot be read.
+    /// They exist and cannot be read.
     Unreadable {
         /// Where.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         why: String,
     },
-    /// They are there and are not what they should be.
+    /// They exist and are not valid.
     Damaged {
         /// Where.
         place: String,
@@ -87,17 +87,17 @@ pub enum CredentialsFault {
     },
 }
 
-impl fmt::Display for CredentialsFault {
+impl fmt::Display for CredentialsError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { state_dir } => write!(
                 out,
-                "no credentials: `atelier-heartbeat setup` registers an agent; of one that is registered, set {ID} and {KEY} in the environment or in a .env file beside heartbeat.toml, or put {}",
+                "no credentials: `atelier-heartbeat setup` registers an agent; for one that is registered, set {ID} and {KEY} in the environment or in a .env file beside heartbeat.toml, or put {}",
                 state_dir.join("credentials.json").display()
             ),
             Self::Unfinished { path } => write!(
                 out,
-                "a registration was begun and not finished ({}): `atelier-heartbeat setup` goes on with it",
+                "a registration was begun and not finished ({}): `atelier-heartbeat setup` continues it",
                 path.display()
             ),
             Self::Half { place, missing } => {
@@ -106,27 +106,29 @@ impl fmt::Display for CredentialsFault {
             Self::Unreadable { path, why } => {
                 write!(
                     out,
-                    "could not read {}: {why}; give it to this user (chown, chmod 600), never register again for it",
+                    "could not read {}: {why}; give it to this user (chown, chmod 600); never register again",
                     path.display()
                 )
             }
             Self::Damaged { place, why } => {
-                write!(
-                    out,
-                    "{place} {why}: restore it from your copy, never register again for it (`atelier-heartbeat check` tells more)"
-                )
+                write!(out, "{place} {why}: restore it from your copy; never register again")
             }
         }
     }
 }
 
-impl std::error::Error for CredentialsFault {}
+impl std::error::Error for CredentialsError {}
 
-/// Finds them: environment, `$CREDENTIALS_DIRECTORY/credentials.json`, `.env` beside the settings, `STATE/credentials.json`.
+/// Finds the credentials: environment, `$CREDENTIALS_DIRECTORY/credentials.json`, `.env` beside the settings,
+/// `STATE/credentials.json`.
 ///
-/// From here on this process holds a key: on Linux it leaves no core dump, and other processes of the same user, the
-/// generator among them, can read neither its memory nor its environment.
-pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> Result<Credentials, CredentialsFault> {
+/// The process holds a key from here on. On Linux it leaves no core dump, and other processes of the same user, such as
+/// the generator, cannot read its memory or environment.
+///
+/// # Errors
+///
+/// Returns [`CredentialsError`] when none of the places holds valid credentials.
+pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> Result<Credentials, CredentialsError> {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let pair = (variable_of(environment, ID)?, variable_of(environment, KEY)?);
@@ -149,13 +151,13 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
         return Ok(found);
     }
     match registration::left(state_dir) {
-        Ok(Left::Nothing) => Err(CredentialsFault::Missing { state_dir: state_dir.to_owned() }),
-        _ => Err(CredentialsFault::Unfinished { path: state_dir.join("credentials.json.new") }),
+        Ok(Left::Nothing) => Err(CredentialsError::Missing { state_dir: state_dir.to_owned() }),
+        _ => Err(CredentialsError::Unfinished { path: state_dir.join("credentials.json.new") }),
     }
 }
 
-fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsFault> {
-    let damaged = |_| CredentialsFault::Damaged { place: format!("the environment's {name}"), why: "is not text" };
+fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsError> {
+    let damaged = |_| CredentialsError::Damaged { place: format!("the environment's {name}"), why: "is not text" };
     environment.var(name).map(|value| value.into_string().map_err(damaged)).transpose()
 }
 
@@ -163,8 +165,8 @@ fn both(
     pair: (Option<String>, Option<String>),
     place: &str,
     source: Source,
-) -> Result<Option<Credentials>, CredentialsFault> {
-    let half = |missing| Err(CredentialsFault::Half { place: place.to_owned(), missing });
+) -> Result<Option<Credentials>, CredentialsError> {
+    let half = |missing| Err(CredentialsError::Half { place: place.to_owned(), missing });
     match pair {
         (None, None) => Ok(None),
         (Some(_), None) => half(KEY),
@@ -173,23 +175,23 @@ fn both(
     }
 }
 
-fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result<Credentials, CredentialsFault> {
-    let damaged = |why| Err(CredentialsFault::Damaged { place: place.to_owned(), why });
+fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result<Credentials, CredentialsError> {
+    let damaged = |why| Err(CredentialsError::Damaged { place: place.to_owned(), why });
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !(1..=100).contains(&agent_id.len()) || !agent_id.bytes().all(plain) {
         return damaged("holds an agent id that cannot be one");
     }
-    // A line break in a key would let it write headers of its own.
+    // A line break in a key could inject request headers.
     if !(8..=500).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
         return damaged("holds an API key that cannot be one");
     }
     Ok(Credentials { agent_id, key: Secret::new(key), source })
 }
 
-fn json(path: &Path) -> Result<Option<Credentials>, CredentialsFault> {
+fn json(path: &Path) -> Result<Option<Credentials>, CredentialsError> {
     let Some(content) = read(path)? else { return Ok(None) };
     let place = path.display().to_string();
-    let damaged = |why| CredentialsFault::Damaged { place: place.clone(), why };
+    let damaged = |why| CredentialsError::Damaged { place: place.clone(), why };
     let members: Map<String, Value> = serde_json::from_str(&content).map_err(|_| damaged("is not a JSON object"))?;
     match (text(&members, "agent_id"), text(&members, "api_key")) {
         (Some(id), Some(key)) => checked(id, key, &place, Source::File(path.to_owned())).map(Some),
@@ -198,14 +200,14 @@ fn json(path: &Path) -> Result<Option<Credentials>, CredentialsFault> {
     }
 }
 
-fn read(path: &Path) -> Result<Option<String>, CredentialsFault> {
+fn read(path: &Path) -> Result<Option<String>, CredentialsError> {
     match fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(CredentialsFault::Damaged { place: path.display().to_string(), why: "is not text" }),
+            Err(_) => Err(CredentialsError::Damaged { place: path.display().to_string(), why: "is not text" }),
         },
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(CredentialsFault::Unreadable { path: path.to_owned(), why: error.to_string() }),
+        Err(error) => Err(CredentialsError::Unreadable { path: path.to_owned(), why: error.to_string() }),
     }
 }
 
@@ -224,7 +226,11 @@ fn variable(text: &str, name: &str) -> Option<String> {
     text.lines().filter_map(value).rfind(|value| !value.is_empty())
 }
 
-/// Writes credentials that came from elsewhere. Never overwrites: existing credentials are an error.
+/// Writes credentials that came from elsewhere. Never overwrites.
+///
+/// # Errors
+///
+/// Returns `AlreadyExists` when there are credentials, else the I/O error.
 pub fn save(state_dir: &Path, whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> io::Result<()> {
     let begun = Begun { at: Time::EPOCH, name: String::new(), base_url: String::new() };
     if state_dir.join("credentials.json").try_exists()? {
@@ -233,7 +239,11 @@ pub fn save(state_dir: &Path, whole: &Map<String, Value>, agent_id: &str, key: &
     registration::begin(state_dir, &begun)?.keep(whole, agent_id, key)
 }
 
-/// Closes the state folder and the credentials in it to everybody else; `true` when they were open.
+/// Removes other users' access to the state folder and its credentials. Returns `true` when they had any.
+///
+/// # Errors
+///
+/// Returns the I/O error when a mode cannot be read or set.
 pub fn tighten(state_dir: &Path) -> io::Result<bool> {
     let mut was_loose = false;
     for (path, mode) in [(state_dir.to_owned(), 0o700), (state_dir.join("credentials.json"), 0o600)] {
@@ -261,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn each_place_in_its_turn() {
+    fn places_are_searched_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let (config_dir, state_dir, systemd) =
             (folder.path(), folder.path().join("state"), folder.path().join("systemd"));
@@ -269,7 +279,7 @@ mod tests {
         fs::create_dir_all(&systemd).unwrap();
         let nothing = environment(&[]);
         let found = |environment: &Environment| find(environment, config_dir, &state_dir).map(|found| found.agent_id);
-        assert!(matches!(found(&nothing), Err(CredentialsFault::Missing { .. })));
+        assert!(matches!(found(&nothing), Err(CredentialsError::Missing { .. })));
         fs::write(state_dir.join("credentials.json"), GOOD.replace("ext_1_a", "from_state")).unwrap();
         assert_eq!(found(&nothing).unwrap(), "from_state");
         fs::write(config_dir.join(".env"), "# mine\r\nATELIER_AGENT_ID=old\nexport ATELIER_AGENT_ID='from_env_file'\r\nATELIER_API_KEY = \"atelier_0011223344\" # k\nOTHER=1\n").unwrap();
@@ -297,9 +307,9 @@ mod tests {
         let found = || find(&environment(&[]), &folder.path().join("nowhere"), folder.path());
         for length in 0..GOOD.len() {
             fs::write(&path, &GOOD[..length]).unwrap();
-            let fault = found().unwrap_err();
-            assert!(matches!(fault, CredentialsFault::Damaged { .. }), "cut at {length}: {fault:?}");
-            assert!(!fault.to_string().contains("0011"), "{fault}");
+            let error = found().unwrap_err();
+            assert!(matches!(error, CredentialsError::Damaged { .. }), "cut at {length}: {error:?}");
+            assert!(!error.to_string().contains("0011"), "{error}");
         }
         for wrong in [
             GOOD.replace("atelier_", "line\\nbreak_"),
@@ -307,15 +317,15 @@ mod tests {
             GOOD.replace("api_key", "apikey"),
         ] {
             fs::write(&path, wrong).unwrap();
-            assert!(matches!(found().unwrap_err(), CredentialsFault::Damaged { .. }));
+            assert!(matches!(found().unwrap_err(), CredentialsError::Damaged { .. }));
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(matches!(found().unwrap_err(), CredentialsFault::Unreadable { .. }));
+        assert!(matches!(found().unwrap_err(), CredentialsError::Unreadable { .. }));
     }
 
     #[test]
-    fn saving_is_private_whole_and_never_over_another_key() {
+    fn saving_is_private_and_never_overwrites() {
         let folder = tempfile::tempdir().unwrap();
         let whole: Map<String, Value> =
             serde_json::from_str(r#"{"slug": "demo", "webhook_secret": "whsec_1"}"#).unwrap();
@@ -330,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_is_closed_to_them() {
+    fn modes_are_tightened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials.json");
         fs::write(&path, GOOD).unwrap();

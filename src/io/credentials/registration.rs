@@ -1,13 +1,11 @@
-//! The one moment at which a key can be lost: from just before a registration is sent until its answer is on disk.
+//! Keeps the answer to a registration: a key is issued once and must reach the disk.
 //!
 //! ```text
-//! nothing ──begin──> credentials.json.new says "registering"   the place is written and synced before anything is sent
-//!                       │ refused for certain: withdrawn
-//!                       │ no answer: stays, and is never repeated by itself
+//! nothing ──begin──> credentials.json.new says "registering"   written and synced before anything is sent
+//!                       │ certainly refused: withdrawn
+//!                       │ no answer: stays, and is never repeated automatically
 //!                       └─answer──> the same file holds the answer, synced ──> credentials.json, never over another
 //! ```
-//!
-//! This file refuses to send anything.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,17 +19,17 @@ use crate::domain::time::Time;
 use crate::io::atomic_file::Preallocated;
 use crate::io::failpoint;
 
-/// Room for the largest answer is taken before it is asked for: a full disk is met while nothing is at stake.
-const ROOM: usize = 64 * 1024;
+/// Bytes reserved for the answer before the request: a full disk is noticed while nothing is at stake.
+const ANSWER_BYTES: usize = 64 * 1024;
 
-/// A registration that was begun, and of which no answer is known.
+/// A registration whose answer is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     /// When it was about to be sent.
     pub at: Time,
-    /// Under which name.
+    /// The agent's name.
     pub name: String,
-    /// To which marketplace.
+    /// The marketplace's address.
     pub base_url: String,
 }
 
@@ -40,11 +38,11 @@ pub struct Begun {
 pub enum Left {
     /// Nothing.
     Nothing,
-    /// It was begun, and its answer is not known.
+    /// A registration whose answer is not known.
     Unanswered(Begun),
-    /// Its answer is there, and only has to be put into its place.
+    /// An answer that is not in its place yet.
     Answer(Map<String, Value>),
-    /// Something that is neither: a person has to look.
+    /// Neither: the operator has to look.
     Unreadable(PathBuf),
 }
 
@@ -57,7 +55,11 @@ fn new_file(state_dir: &Path) -> PathBuf {
     state_dir.join("credentials.json.new")
 }
 
-/// What is there from before.
+/// Returns what an earlier registration left.
+///
+/// # Errors
+///
+/// Returns the I/O error when the file exists and cannot be read.
 pub fn left(state_dir: &Path) -> io::Result<Left> {
     let path = new_file(state_dir);
     let bytes = match fs::read(&path) {
@@ -72,52 +74,71 @@ pub fn left(state_dir: &Path) -> io::Result<Left> {
     }
     match serde_json::from_slice::<Map<String, Value>>(&bytes) {
         Ok(answer) if answer.contains_key("agent_id") && answer.contains_key("api_key") => Ok(Left::Answer(answer)),
-        // Shorter than the room that is taken and synced before anything is sent: nothing was.
-        _ if bytes.len() < ROOM && !speaks_of_a_key(&bytes) => Ok(Left::Nothing),
+        // Shorter than what is reserved and synced before sending: nothing was sent.
+        _ if bytes.len() < ANSWER_BYTES && !speaks_of_a_key(&bytes) => Ok(Left::Nothing),
         _ => Ok(Left::Unreadable(path)),
     }
 }
 
-/// Whether an answer that cannot be read may hold a key all the same.
+/// Whether an answer that cannot be parsed may still hold a key.
 #[must_use]
 pub fn speaks_of_a_key(answer: &[u8]) -> bool {
     answer.windows(7).any(|part| part == b"api_key")
 }
 
-/// The place for the key, held open.
+/// The reserved file for the key, held open.
 #[derive(Debug)]
 pub struct Place {
     state_dir: PathBuf,
-    room: Preallocated,
+    reserved: Preallocated,
 }
 
-/// Writes down, durably, that a registration is about to be sent, and takes the room for its answer.
+/// Records durably that a registration is about to be sent, and reserves the bytes of its answer.
+///
+/// # Errors
+///
+/// Returns the I/O error; nothing may be sent then.
 pub fn begin(state_dir: &Path, begun: &Begun) -> io::Result<Place> {
     let text = serde_json::to_vec(&Intent { registering: begun.clone() })?;
-    Ok(Place { state_dir: state_dir.to_owned(), room: Preallocated::take(&new_file(state_dir), text, ROOM)? })
+    Ok(Place {
+        state_dir: state_dir.to_owned(),
+        reserved: Preallocated::take(&new_file(state_dir), text, ANSWER_BYTES)?,
+    })
 }
 
 impl Place {
-    /// It certainly had no effect: as if it had never been begun.
+    /// Removes the record of a registration that certainly had no effect.
+    ///
+    /// # Errors
+    ///
+    /// Returns the I/O error.
     pub fn withdraw(self) -> io::Result<()> {
         fs::remove_file(new_file(&self.state_dir))?;
         File::open(&self.state_dir)?.sync_all()
     }
 
-    /// An answer that could not be read: kept as it came, for a person.
+    /// Keeps an answer that cannot be parsed, unchanged, for the operator.
+    ///
+    /// # Errors
+    ///
+    /// Returns the I/O error.
     pub fn keep_raw(mut self, answer: &[u8]) -> io::Result<PathBuf> {
-        self.room.fill(answer)?;
+        self.reserved.fill(answer)?;
         Ok(new_file(&self.state_dir))
     }
 
-    /// The answer came: it is on disk, synced and in its place before anything else is done with it.
+    /// Writes the answer to disk, synced and in its place.
+    ///
+    /// # Errors
+    ///
+    /// Returns the I/O error; the answer may then exist only in memory.
     pub fn keep(mut self, whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> io::Result<()> {
-        self.room.fill(&serde_json::to_vec_pretty(&members(whole, agent_id, key))?)?;
+        self.reserved.fill(&serde_json::to_vec_pretty(&members(whole, agent_id, key))?)?;
         put(&self.state_dir)
     }
 }
 
-/// What a credentials file holds: the whole answer, and the two members that every reader asks for.
+/// Returns the members of a credentials file: the whole answer with `agent_id` and `api_key`.
 pub(super) fn members(whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> Map<String, Value> {
     let mut members = whole.clone();
     members.insert("agent_id".into(), agent_id.into());
@@ -125,10 +146,14 @@ pub(super) fn members(whole: &Map<String, Value>, agent_id: &str, key: &Secret) 
     members
 }
 
-/// Puts what `credentials.json.new` holds into its place. Never overwrites: existing credentials are an error.
+/// Moves `credentials.json.new` into its place. Never overwrites.
+///
+/// # Errors
+///
+/// Returns `AlreadyExists` when there are credentials, else the I/O error.
 pub fn put(state_dir: &Path) -> io::Result<()> {
     let (new, path) = (new_file(state_dir), state_dir.join("credentials.json"));
-    // A link is made only where no file is: what a rename would silently replace.
+    // A link fails where a file exists; a rename would replace it.
     match fs::hard_link(&new, &path) {
         Ok(()) => {
             failpoint::point("the key linked");

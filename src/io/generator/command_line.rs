@@ -1,15 +1,15 @@
-//! The generator's command line: placeholders filled, the program found. Never a shell.
+//! The generator's command line: finds the program and fills the placeholders.
 //!
-//! A brief is a stranger's text: it fills one argument and is not looked at again.
+//! No shell is involved. A brief fills one argument and is never expanded a second time.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The name that always means this very program.
+/// The command name that always means this program.
 const OURSELVES: &str = "atelier-heartbeat";
 
-/// What the placeholders stand for.
+/// The value of each placeholder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values<'a> {
     pub(super) brief: &'a str,
@@ -40,9 +40,11 @@ impl Values<'_> {
     }
 }
 
-/// Finds the program that `command` names: a path relative to the settings, this very program, or a name in `PATH`.
+/// Finds the program that `command` names: a path relative to the settings, this program, or a name in `PATH`.
 ///
-/// The error names what is wrong with it and what mends that.
+/// # Errors
+///
+/// Returns one sentence with the cause and the remedy when the program is missing or not executable.
 pub fn resolve(command: &[String], config_dir: &Path) -> Result<PathBuf, String> {
     let name = command.first().map(String::as_str).unwrap_or_default();
     if name == OURSELVES {
@@ -75,21 +77,21 @@ fn runnable(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The arguments with their placeholders filled, the program left out.
+/// Returns the arguments after the program, with their placeholders filled.
 pub(super) fn arguments(command: &[String], config_dir: &Path, values: &Values<'_>) -> Vec<String> {
     command.iter().skip(1).map(|argument| filled(argument, config_dir, values)).collect()
 }
 
 fn filled(argument: &str, config_dir: &Path, values: &Values<'_>) -> String {
     let mut text = String::with_capacity(argument.len());
-    let (mut rest, mut stood_alone) = (argument, false);
+    let (mut rest, mut is_whole) = (argument, false);
     while let Some(at) = rest.find('{') {
         let (before, from) = rest.split_at(at);
         text.push_str(before);
         let value = from.find('}').and_then(|end| Some((values.of(&from[1..end])?, &from[end + 1..])));
         match value {
             Some((value, after)) => {
-                stood_alone = text.is_empty() && rest.len() == argument.len() && after.is_empty();
+                is_whole = text.is_empty() && rest.len() == argument.len() && after.is_empty();
                 text.extend(value.chars().filter(|c| *c != '\0'));
                 rest = after;
             }
@@ -100,15 +102,15 @@ fn filled(argument: &str, config_dir: &Path, values: &Values<'_>) -> String {
         }
     }
     text.push_str(rest);
-    if stood_alone && text.starts_with('-') {
-        // A brief that looks like an option must not become one.
+    if is_whole && text.starts_with('-') {
+        // A brief must not be read as an option.
         text.insert(0, ' ');
     }
-    if !argument.contains('{') { beside_the_settings(text, config_dir) } else { text }
+    if !argument.contains('{') { resolve_beside_config(text, config_dir) } else { text }
 }
 
-/// `["python3", "make.py"]`: the working folder is the order's, so a file beside the settings is named by its whole path.
-fn beside_the_settings(argument: String, config_dir: &Path) -> String {
+/// Makes the path of a file beside the settings absolute: the generator runs in the order's folder (`["python3", "make.py"]`).
+fn resolve_beside_config(argument: String, config_dir: &Path) -> String {
     let path = Path::new(&argument);
     if argument.starts_with('-') || path.is_absolute() || path.file_name().is_none_or(OsStr::is_empty) {
         return argument;
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_brief_stays_one_argument_and_is_never_read_again() {
+    fn a_brief_stays_one_argument_and_is_never_expanded_twice() {
         assert_eq!(one("{brief}", "a \"b\" $(c) `d`\n;e"), "a \"b\" $(c) `d`\n;e");
         assert_eq!(one("{brief}", "{output} {order_id}"), "{output} {order_id}");
         assert_eq!(one("{brief}", "a\0b"), "ab");
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_beside_the_settings_is_found_from_the_orders_folder() {
+    fn a_script_beside_the_settings_gets_an_absolute_path() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("make.py"), "").unwrap();
         let command = ["python3", "make.py", "other.py", "-", "--make.py"].map(str::to_owned);
@@ -161,15 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_run_is_told_with_its_remedy() {
+    fn an_unusable_program_is_reported_with_its_remedy() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("plain.sh"), "").unwrap();
         std::fs::create_dir(folder.path().join("folder")).unwrap();
-        let told = |name: &str| resolve(&[name.to_owned()], folder.path()).unwrap_err();
-        assert!(told("./missing.sh").contains("is not there"));
-        assert!(told("./plain.sh").contains("chmod +x"));
-        assert!(told("./folder").contains("is not a file"));
-        assert!(told("no-such-program-anywhere").contains("is not in PATH"));
+        let error = |name: &str| resolve(&[name.to_owned()], folder.path()).unwrap_err();
+        assert!(error("./missing.sh").contains("is not there"));
+        assert!(error("./plain.sh").contains("chmod +x"));
+        assert!(error("./folder").contains("is not a file"));
+        assert!(error("no-such-program-anywhere").contains("is not in PATH"));
         assert!(resolve(&["sh".to_owned()], folder.path()).unwrap().is_absolute());
     }
 }

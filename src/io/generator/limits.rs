@@ -1,41 +1,39 @@
-//! What a generator may use up besides its time: processes and disk.
-//!
-//! This file refuses to kill: it says what was overstepped, and the supervisor acts.
+//! Limits on a generator's processes and disk use. The supervisor enforces them.
 
 use std::fs;
 use std::path::Path;
 
 use rustix::process::{Pid, Resource, Rlimit};
 
-/// More processes at once than any honest generator has, and fewer than it takes to bring a machine down.
-const MOST_PROCESSES: usize = 1000;
+/// Processes at once; fewer than it takes to exhaust a machine.
+const MAX_PROCESSES: usize = 1000;
 
 /// The largest file it may write, and the most that its order's folder may hold, in bytes.
-const MOST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
-/// A folder of more entries than this is not looked through to its end.
-const MOST_ENTRIES: usize = 100_000;
+/// The number of folder entries after which counting bytes stops.
+const MAX_ENTRIES: usize = 100_000;
 
-/// Lets no file of this process and its children grow beyond bounds: the kernel sees to it.
+/// Limits the size of files that this process and its children write, by `RLIMIT_FSIZE`.
 pub(super) fn set_largest_file() {
     let now = rustix::process::getrlimit(Resource::Fsize);
-    let least = |limit: Option<u64>| Some(limit.map_or(MOST_BYTES, |limit| limit.min(MOST_BYTES)));
+    let least = |limit: Option<u64>| Some(limit.map_or(MAX_BYTES, |limit| limit.min(MAX_BYTES)));
     let limit = Rlimit { current: least(now.current), maximum: least(now.maximum) };
-    // Where that is not granted the folder is looked at all the same.
+    // Not granted everywhere; `exceeded_limit` looks at the folder anyway.
     let _ = rustix::process::setrlimit(Resource::Fsize, limit);
 }
 
-/// What it oversteps at this moment, in words for a person.
+/// Returns which limit is exceeded at this moment, as a message.
 pub(super) fn exceeded_limit(work: &Path) -> Option<String> {
-    let processes = descendants(rustix::process::getpid(), MOST_PROCESSES);
-    if processes > MOST_PROCESSES {
-        return Some(format!("stopped: it had more than {MOST_PROCESSES} processes at once"));
+    let processes = descendants(rustix::process::getpid(), MAX_PROCESSES);
+    if processes > MAX_PROCESSES {
+        return Some(format!("stopped: it had more than {MAX_PROCESSES} processes at once"));
     }
-    (size_of(work) > MOST_BYTES)
-        .then(|| format!("stopped: it wrote more than {} GiB into its order's folder", MOST_BYTES >> 30))
+    (size_of(work) > MAX_BYTES)
+        .then(|| format!("stopped: it wrote more than {} GiB into its order's folder", MAX_BYTES >> 30))
 }
 
-/// How many processes descend from this one, on systems that tell; not counted on beyond `most`.
+/// Counts the descendants of a process where `/proc` lists them; stops counting above `most`.
 fn descendants(of: Pid, most: usize) -> usize {
     let (mut count, mut waiting) = (0, vec![of]);
     while let Some(pid) = waiting.pop() {
@@ -49,7 +47,7 @@ fn descendants(of: Pid, most: usize) -> usize {
     count
 }
 
-/// The children of a process, on systems that tell.
+/// Returns the children of a process where `/proc` lists them.
 pub(super) fn children_of(pid: Pid) -> Vec<Pid> {
     let folder = format!("/proc/{}/task", pid.as_raw_nonzero());
     let tasks = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -58,14 +56,14 @@ pub(super) fn children_of(pid: Pid) -> Vec<Pid> {
     lists.flat_map(pids).filter_map(Pid::from_raw).collect()
 }
 
-/// Bytes below a folder as the disk counts them; links are not followed.
+/// Returns the bytes below a folder as the disk counts them. Links are not followed.
 fn size_of(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let (mut bytes, mut entries, mut waiting) = (0, 0, vec![folder.to_owned()]);
     while let Some(folder) = waiting.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             entries += 1;
-            if entries > MOST_ENTRIES {
+            if entries > MAX_ENTRIES {
                 return bytes;
             }
             let Ok(meta) = entry.metadata() else { continue };
@@ -83,13 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_weighs_what_is_on_the_disk_and_links_weigh_nothing() {
+    fn the_size_of_a_folder_is_its_disk_use_without_links() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("inner")).unwrap();
         fs::write(folder.path().join("inner/a"), vec![1; 300_000]).unwrap();
         std::os::unix::fs::symlink("/", folder.path().join("inner/root")).unwrap();
-        let weight = size_of(folder.path());
-        assert!((300_000..600_000).contains(&weight), "{weight}");
+        let size = size_of(folder.path());
+        assert!((300_000..600_000).contains(&size), "{size}");
         assert_eq!(exceeded_limit(folder.path()), None);
     }
 }

@@ -1,25 +1,26 @@
-//! The external command that makes what a brief asks for: started once, watched, found again after any crash.
+//! Runs the external command that makes what a brief asks for, at most once per start, across crashes.
 //!
-//! This folder refuses to judge what was made and to decide what its exit code means for the order.
+//! In scope: the command line, the supervisor process, limits, and which files were left. Out of scope: whether a file
+//! is fit to deliver (`io::media`) and what an exit code means for an order (`domain`).
 //!
 //! ```text
 //! worker ──spawns──> supervisor (this program again) ──spawns──> generator, in a process group of its own
 //!   holds the state's lock   holds the attempt's lease, keeps the deadline,
-//!                            kills what is left over, writes the last word
+//!                            kills leftover processes, writes the exit record
 //!
 //! WORK/                      the order's folder: the generator's working folder
 //! WORK/order.json, brief.txt, references/
 //! WORK/attempt-1/            one attempt
-//!      job.json, stdin.json  what is to be run (no environment: it may hold secrets)
+//!      job.json, stdin.json  what to run (no environment: it may hold secrets)
 //!      lease                 locked as long as the supervisor or the generator lives
-//!      started.1             made just before the command: a start is never made twice
-//!      exit.1.json           the supervisor's last word, durable
+//!      started.1             created just before the command: a start is never repeated
+//!      exit.1.json           the exit record, durable
 //!      stdout, stderr        capped
-//!      output/               what it makes
+//!      output/               the generator's results
 //! ```
 //!
-//! The supervisor outlives a killed worker, so a killed worker costs no generation: the next beat finds the lease held
-//! and waits, or finds the last word and takes it.
+//! The supervisor outlives a killed worker, so a killed worker costs no generation: the next run finds the lease held
+//! and waits, or finds the exit record.
 
 mod command_line;
 mod limits;
@@ -43,84 +44,84 @@ pub use command_line::resolve;
 pub use outputs::{Results, cost, last_line, results};
 pub use supervisor::supervise;
 
-/// Variables that every generator is given, when they are set.
-const PASSED_ON: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
+/// Variables passed to every generator when they are set.
+const PASSED_THROUGH: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
 
-/// How long generators that were told to stop are waited for.
-const STOPPED_WITHIN: Duration = Duration::from_millis(1600);
+/// How long to wait for generators to stop.
+const STOP_WITHIN: Duration = Duration::from_millis(1600);
 
-/// What a start needs to know of its order.
+/// The facts of an order that a start needs.
 #[derive(Clone, Copy, Debug)]
 pub struct OrderFacts<'a> {
     /// Its id.
     pub id: &'a str,
-    /// What the client wants.
+    /// The client's brief.
     pub brief: &'a str,
-    /// The service's id, or nothing.
+    /// The service's id, or empty.
     pub service_id: &'a str,
-    /// The service's title, or nothing.
+    /// The service's title, or empty.
     pub service_title: &'a str,
-    /// The service's category, or nothing.
+    /// The service's category, or empty.
     pub category: &'a str,
-    /// Which attempt it is, from 1.
+    /// The attempt's number, from 1.
     pub attempt: u32,
-    /// The same for every start of one attempt.
+    /// A key that is the same for every start of one attempt.
     pub idempotency_key: &'a str,
-    /// When this start is ended.
+    /// When this start times out.
     pub deadline: Time,
 }
 
 /// One start of a generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// The program that supervises: this one.
+    /// The program that supervises: this program's own file.
     pub supervisor: &'a Path,
     /// The order's work folder.
     pub work: &'a Path,
     /// The attempt's folder in it.
     pub attempt_dir: &'a Path,
-    /// Which start of the attempt it is, from 1.
+    /// The start's number within the attempt, from 1.
     pub start: u32,
-    /// The command as the settings name it.
+    /// The command from the settings.
     pub command: &'a [String],
-    /// What relative paths in it are relative to.
+    /// The folder that relative paths in the command are relative to.
     pub config_dir: &'a Path,
     /// The order.
     pub order: OrderFacts<'a>,
-    /// The order as JSON, for its stdin.
+    /// The order as JSON, for the generator's stdin.
     pub stdin: &'a [u8],
     /// Further variables passed through by name.
     pub env: &'a [String],
-    /// How long it may take.
+    /// How long the start may take.
     pub timeout: Duration,
 }
 
-/// Why a generator was not started. Nothing ran.
+/// Why a generator was not started. Nothing has run.
 #[derive(Debug)]
-pub enum StartFault {
-    /// The command cannot be run: what is wrong and what mends it.
+pub enum StartError {
+    /// The command cannot be run: cause and remedy.
     Misconfigured(String),
-    /// Its folder could not be prepared.
+    /// The attempt's folder or the supervisor could not be prepared.
     Disk(io::Error),
 }
 
-impl From<io::Error> for StartFault {
+impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         Self::Disk(error)
     }
 }
 
-/// What is known of a start.
+/// The state of a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartStatus {
-    /// It never ran.
+    /// The command never ran.
     NeverStarted,
-    /// It is at work.
+    /// The command is running.
     Running,
-    /// It has ended.
+    /// The command has ended.
     Ended(Exit),
-    /// It ran, nobody holds its lease, and there is no last word: it may have cost money.
-    Vanished,
+    /// The command ran, the lease is free, and there is no exit record: it may have cost money.
+    Lost,
 }
 
 /// How a start ended.
@@ -130,15 +131,15 @@ pub struct Exit {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// It was not done in time.
+    /// It exceeded its timeout.
     pub timed_out: bool,
-    /// We stopped it.
+    /// The worker stopped it.
     pub stopped: bool,
-    /// The last lines it wrote: one printable line, at most 300 characters.
+    /// The last lines of its output: one printable line, at most 300 characters.
     pub output_tail: String,
 }
 
-/// What the supervisor is told.
+/// What the supervisor runs.
 #[derive(Debug, Serialize, Deserialize)]
 struct SupervisorJob {
     program: PathBuf,
@@ -148,7 +149,7 @@ struct SupervisorJob {
     seconds: u64,
 }
 
-/// What the supervisor says at the end.
+/// What the supervisor records at the end.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct ExitRecord {
     code: Option<i32>,
@@ -161,9 +162,13 @@ struct ExitRecord {
     error: Option<String>,
 }
 
-/// Starts it. `None` when the attempt is still at work from before: it is not started a second time.
-pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartFault> {
-    let program = resolve(job.command, job.config_dir).map_err(StartFault::Misconfigured)?;
+/// Starts the generator under a supervisor. Returns `None` when the attempt is still running from before.
+///
+/// # Errors
+///
+/// Returns [`StartError`]; the command has not run.
+pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
+    let program = resolve(job.command, job.config_dir).map_err(StartError::Misconfigured)?;
     let output_dir = job.attempt_dir.join("output");
     let reference_dir = job.work.join("references");
     for folder in [&output_dir, &reference_dir] {
@@ -195,19 +200,19 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartFault> {
         category: job.order.category,
         attempt: &attempt,
     };
-    let order = SupervisorJob {
+    let supervisor_job = SupervisorJob {
         program,
         arguments: command_line::arguments(job.command, job.config_dir, &values),
         work: job.work.to_owned(),
         start: job.start,
         seconds: job.timeout.as_secs().max(1),
     };
-    write_private(&job.attempt_dir.join("job.json"), &serde_json::to_vec(&order).map_err(io::Error::other)?)?;
+    write_private(&job.attempt_dir.join("job.json"), &serde_json::to_vec(&supervisor_job).map_err(io::Error::other)?)?;
     failpoint::point("before a generator");
     let mut command = Command::new(job.supervisor);
     command.arg("__supervise").arg(job.attempt_dir).env_clear();
-    let passed_on = PASSED_ON.into_iter().chain(job.env.iter().map(String::as_str));
-    for name in passed_on.filter(|name| *name != "ATELIER_API_KEY") {
+    let passed_through = PASSED_THROUGH.into_iter().chain(job.env.iter().map(String::as_str));
+    for name in passed_through.filter(|name| *name != "ATELIER_API_KEY") {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
@@ -224,7 +229,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartFault> {
         .env("ATELIER_ATTEMPT", &attempt)
         .env("ATELIER_DEADLINE", job.order.deadline.to_string())
         .env("ATELIER_IDEMPOTENCY_KEY", job.order.idempotency_key);
-    // The lease travels as the supervisor's stdin: the lock is the open file's, and lives as long as it is open anywhere.
+    // The supervisor inherits the lease as its stdin. The lock belongs to the open file, so it lasts while any copy is open.
     command.stdin(Stdio::from(lease)).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(Some(command.spawn()?))
 }
@@ -234,20 +239,24 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-/// What is known of one start of an attempt.
-pub fn witness(attempt_dir: &Path, start: u32) -> io::Result<StartStatus> {
+/// Returns the state of one start of an attempt.
+///
+/// # Errors
+///
+/// Returns the I/O error when the attempt's folder cannot be read.
+pub fn start_status(attempt_dir: &Path, start: u32) -> io::Result<StartStatus> {
     if let Some(ended) = exit_record(attempt_dir, start)? {
         return Ok(StartStatus::Ended(ended));
     }
     if is_leased(attempt_dir)? {
         return Ok(StartStatus::Running);
     }
-    // It may have ended between the two looks.
+    // It may have ended between the two checks.
     if let Some(ended) = exit_record(attempt_dir, start)? {
         return Ok(StartStatus::Ended(ended));
     }
     let started = attempt_dir.join(format!("started.{start}")).exists();
-    Ok(if started { StartStatus::Vanished } else { StartStatus::NeverStarted })
+    Ok(if started { StartStatus::Lost } else { StartStatus::NeverStarted })
 }
 
 fn exit_record(attempt_dir: &Path, start: u32) -> io::Result<Option<Exit>> {
@@ -256,10 +265,10 @@ fn exit_record(attempt_dir: &Path, start: u32) -> io::Result<Option<Exit>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    // A generator can write here too; what is no last word is none.
-    let Ok(word) = serde_json::from_slice::<ExitRecord>(&bytes) else { return Ok(None) };
-    let output_tail = word.error.unwrap_or_else(|| outputs::output_tail(attempt_dir));
-    let ExitRecord { code, signal, timed_out, stopped, .. } = word;
+    // A generator can write here too: an unreadable record counts as none.
+    let Ok(record) = serde_json::from_slice::<ExitRecord>(&bytes) else { return Ok(None) };
+    let output_tail = record.error.unwrap_or_else(|| outputs::output_tail(attempt_dir));
+    let ExitRecord { code, signal, timed_out, stopped, .. } = record;
     Ok(Some(Exit { code, signal, timed_out, stopped, output_tail }))
 }
 
@@ -276,8 +285,8 @@ fn is_leased(attempt_dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// Tells the supervisor of an attempt to stop its generator. It leaves a last word that says so.
-pub fn tell_to_stop(attempt_dir: &Path) {
+/// Signals the supervisor of an attempt to stop its generator. The exit record will say so.
+pub fn signal_stop(attempt_dir: &Path) {
     if !is_leased(attempt_dir).unwrap_or(false) {
         return;
     }
@@ -287,20 +296,20 @@ pub fn tell_to_stop(attempt_dir: &Path) {
     }
 }
 
-/// Numbers of processes are used again; ours is the one that was started as a supervisor.
+/// Whether the process is a supervisor: process ids are reused.
 fn is_supervisor(pid: i32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline"));
-    // Where there is no /proc, the held lease has to be proof enough.
+    // Without /proc, the held lease has to be proof enough.
     line.map_or(!Path::new("/proc/self").exists(), |line| line.windows(11).any(|part| part == b"__supervise"))
 }
 
-/// Stops every generator of these attempts and waits, briefly, for their last words.
+/// Stops the generators of these attempts and waits briefly for their exit records.
 pub fn stop_all(attempts: &[(PathBuf, u32)]) {
-    attempts.iter().for_each(|(attempt_dir, _)| tell_to_stop(attempt_dir));
-    let until = Instant::now() + STOPPED_WITHIN;
-    let at_work =
-        |(attempt_dir, start): &(PathBuf, u32)| matches!(witness(attempt_dir, *start), Ok(StartStatus::Running));
-    while Instant::now() < until && attempts.iter().any(at_work) {
+    attempts.iter().for_each(|(attempt_dir, _)| signal_stop(attempt_dir));
+    let until = Instant::now() + STOP_WITHIN;
+    let is_running =
+        |(attempt_dir, start): &(PathBuf, u32)| matches!(start_status(attempt_dir, *start), Ok(StartStatus::Running));
+    while Instant::now() < until && attempts.iter().any(is_running) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }

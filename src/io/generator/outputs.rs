@@ -1,6 +1,6 @@
-//! What a generator left: files in its output folder, or else files or addresses that its stdout names.
+//! Finds a generator's results: files in its output folder, else files or URLs that its stdout names.
 //!
-//! Everything here is a stranger's work: links, folders, pipes and paths out of the order's folder are not taken.
+//! The generator is untrusted: links, folders, pipes and paths outside the order's folder are not accepted.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,50 +12,58 @@ use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::money;
 use crate::domain::sanitize::plain;
 
-/// More files than this are a generator gone wild, not a delivery.
-const MOST_FILES: usize = 50;
+/// The most files that one attempt may deliver.
+const MAX_FILES: usize = 50;
 
 /// How much of the end of an output is read.
 const TAIL: u64 = 64 * 1024;
 
-/// What an attempt came to.
+/// The results of an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Results {
     /// Files, in name order, within the order's work folder.
     pub files: Vec<PathBuf>,
-    /// Or what is hosted elsewhere already.
+    /// Results that are hosted elsewhere already.
     pub hosted: Vec<Deliverable>,
 }
 
-/// Finds them: the output folder first, then files that stdout names, then addresses that it names.
+/// Finds the results: the output folder first, then files that stdout names, then URLs that it names.
+///
+/// # Errors
+///
+/// Returns [`MediaError`] when there is no result, or a named file is missing, outside the folder or unreadable.
 pub fn results(work: &Path, attempt_dir: &Path) -> Result<Results, MediaError> {
     let output_dir = attempt_dir.join("output");
     let files = in_folder(&output_dir)?;
     if !files.is_empty() {
         return Ok(Results { files, hosted: Vec::new() });
     }
-    let said = said(attempt_dir)?;
-    let files = named(work, &said)?;
+    let stdout = stdout_tail(attempt_dir)?;
+    let files = named(work, &stdout)?;
     if !files.is_empty() {
         return Ok(Results { files, hosted: Vec::new() });
     }
-    let hosted = elsewhere(&said);
+    let hosted = elsewhere(&stdout);
     if !hosted.is_empty() {
         return Ok(Results { files: Vec::new(), hosted });
     }
     Err(MediaError::Judged(format!("it ended well but left no file in {}", output_dir.display())))
 }
 
-/// The last line on stdout that is not empty: what a price command says.
+/// Returns the last line on stdout that is not empty: a price command's answer.
+///
+/// # Errors
+///
+/// Returns [`MediaError::Unread`] when the disk fails.
 pub fn last_line(attempt_dir: &Path) -> Result<Option<String>, MediaError> {
-    let said = said(attempt_dir)?;
-    Ok(said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
+    let stdout = stdout_tail(attempt_dir)?;
+    Ok(stdout.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
 }
 
-/// What this start cost, in millionths of a US dollar: `cost_usd`, a number or text, in the last JSON object on stdout.
+/// Returns what this start cost, in millionths of a US dollar: `cost_usd`, a number or text, in the last JSON object on stdout.
 #[must_use]
 pub fn cost(attempt_dir: &Path) -> Option<u64> {
-    let object = last_object(&said(attempt_dir).ok()?)?;
+    let object = last_object(&stdout_tail(attempt_dir).ok()?)?;
     match object.get("cost_usd")? {
         Value::Number(number) => money::micros(&number.to_string()),
         Value::String(text) => money::micros(text.trim()),
@@ -63,8 +71,8 @@ pub fn cost(attempt_dir: &Path) -> Option<u64> {
     }
 }
 
-/// The end of what it wrote to stdout; a log that was never made is an empty one.
-fn said(attempt_dir: &Path) -> Result<String, MediaError> {
+/// Returns the end of stdout; empty when there is no log.
+fn stdout_tail(attempt_dir: &Path) -> Result<String, MediaError> {
     let path = attempt_dir.join("stdout");
     tail(&path).or_else(|error| match MediaError::of(&error, format!("could not read {}: {error}", path.display())) {
         MediaError::Judged(_) => Ok(String::new()),
@@ -86,8 +94,8 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
         if meta.is_file() && meta.len() > 0 && !unfinished {
             files.push(entry.path());
         }
-        if files.len() > MOST_FILES {
-            return Err(MediaError::Judged(format!("it left more than {MOST_FILES} files")));
+        if files.len() > MAX_FILES {
+            return Err(MediaError::Judged(format!("it left more than {MAX_FILES} files")));
         }
     }
     files.sort();
@@ -95,11 +103,11 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
 }
 
 /// Files named by `MEDIA: path` lines, or by the last line that is a JSON object (`path`, `files[]`, `outputs[].path`).
-fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, MediaError> {
+fn named(work: &Path, stdout: &str) -> Result<Vec<PathBuf>, MediaError> {
     let media = |line: &str| line.trim().strip_prefix("MEDIA:").map(|path| path.trim().to_owned());
-    let mut paths: Vec<String> = said.lines().filter_map(media).filter(|path| !path.is_empty()).collect();
+    let mut paths: Vec<String> = stdout.lines().filter_map(media).filter(|path| !path.is_empty()).collect();
     if paths.is_empty()
-        && let Some(object) = last_object(said)
+        && let Some(object) = last_object(stdout)
     {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         paths.extend(object.get("path").and_then(text));
@@ -107,10 +115,10 @@ fn named(work: &Path, said: &str) -> Result<Vec<PathBuf>, MediaError> {
         paths.extend(list("files").iter().filter_map(|file| text(file).or_else(|| file.get("path").and_then(text))));
         paths.extend(list("outputs").iter().filter_map(|output| output.get("path").and_then(text)));
     }
-    paths.iter().take(MOST_FILES).map(|path| within(work, path)).collect()
+    paths.iter().take(MAX_FILES).map(|path| within(work, path)).collect()
 }
 
-/// A file inside the order's work folder, links resolved.
+/// Returns a file inside the order's work folder, links resolved.
 fn within(work: &Path, path: &str) -> Result<PathBuf, MediaError> {
     let shown = plain(path, 120);
     let real = fs::canonicalize(work.join(path))
@@ -127,31 +135,24 @@ fn within(work: &Path, path: &str) -> Result<PathBuf, MediaError> {
 }
 
 /// `{"deliverables":[{"url":"https://…","media_type":"image"}]}` as the last JSON object: nothing to upload.
-fn elsewhere(said: &str) -> Vec<Deliverable> {
-    let Some(object) = last_object(said) else { return Vec::new() };
+fn elsewhere(stdout: &str) -> Vec<Deliverable> {
+    let Some(object) = last_object(stdout) else { return Vec::new() };
     let one = |value: &Value| {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let (url, media_type) = (text("url")?, text("media_type")?);
         let proper = url.starts_with("https://") && !url.chars().any(|c| c.is_control() || c.is_whitespace());
         proper.then(|| Deliverable::elsewhere(Hosted { url, media_type }))
     };
-    object
-        .get("deliverables")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(one)
-        .take(MOST_FILES)
-        .collect()
+    object.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(MAX_FILES).collect()
 }
 
 /// The last JSON object on stdout: a line of its own, or all there is.
-fn last_object(said: &str) -> Option<Value> {
+fn last_object(stdout: &str) -> Option<Value> {
     let object = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
-    said.lines().rev().find_map(|line| object(line.trim())).or_else(|| object(said.trim()))
+    stdout.lines().rev().find_map(|line| object(line.trim())).or_else(|| object(stdout.trim()))
 }
 
-/// The last lines of its errors, else of its output, as one printable line.
+/// Returns the last lines of stderr, else of stdout, as one printable line.
 pub(super) fn output_tail(attempt_dir: &Path) -> String {
     let lines = |name: &str| {
         let text = tail(&attempt_dir.join(name)).unwrap_or_default();
@@ -159,8 +160,8 @@ pub(super) fn output_tail(attempt_dir: &Path) -> String {
             text.lines().map(|line| plain(line.trim(), 300)).filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(3)..].join(" | ")
     };
-    let words = Some(lines("stderr")).filter(|words| !words.is_empty()).unwrap_or_else(|| lines("stdout"));
-    if words.is_empty() { "it said nothing".to_owned() } else { plain(&words, 300) }
+    let text = Some(lines("stderr")).filter(|text| !text.is_empty()).unwrap_or_else(|| lines("stdout"));
+    if text.is_empty() { "it wrote no output".to_owned() } else { plain(&text, 300) }
 }
 
 fn tail(path: &Path) -> io::Result<String> {

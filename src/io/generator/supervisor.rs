@@ -1,6 +1,4 @@
-//! The supervisor: this program once more, between the worker and the generator.
-//!
-//! It keeps the deadline, kills what is left over, and says the last word. It refuses to know orders and the marketplace.
+//! The supervisor process: keeps a generator's deadline, kills leftover processes and writes the exit record.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeWriter, Read, Seek, Write};
@@ -17,106 +15,105 @@ use super::{ExitRecord, SupervisorJob, limits};
 use crate::io::atomic_file::{self, Preallocated};
 use crate::io::signals::{Signals, Woken};
 
-/// Between SIGTERM and SIGKILL, when the time is up.
-const GRACE: Duration = Duration::from_secs(10);
+/// Between SIGTERM and SIGKILL after a timeout.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 
-/// Between SIGTERM and SIGKILL, when we are told to stop: who told us has two seconds.
-const HASTE: Duration = Duration::from_secs(1);
+/// Between SIGTERM and SIGKILL when the supervisor itself is stopped: the worker has two seconds.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// What is left over when a generator has ended is given this long to die.
+/// How long leftover processes may take to die after the generator has ended.
 const LEFTOVERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Room for the last word, in bytes: a disk that fills up while a generator is at work does not cost its result.
-const ROOM: usize = 2048;
+/// Bytes reserved for the exit record before the start: a disk that fills up meanwhile does not cost the result.
+const RECORD_BYTES: usize = 2048;
 
-/// How often its writing is tried, and how long after one another: a disk that stumbles is given a minute.
-const LAST_WORD_TRIES: u32 = 30;
-const LAST_WORD_PAUSE: Duration = Duration::from_secs(2);
+/// How often, and how far apart, writing the exit record is tried: a failing disk gets a minute.
+const RECORD_TRIES: u32 = 30;
+const RECORD_PAUSE: Duration = Duration::from_secs(2);
 
-/// How often it is seen whether a generator keeps its bounds.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often limits are checked.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// How much of its output is kept: the beginning and the end.
-const KEPT_HEAD: usize = 960 * 1024;
-const KEPT_TAIL: usize = 64 * 1024;
+/// How much of each output is kept: its beginning and its end, in bytes.
+const KEPT_START: usize = 960 * 1024;
+const KEPT_END: usize = 64 * 1024;
 
-/// Runs one start to its end. The exit code is for nobody: the last word is a file.
+/// Runs one start to its end and returns the exit code. The outcome is in the exit record.
 #[must_use]
 pub fn supervise(attempt_dir: &Path) -> i32 {
     match run(attempt_dir) {
         Ok(()) => 0,
-        // There is nobody to tell; without a last word the worker knows what it must know.
+        // The worker reads a missing exit record correctly by itself.
         Err(_) => 74,
     }
 }
 
 fn run(attempt_dir: &Path) -> io::Result<()> {
-    let order: SupervisorJob = serde_json::from_slice(&fs::read(attempt_dir.join("job.json"))?)?;
-    // Our stdin is the lease. A copy without close-on-exec goes on to the generator: as long as it lives, it is held.
+    let job: SupervisorJob = serde_json::from_slice(&fs::read(attempt_dir.join("job.json"))?)?;
+    // The lease is this process's stdin. A copy without close-on-exec is inherited by the generator and holds it too.
     let lease = rustix::io::dup(io::stdin())?;
     let signals = Signals::watch()?;
     let _ = rustix::process::setsid();
+    // Without it (old kernels, some containers) only processes that left the group escape the final kill.
     #[cfg(target_os = "linux")]
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let mut lease = File::from(lease);
     lease.set_len(0)?;
     lease.rewind()?;
     lease.write_all(rustix::process::getpid().as_raw_nonzero().to_string().as_bytes())?;
 
-    // All that can fail for want of anything is had before the command is: from here on it may cost money.
-    let path = attempt_dir.join(format!("exit.{}.json", order.start));
+    // Everything that can fail for lack of a resource happens before the command, which may cost money.
+    let path = attempt_dir.join(format!("exit.{}.json", job.start));
     let new = path.with_extension("json.new");
-    let mut room = Preallocated::take(&new, Vec::new(), ROOM)?;
-    let (pumped, drained) = mpsc::channel();
-    let stdout = pump(attempt_dir.join("stdout"), pumped.clone())?;
-    let stderr = pump(attempt_dir.join("stderr"), pumped)?;
+    let reserved = Preallocated::take(&new, Vec::new(), RECORD_BYTES)?;
+    let (sender, captured) = mpsc::channel();
+    let stdout = capture(attempt_dir.join("stdout"), sender.clone())?;
+    let stderr = capture(attempt_dir.join("stderr"), sender)?;
     limits::set_largest_file();
-    let started = attempt_dir.join(format!("started.{}", order.start));
-    // Made here and nowhere else: whoever finds it there must not start again.
+    let started = attempt_dir.join(format!("started.{}", job.start));
+    // `create_new` fails when the file exists: that start must not be repeated.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&started)?.sync_all()?;
     File::open(attempt_dir)?.sync_all()?;
-    let word = match spawn(attempt_dir, &order, stdout, stderr) {
-        Ok(child) => attend(child, &drained, &order, &signals),
-        Err(error) => {
-            let remedy = match error.kind() {
-                io::ErrorKind::ArgumentListTooLong => ": have it read $ATELIER_BRIEF_FILE in place of {brief}",
-                _ => "",
-            };
-            let why = format!("could not be run: {error}{remedy}");
-            ExitRecord { code: code_of(&error), error: Some(why), ..ExitRecord::default() }
-        }
+    let record = match spawn(attempt_dir, &job, stdout, stderr) {
+        Ok(child) => supervise_child(child, &captured, &job, &signals),
+        Err(error) => spawn_failure(&error),
     };
-    let word = serde_json::to_vec(&word)?;
+    write_record(reserved, &new, &path, &serde_json::to_vec(&record)?)
+}
+
+/// Writes the exit record, again and again if need be. The lease is held meanwhile, so the start does not count as lost.
+fn write_record(mut reserved: Preallocated, new: &Path, path: &Path, record: &[u8]) -> io::Result<()> {
     let mut tries = 1;
-    // As long as we live the lease is held, and nobody takes this start for one that vanished.
-    while let Err(error) = room.fill(&word).and_then(|()| atomic_file::rename(&new, &path)) {
-        // A folder that the generator itself has removed does not come back.
-        if tries == LAST_WORD_TRIES || path.exists() || error.kind() == io::ErrorKind::NotFound {
+    while let Err(error) = reserved.fill(record).and_then(|()| atomic_file::rename(new, path)) {
+        // A folder that the generator removed does not come back.
+        if tries == RECORD_TRIES || path.exists() || error.kind() == io::ErrorKind::NotFound {
             return Err(error);
         }
         tries += 1;
-        std::thread::sleep(LAST_WORD_PAUSE);
-        // What a failed sync left behind is not trusted: the next try is another file.
-        if let Ok(another) = Preallocated::take(&new, Vec::new(), ROOM) {
-            room = another;
+        std::thread::sleep(RECORD_PAUSE);
+        // A file whose sync failed is not trusted: the next try uses another one.
+        if let Ok(another) = Preallocated::take(new, Vec::new(), RECORD_BYTES) {
+            reserved = another;
         }
     }
     Ok(())
 }
 
-/// As a shell would put it: not found is 127, not executable 126.
-fn code_of(error: &io::Error) -> Option<i32> {
-    match error.kind() {
-        io::ErrorKind::NotFound => Some(127),
-        io::ErrorKind::PermissionDenied => Some(126),
-        _ => None,
-    }
+/// The record of a command that could not be run, with a shell's exit codes: 127 not found, 126 not executable.
+fn spawn_failure(error: &io::Error) -> ExitRecord {
+    let (code, remedy) = match error.kind() {
+        io::ErrorKind::NotFound => (Some(127), ""),
+        io::ErrorKind::PermissionDenied => (Some(126), ""),
+        io::ErrorKind::ArgumentListTooLong => (None, ": have it read $ATELIER_BRIEF_FILE in place of {brief}"),
+        _ => (None, ""),
+    };
+    ExitRecord { code, error: Some(format!("could not be run: {error}{remedy}")), ..ExitRecord::default() }
 }
 
-fn spawn(attempt_dir: &Path, order: &SupervisorJob, stdout: PipeWriter, stderr: PipeWriter) -> io::Result<Child> {
-    Command::new(&order.program)
-        .args(&order.arguments)
-        .current_dir(&order.work)
+fn spawn(attempt_dir: &Path, job: &SupervisorJob, stdout: PipeWriter, stderr: PipeWriter) -> io::Result<Child> {
+    Command::new(&job.program)
+        .args(&job.arguments)
+        .current_dir(&job.work)
         .stdin(File::open(attempt_dir.join("stdin.json"))?)
         .stdout(stdout)
         .stderr(stderr)
@@ -124,51 +121,56 @@ fn spawn(attempt_dir: &Path, order: &SupervisorJob, stdout: PipeWriter, stderr: 
         .spawn()
 }
 
-/// Waits for its end, its deadline, or our own; then leaves nothing of it behind.
-fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &SupervisorJob, signals: &Signals) -> ExitRecord {
+/// Waits for the generator's end, its deadline or this process's own stop, then kills all that is left of it.
+fn supervise_child(
+    mut child: Child,
+    captured: &mpsc::Receiver<()>,
+    job: &SupervisorJob,
+    signals: &Signals,
+) -> ExitRecord {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let kill = |signal| {
         if let Some(group) = group {
             let _ = rustix::process::kill_process_group(group, signal);
         }
     };
-    let mut word = ExitRecord::default();
-    let mut until = Instant::now() + Duration::from_secs(order.seconds);
-    let (mut told, mut looked) = (false, Instant::now());
+    let mut record = ExitRecord::default();
+    let mut until = Instant::now() + Duration::from_secs(job.seconds);
+    let (mut ending, mut checked) = (false, Instant::now());
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Some(status),
             Ok(None) => {}
             Err(_) => break None,
         }
-        if !told && looked.elapsed() >= LOOK_EVERY {
-            looked = Instant::now();
-            if let Some(why) = limits::exceeded_limit(&order.work) {
-                // No grace: every moment of it costs the machine.
-                word.error = Some(why);
-                told = true;
-                until = looked;
+        if !ending && checked.elapsed() >= CHECK_EVERY {
+            checked = Instant::now();
+            if let Some(why) = limits::exceeded_limit(&job.work) {
+                // No grace: every moment costs the machine.
+                record.error = Some(why);
+                ending = true;
+                until = checked;
                 kill(Signal::KILL);
             }
         }
-        let woken = if word.stopped {
-            // The signal stays told: from here on only time and children count.
+        let woken = if record.stopped {
+            // The signal stays set: from here on only time and children count.
             std::thread::sleep(Duration::from_millis(10));
             Woken::TimedOut
         } else {
-            signals.wait(until.saturating_duration_since(Instant::now()).min(LOOK_EVERY))
+            signals.wait(until.saturating_duration_since(Instant::now()).min(CHECK_EVERY))
         };
         match woken {
-            Woken::Stop(_) if !word.stopped => {
-                word.stopped = true;
-                told = true;
-                until = Instant::now() + HASTE;
+            Woken::Stop(_) if !record.stopped => {
+                record.stopped = true;
+                ending = true;
+                until = Instant::now() + STOP_GRACE;
                 kill(Signal::TERM);
             }
-            _ if Instant::now() >= until && !told => {
-                word.timed_out = true;
-                told = true;
-                until = Instant::now() + GRACE;
+            _ if Instant::now() >= until && !ending => {
+                record.timed_out = true;
+                ending = true;
+                until = Instant::now() + TIMEOUT_GRACE;
                 kill(Signal::TERM);
             }
             _ if Instant::now() >= until => kill(Signal::KILL),
@@ -176,18 +178,18 @@ fn attend(mut child: Child, drained: &mpsc::Receiver<()>, order: &SupervisorJob,
         }
     };
     kill(Signal::KILL);
-    clear_leftovers();
-    // What it wrote is in the pipes; whoever might still hold them has just been killed.
+    kill_leftovers();
+    // The last output is in the pipes; any other holder of them has just been killed.
     for _ in 0..2 {
-        let _ = drained.recv_timeout(LEFTOVERS_WITHIN);
+        let _ = captured.recv_timeout(LEFTOVERS_WITHIN);
     }
-    word.code = status.as_ref().and_then(ExitStatus::code);
-    word.signal = status.as_ref().and_then(ExitStatusExt::signal);
-    word
+    record.code = status.as_ref().and_then(ExitStatus::code);
+    record.signal = status.as_ref().and_then(ExitStatusExt::signal);
+    record
 }
 
-/// Kills every process that the generator left behind, in sessions of their own too: their next parent is this process.
-fn clear_leftovers() {
+/// Kills every process that the generator left behind, also in other sessions: as subreaper, this process adopts them.
+fn kill_leftovers() {
     let until = Instant::now() + LEFTOVERS_WITHIN;
     while Instant::now() < until {
         match rustix::process::wait(WaitOptions::NOHANG) {
@@ -202,8 +204,8 @@ fn clear_leftovers() {
     }
 }
 
-/// A pipe for what the generator writes: taken as fast as it comes, its beginning and its end kept.
-fn pump(to: std::path::PathBuf, done: mpsc::Sender<()>) -> io::Result<PipeWriter> {
+/// Returns a pipe whose content goes to a file, as fast as it comes; the file keeps its beginning and its end.
+fn capture(to: std::path::PathBuf, done: mpsc::Sender<()>) -> io::Result<PipeWriter> {
     let (mut from, writer) = io::pipe()?;
     std::thread::Builder::new().name("log".into()).spawn(move || {
         let _ = keep_ends(&mut from, &to);
@@ -216,7 +218,7 @@ fn keep_ends(from: &mut impl Read, to: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
     let mut buffer = vec![0; 64 * 1024];
     let (mut kept, mut left_out) = (0, 0_u64);
-    let mut tail = std::collections::VecDeque::with_capacity(KEPT_TAIL);
+    let mut end = std::collections::VecDeque::with_capacity(KEPT_END);
     loop {
         let read = match from.read(&mut buffer) {
             Ok(0) => break,
@@ -224,22 +226,22 @@ fn keep_ends(from: &mut impl Read, to: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => break,
         };
-        let head = read.min(KEPT_HEAD - kept);
-        // A disk that is full stops the log, not the generator.
-        let _ = file.write_all(&buffer[..head]);
-        kept += head;
-        for byte in &buffer[head..read] {
-            if tail.len() == KEPT_TAIL {
-                tail.pop_front();
+        let start = read.min(KEPT_START - kept);
+        // A full disk stops the log, not the generator.
+        let _ = file.write_all(&buffer[..start]);
+        kept += start;
+        for byte in &buffer[start..read] {
+            if end.len() == KEPT_END {
+                end.pop_front();
                 left_out += 1;
             }
-            tail.push_back(*byte);
+            end.push_back(*byte);
         }
     }
     if left_out > 0 {
         writeln!(file, "\n[{left_out} bytes left out]")?;
     }
-    let (first, second) = tail.as_slices();
+    let (first, second) = end.as_slices();
     file.write_all(first)?;
     file.write_all(second)
 }

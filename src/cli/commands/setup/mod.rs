@@ -16,7 +16,7 @@ use crate::domain::order::text;
 use crate::domain::reconcile::{Kept, Match, Memory, Wanted};
 use crate::domain::sanitize::plain;
 use crate::io::clock;
-use crate::io::credentials::{self, CredentialsFault};
+use crate::io::credentials::{self, CredentialsError};
 use crate::io::marketplace::Registration;
 use crate::io::store::Store;
 
@@ -81,7 +81,7 @@ fn go(global: &Global, args: &SetupArgs, told: &mut Told) -> Result<String, Comm
     told.notes.extend(desk.config.warnings());
     match credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir) {
         Ok(found) => desk.identify(found),
-        Err(CredentialsFault::Missing { .. } | CredentialsFault::Unfinished { .. }) => {
+        Err(CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. }) => {
             payable(args, &desk.config, &Map::new())?;
             let registration = register::registration_of(&desk.config)?;
             if args.dry_run {
