@@ -2,10 +2,10 @@
 //!
 //! This file refuses to know what is asked for; each command does.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::cli::args::Global;
+pub use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::config::{self, Config, Environment};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
@@ -20,42 +20,6 @@ use crate::io::store::{Store, StoreError};
 
 /// A beat that only looks around is gone within this time.
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
-
-/// Why a command did not do what was asked, and the exit code for it.
-#[derive(Debug)]
-pub struct CommandError {
-    /// The exit code.
-    pub code: u8,
-    /// One sentence with the remedy.
-    pub message: String,
-}
-
-impl CommandError {
-    /// `message`, and the exit code it comes to.
-    pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-
-    /// Wrong words on the command line.
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(exit_code::USAGE, message)
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)
-    }
-}
-
-impl From<StoreError> for CommandError {
-    fn from(fault: StoreError) -> Self {
-        match fault {
-            StoreError::Busy => Self::new(exit_code::LATER, "a beat is at work here: try again when it is done"),
-            fault => Self::new(exit_code::STATE, fault.to_string()),
-        }
-    }
-}
 
 /// What a request that failed leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 pub mod api_error;
 pub mod clock;
 pub mod deliverable;
+pub mod exit_code;
 pub mod field_rules;
 pub mod lifecycle;
 pub mod limits;

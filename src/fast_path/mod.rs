@@ -1,3 +1,4 @@
-//! All that a start with nothing to do touches, and nothing else.
+//! What a start with nothing to do touches, and nothing else.
 
+pub mod argv;
 pub mod state_pointer;

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::domain::exit_code;
 use crate::domain::order::OrderId;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Reason;
@@ -147,17 +148,12 @@ impl FailureKind {
     #[must_use]
     pub const fn exit_code(self, long_away: bool) -> u8 {
         match self {
-            Self::Network | Self::Server => {
-                if long_away {
-                    69
-                } else {
-                    0
-                }
-            }
-            Self::Auth => 77,
-            Self::Config | Self::Credentials => 78,
-            Self::State => 74,
-            Self::Internal => 70,
+            Self::Network | Self::Server if !long_away => 0,
+            Self::Network | Self::Server => exit_code::AWAY,
+            Self::Auth => exit_code::KEY,
+            Self::Config | Self::Credentials => exit_code::CONFIG,
+            Self::State => exit_code::STATE,
+            Self::Internal => exit_code::INTERNAL,
         }
     }
 }

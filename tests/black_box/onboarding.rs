@@ -335,7 +335,7 @@ fn commands_respect_the_lock_the_budget_and_retry_after() {
         fs::OpenOptions::new().create(true).truncate(false).write(true).open(fixture.path("state/lock")).unwrap();
     fs2::FileExt::lock_exclusive(&lock).unwrap();
     let busy = fixture.run(&["orders"]);
-    assert!(busy.code == 75 && busy.err.contains("a beat is at work"), "{busy:?}");
+    assert!(busy.code == 75 && busy.err.contains("a run is at work"), "{busy:?}");
     drop(lock);
     fixture.server.market().arm_spec("status-429@messages*1").unwrap();
     let told = fixture.run(&["messages", &order, "--send", "hello"]);

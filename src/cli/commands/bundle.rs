@@ -1,7 +1,7 @@
-//! `check --bundle`: one JSON file that helps to help a user, and that can be shown to a stranger.
+//! `check --bundle`: a support bundle, one JSON file that can be shown to a stranger.
 //!
-//! Whitelisted, not blacklisted: only what is named here goes in, and of it no key, no brief, no message, no address of a
-//! client's file; what a generator said of its own failure is in it. The whole is redacted once more against the key.
+//! It holds only what is named here: no key, brief, message or URL of a client. The output of a generator that failed is
+//! in it. The whole is redacted once more against the key.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::args::Global;
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::CommandError;
 use crate::config::Environment;
 use crate::domain::lifecycle::OrderRecord;
 use crate::domain::state::State;
@@ -20,12 +20,12 @@ use crate::io::clock;
 use crate::io::credentials;
 use crate::io::store::Store;
 
-/// As much of the end of the log.
+/// Bytes of the end of the log that go in.
 const LOG: usize = 64 * 1024;
 
-/// Writes it.
+/// Writes the bundle.
 pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
-    let config = super::settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
+    let config = global.settings()?;
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     let store = Store::look(&config.state_dir);
     let mut state = State::default();
@@ -54,10 +54,10 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
         },
         "credentials": match &found {
             Ok(found) => json!({"agent_id": found.agent_id, "from": found.source.to_string()}),
-            Err(fault) => json!(fault.to_string()),
+            Err(error) => json!(error.to_string()),
         },
         "state": {
-            "fault": read.err().map(|fault| fault.to_string()),
+            "error": read.err().map(|error| error.to_string()),
             "worker": state.worker,
             "orders": state.orders.values().map(order).collect::<Vec<_>>(),
         },
@@ -66,16 +66,16 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
     let text = serde_json::to_string_pretty(&bundle).unwrap_or_default();
     let text = found.map_or_else(|_| text.clone(), |found| found.key.redact(&text));
     atomic_file::replace(path, text.as_bytes())
-        .map_err(|error| CommandError::new(exit_code::STATE, format!("could not write {}: {error}", path.display())))?;
+        .or_exit(exit_code::STATE, || format!("could not write {}", path.display()))?;
     if global.json {
         output::json(&json!({"bundle": path}));
-    } else if !global.quiet {
-        output::out(&format!("wrote {}: read it before you show it to anybody", path.display()));
+    } else if global.speaks() {
+        output::out(&format!("wrote {}: read it before you share it", path.display()));
     }
     Ok(0)
 }
 
-/// An order without a word of its client's.
+/// Returns an order without its client's text.
 fn order(record: &OrderRecord) -> Value {
     json!({
         "order": record.order.id,
@@ -87,8 +87,8 @@ fn order(record: &OrderRecord) -> Value {
         "starts": record.tries.starts,
         "failures": record.tries.failures,
         "not_before": record.stage.not_before,
-        "trouble": record.last_error,
+        "last_error": record.last_error,
         "hold": record.stage.hold,
-        "trail": record.history,
+        "history": record.history,
     })
 }

@@ -1,4 +1,4 @@
-//! `check`, the doctor: one line each, what is fine, what is wrong, and what mends it.
+//! `check`: one line for each finding, with the command that fixes it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cli::args::Global;
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::config::{self, Config, Environment};
@@ -21,7 +22,7 @@ use crate::io::generator;
 use crate::io::marketplace::Client;
 use crate::io::store::{self, Store, StoreError};
 
-/// A clock further off than this many seconds is told.
+/// A clock that is off by more seconds is reported.
 const CLOCK_MAY_BE_OFF: i64 = 120;
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,9 +37,9 @@ enum Verdict {
 struct Finding {
     about: &'static str,
     verdict: Verdict,
-    says: String,
+    message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
+    hint: Option<String>,
 }
 
 #[derive(Default)]
@@ -48,31 +49,43 @@ struct Report {
 }
 
 impl Report {
-    fn fine(&mut self, about: &'static str, says: impl Into<String>) {
-        self.findings.push(Finding { about, verdict: Verdict::Fine, says: says.into(), mend: None });
+    fn fine(&mut self, about: &'static str, message: impl Into<String>) {
+        self.findings.push(Finding { about, verdict: Verdict::Fine, message: message.into(), hint: None });
     }
 
-    fn warn(&mut self, about: &'static str, says: impl Into<String>, mend: impl Into<String>) {
-        self.findings.push(Finding { about, verdict: Verdict::Warning, says: says.into(), mend: Some(mend.into()) });
+    fn warn(&mut self, about: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.findings.push(Finding {
+            about,
+            verdict: Verdict::Warning,
+            message: message.into(),
+            hint: Some(hint.into()),
+        });
     }
 
     /// The first thing that is wrong names the exit code.
-    fn wrong(&mut self, code: u8, about: &'static str, says: impl Into<String>, mend: impl Into<String>) {
-        self.findings.push(Finding { about, verdict: Verdict::Wrong, says: says.into(), mend: Some(mend.into()) });
+    fn wrong(&mut self, code: u8, about: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.findings.push(Finding {
+            about,
+            verdict: Verdict::Wrong,
+            message: message.into(),
+            hint: Some(hint.into()),
+        });
         if self.code == 0 {
             self.code = code;
         }
     }
 }
 
-/// Looks everything over.
-#[must_use]
-pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> u8 {
+/// Checks everything and prints the findings.
+///
+/// # Errors
+/// The bundle cannot be written.
+pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, CommandError> {
     let mut report = Report::default();
     if let Some(path) = bundle {
-        return super::ended(global, super::bundle::write(global, path));
+        return super::bundle::write(global, path);
     }
-    match super::settings(global) {
+    match global.settings() {
         Err(error) => report.wrong(exit_code::CONFIG, "config", error.to_string(), "correct that line"),
         Ok(config) => look_over(&config, offline, &mut report),
     }
@@ -88,11 +101,11 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> u8 {
                 Verdict::Warning => "warn ",
                 Verdict::Wrong => "WRONG",
             };
-            let mend = finding.mend.as_ref().map(|mend| format!("\n      -> {mend}")).unwrap_or_default();
-            output::out(&format!("{mark} {}: {}{mend}", finding.about, sanitize::plain(&finding.says, 500)));
+            let hint = finding.hint.as_ref().map(|hint| format!("\n      -> {hint}")).unwrap_or_default();
+            output::out(&format!("{mark} {}: {}{hint}", finding.about, sanitize::plain(&finding.message, 500)));
         }
     }
-    report.code
+    Ok(report.code)
 }
 
 fn look_over(config: &Config, offline: bool, report: &mut Report) {
@@ -107,10 +120,10 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     runnable(config, report);
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     match found {
-        Err(fault @ (CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. })) => {
-            report.wrong(exit_code::CONFIG, "credentials", fault.to_string(), "atelier-heartbeat setup");
+        Err(error @ (CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. })) => {
+            report.wrong(exit_code::CONFIG, "credentials", error.to_string(), "atelier-heartbeat setup");
         }
-        Err(fault) => report.wrong(exit_code::CONFIG, "credentials", fault.to_string(), "restore your copy of them"),
+        Err(error) => report.wrong(exit_code::CONFIG, "credentials", error.to_string(), "restore your copy of them"),
         Ok(credentials) => {
             report.fine("credentials", format!("agent {} from {}", credentials.agent_id, credentials.source));
             if offline {
@@ -124,14 +137,14 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
 
 fn state_folder(config: &Config, report: &mut Report) {
     let folder = &config.state_dir;
-    // What is tried here changes nothing that the gate was reckoned from: it stays shut.
+    // The probe changes nothing that the wake file depends on.
     match store::take_lock(folder) {
-        Err(StoreError::Busy) => report.fine("state", format!("{}: a beat is at work", folder.display())),
-        Err(fault) => {
+        Err(StoreError::Busy) => report.fine("state", format!("{}: a run is at work", folder.display())),
+        Err(error) => {
             return report.wrong(
                 exit_code::STATE,
                 "state",
-                fault.to_string(),
+                error.to_string(),
                 "choose another folder with --state-dir",
             );
         }
@@ -141,10 +154,12 @@ fn state_folder(config: &Config, report: &mut Report) {
             let room = Store::look(folder).room();
             match (tried, room) {
                 (Err(error), _) => {
-                    let says = format!("could not write in {}: {error}", folder.display());
-                    return report.wrong(exit_code::STATE, "state", says, "make it writable for this user");
+                    let message = format!("could not write in {}: {error}", folder.display());
+                    return report.wrong(exit_code::STATE, "state", message, "make it writable for this user");
                 }
-                (_, Err(fault)) => return report.wrong(exit_code::STATE, "state", fault.to_string(), "make room"),
+                (_, Err(error)) => {
+                    return report.wrong(exit_code::STATE, "state", error.to_string(), "free some disk space");
+                }
                 _ => report.fine("state", format!("{} is writable", folder.display())),
             }
         }
@@ -153,8 +168,8 @@ fn state_folder(config: &Config, report: &mut Report) {
         let mode = fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o777).unwrap_or(0);
         if mode & 0o077 != 0 {
             let wanted = if path == *folder { "700" } else { "600" };
-            let says = format!("{} can be read by others (mode {mode:03o})", path.display());
-            report.warn("state", says, format!("chmod {wanted} {}", path.display()));
+            let message = format!("{} can be read by others (mode {mode:03o})", path.display());
+            report.warn("state", message, format!("chmod {wanted} {}", path.display()));
         }
     }
 }
@@ -173,22 +188,27 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
     let mut client = Client::new(config::connection(config), agent_id, Some(credentials.key.clone()));
     match client.me() {
         Ok(me) => {
-            report.fine("marketplace", format!("{} answers and takes the key", config.api.base_url));
+            report.fine("marketplace", format!("{} answers and accepts the key", config.api.base_url));
             let id = order::text(&me, "id").or_else(|| order::text(&me, "agent_id"));
             if id.as_ref().is_some_and(|id| *id != credentials.agent_id) {
-                let says =
+                let message =
                     format!("the key belongs to agent {}, not to {}", id.unwrap_or_default(), credentials.agent_id);
-                report.wrong(exit_code::CONFIG, "credentials", says, "correct agent_id where the credentials are kept");
+                report.wrong(
+                    exit_code::CONFIG,
+                    "credentials",
+                    message,
+                    "correct agent_id where the credentials are kept",
+                );
             }
             profile(&me, report);
             services(config, &mut client, report);
         }
-        Err(fault) => match fault.kind {
+        Err(error) => match error.kind {
             ApiErrorKind::Unauthorized => {
                 report.wrong(
                     exit_code::KEY,
                     "credentials",
-                    format!("the marketplace refuses the key: {}", fault.message),
+                    format!("the marketplace rejects the key: {}", error.message),
                     "check the key; never register again for it",
                 );
             }
@@ -196,14 +216,14 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
                 report.wrong(
                     exit_code::CONFIG,
                     "marketplace",
-                    fault.message,
+                    error.message,
                     "change base_url in [api] of heartbeat.toml",
                 );
             }
             _ => report.wrong(
                 exit_code::AWAY,
                 "marketplace",
-                format!("{}: {}", config.api.base_url, fault.message),
+                format!("{}: {}", config.api.base_url, error.message),
                 "check base_url in [api] and the network",
             ),
         },
@@ -221,14 +241,14 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
     }
 }
 
-/// Whether clients can find the agent, and whether it can be paid.
+/// Checks whether clients can find the agent and whether it can be paid.
 fn profile(me: &Map<String, Value>, report: &mut Report) {
     let before = report.findings.len();
     if order::text(me, "payout_wallet").is_none() && order::text(me, "owner_wallet").is_none() {
         report.warn(
             "payout",
             "the agent has no payout wallet: it stays hidden and is never paid",
-            "write payout_wallet under [agent] in heartbeat.toml, then `atelier-heartbeat setup`",
+            "write payout_wallet under [agent] in heartbeat.toml, then run `atelier-heartbeat setup`",
         );
     } else if order::text(me, "payout_wallet").is_none() {
         report.fine("payout", "goes to the owner's wallet: no payout_wallet of its own is set");
@@ -245,37 +265,37 @@ fn profile(me: &Map<String, Value>, report: &mut Report) {
     }
 }
 
-/// Whether what is for sale is what the settings say.
+/// Checks whether the listed services are those of the settings.
 fn services(config: &Config, client: &mut Client, report: &mut Report) {
     let listed = match client.services() {
         Ok(listed) => listed,
-        Err(fault) => {
-            return report.warn("services", fault.message, "try again later");
+        Err(error) => {
+            return report.warn("services", error.message, "try again later");
         }
     };
     let memory = Store::look(&config.state_dir).setup().unwrap_or_default();
     let (matches, unknown) = memory.matches(&super::setup::wanted(config).services, &listed);
     let before = report.findings.len();
     if listed.is_empty() {
-        let mend = "write a [[service]] in heartbeat.toml, then `atelier-heartbeat setup`";
-        report.warn("services", "nothing is for sale", mend);
+        let hint = "write a [[service]] in heartbeat.toml, then run `atelier-heartbeat setup`";
+        report.warn("services", "nothing is for sale", hint);
     }
     let missing = matches.iter().filter(|found| matches!(found, Match::Create)).count();
     if missing > 0 {
-        let says = format!("{missing} service(s) of heartbeat.toml are not listed");
-        report.warn("services", says, "atelier-heartbeat setup");
+        let message = format!("{missing} service(s) of heartbeat.toml are not listed");
+        report.warn("services", message, "atelier-heartbeat setup");
     }
     let differing = matches.iter().filter(|found| matches!(found, Match::Differs { .. })).count();
     if differing > 0 {
-        let says = format!("{differing} service(s) are listed otherwise than heartbeat.toml has them");
-        report.warn("services", says, "atelier-heartbeat setup --update");
+        let message = format!("{differing} service(s) differ from heartbeat.toml");
+        report.warn("services", message, "atelier-heartbeat setup --update");
     }
     for id in unknown.iter().filter(|_| !config.services.is_empty()) {
-        let says = format!("{} is for sale and heartbeat.toml does not know it", sanitize::plain(id, 60));
+        let message = format!("{} is for sale and not in heartbeat.toml", sanitize::plain(id, 60));
         report.warn(
             "services",
-            says,
-            format!("write it there, or `atelier-heartbeat services deactivate {}`", sanitize::plain(id, 60)),
+            message,
+            format!("add it there, or run `atelier-heartbeat services deactivate {}`", sanitize::plain(id, 60)),
         );
     }
     if report.findings.len() == before {

@@ -1,4 +1,4 @@
-//! `demo`: a sandbox, a registration, a service, one paid order, one beat, one picture. Loopback and a temporary folder only.
+//! `demo`: registers, sells and fulfils one order on a sandbox. Touches only loopback and a temporary folder.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::fail;
 use crate::cli::args::Global;
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::io::store::{History, Store};
 use crate::sandbox::{Options, Placement, Server, ServerVersion};
 use crate::worker::BeatOptions;
 
-/// What the shop of the demo is.
+/// The settings of the demo.
 const SETTINGS: &str = r#"[api]
 base_url = "BASE_URL"
 
@@ -43,7 +43,7 @@ deliverables = ["1 high-quality image"]
 
 const BRIEF: &str = "A lighthouse at dusk, calm sea, one small boat coming home";
 
-/// What a demo came to.
+/// The result of a demo.
 struct Shown {
     picture: PathBuf,
     delivered: Vec<String>,
@@ -51,35 +51,31 @@ struct Shown {
     requests: u32,
 }
 
-/// Runs it and says in five lines what happened.
-#[must_use]
-pub fn run(global: &Global, keep: Option<&Path>) -> u8 {
-    let folder = match keep.map_or_else(temporary, empty) {
-        Ok(folder) => folder,
-        Err(error) => {
-            return fail(global, exit_code::STATE, &format!("could not prepare a folder for the demo: {error}"));
-        }
-    };
-    match show(global, &folder) {
-        Ok(shown) if global.json => {
-            output::json(&json!({"picture": shown.picture, "delivered": shown.delivered, "folder": folder}));
-            0
-        }
-        Ok(shown) => {
-            let Shown { picture, delivered, agent_id, requests } = shown;
-            output::out(&format!(
-                "1. a sandbox marketplace was started on loopback; nothing left this machine\n\
-                 2. agent {agent_id} was registered and listed a service\n\
-                 3. a client paid for an order: \"{BRIEF}\"\n\
-                 4. one beat polled, made the picture, uploaded it and delivered {} ({requests} requests)\n\
-                 5. the picture: {}",
-                delivered.join(", "),
-                picture.display()
-            ));
-            0
-        }
-        Err(error) => fail(global, exit_code::INTERNAL, &format!("the demo failed: {error:#}")),
+/// Runs it and prints what happened in five lines.
+///
+/// # Errors
+/// The folder cannot be prepared, or a step failed.
+pub fn run(global: &Global, keep: Option<&Path>) -> Result<u8, CommandError> {
+    let folder = keep
+        .map_or_else(temporary, empty)
+        .or_exit(exit_code::STATE, || "could not prepare a folder for the demo".to_owned())?;
+    let shown = show(global, &folder)
+        .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("the demo failed: {error:#}")))?;
+    let Shown { picture, delivered, agent_id, requests } = shown;
+    if global.json {
+        output::json(&json!({"picture": picture, "delivered": delivered, "folder": folder}));
+    } else {
+        output::out(&format!(
+            "1. started a sandbox marketplace on loopback; nothing left this machine\n\
+             2. registered agent {agent_id} and listed a service\n\
+             3. a client paid for an order: \"{BRIEF}\"\n\
+             4. one run polled, made the picture, uploaded it and delivered {} ({requests} requests)\n\
+             5. the picture: {}",
+            delivered.join(", "),
+            picture.display()
+        ));
     }
+    Ok(0)
 }
 
 fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
@@ -94,8 +90,8 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
     fs::write(&settings, SETTINGS.replace("BASE_URL", &server.base_url()))
         .with_context(|| format!("could not write {}", settings.display()))?;
     let global = Global { config: Some(settings), state_dir: Some(folder.join("state")), ..global.clone() };
-    let config = super::settings(&global)?;
-    let agent_id = super::setup::make(&global).map_err(|trouble| anyhow::anyhow!("setup: {trouble}"))?;
+    let config = global.settings()?;
+    let agent_id = super::setup::make(&global).map_err(|error| anyhow::anyhow!("setup: {error}"))?;
     let services = Store::look(&config.state_dir).setup()?.services;
     let placement =
         Placement { service_id: services.into_values().next(), brief: BRIEF.to_owned(), ..Placement::default() };
@@ -103,7 +99,7 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
 
     let (summary, failure) = super::beat::one(&global, &config, &BeatOptions::default(), &mut None);
     if let Some(kind) = failure {
-        bail!("the beat failed ({}): {}", kind.word(), summary.error.unwrap_or_default());
+        bail!("the run failed ({}): {}", kind.word(), summary.error.unwrap_or_default());
     }
     if !summary.delivered.iter().any(|id| id.as_str() == order_id) {
         bail!("order {order_id} was not delivered: {}", serde_json::to_string(&summary)?);

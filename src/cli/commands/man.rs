@@ -1,4 +1,4 @@
-//! `man`: the manual pages, one for each command, from the same source as `--help`.
+//! `man`: writes the manual pages, from the same source as `--help`.
 
 use std::fs;
 use std::path::Path;
@@ -6,17 +6,16 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_mangen::generate_to;
 
-use super::ended;
-use crate::cli::args::{Cli, Global};
+use crate::cli::args::Cli;
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
-use crate::cli::session::CommandError;
 
-/// Writes them into a folder.
-#[must_use]
-pub fn run(global: &Global, dir: &Path) -> u8 {
+/// Writes one page for each command into a folder.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn run(dir: &Path) -> Result<u8, CommandError> {
     let written = fs::create_dir_all(dir).and_then(|()| generate_to(Cli::command(), dir));
-    let trouble = |error| {
-        CommandError::new(exit_code::STATE, format!("could not write the manual into {}: {error}", dir.display()))
-    };
-    ended(global, written.map(|()| 0).map_err(trouble))
+    written.or_exit(exit_code::STATE, || format!("could not write the manual into {}", dir.display()))?;
+    Ok(0)
 }

@@ -1,9 +1,9 @@
-//! `poster`: the built-in generator, a handsome PNG of a brief.
+//! `poster`: the built-in generator, a PNG of a brief.
 
 use std::io::Read;
 
-use super::fail;
 use crate::cli::args::{Global, PosterArgs};
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::domain::order;
@@ -13,22 +13,21 @@ use crate::poster::{self, Size};
 const MOST_STDIN: u64 = 4 * 1024 * 1024;
 
 /// Writes the poster.
-#[must_use]
-pub fn run(global: &Global, args: &PosterArgs) -> u8 {
-    let Some(size) = size(&args.size) else {
-        let message =
-            format!("--size {}: write width and height in pixels, 16 to 4096 each, such as 1080x1350", args.size);
-        return fail(global, exit_code::USAGE, &message);
-    };
+///
+/// # Errors
+/// The size is not one, or the file cannot be written.
+pub fn run(global: &Global, args: &PosterArgs) -> Result<u8, CommandError> {
+    let size = size(&args.size).ok_or_else(|| {
+        let message = "write width and height in pixels, 16 to 4096 each, such as 1080x1350";
+        CommandError::usage(format!("--size {}: {message}", args.size))
+    })?;
     let brief = args.brief.clone().unwrap_or_else(brief_on_stdin);
-    match poster::render_to(&args.output, &brief, &args.seed, size) {
-        Ok(()) if global.json => output::json(&serde_json::json!({"path": args.output})),
-        Ok(()) => {}
-        Err(error) => {
-            return fail(global, exit_code::STATE, &format!("could not write {}: {error}", args.output.display()));
-        }
+    poster::render_to(&args.output, &brief, &args.seed, size)
+        .or_exit(exit_code::STATE, || format!("could not write {}", args.output.display()))?;
+    if global.json {
+        output::json(&serde_json::json!({"path": args.output}));
     }
-    0
+    Ok(0)
 }
 
 fn size(text: &str) -> Option<Size> {

@@ -1,28 +1,6 @@
-//! `init --generator NAME`: command lines that match the tools people already have, and scripts to start from.
-//!
-//! This file refuses to run them.
+//! `init --generator NAME`: command lines for common tools, and scripts to start from.
 
-use clap::ValueEnum;
-
-/// A generator to begin with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// The built-in poster: for rehearsals
-    #[default]
-    Poster,
-    /// `openclaw infer image generate`
-    OpenclawInferImage,
-    /// `openclaw infer video generate`
-    OpenclawInferVideo,
-    /// The nano-banana-pro skill (Gemini images, through uv)
-    NanoBananaPro,
-    /// The openai-image-gen skill (OpenAI images, through Python)
-    OpenaiImageGen,
-    /// A shell script of your own
-    CustomShell,
-    /// A Python script of your own
-    CustomPython,
-}
+use crate::cli::args::Preset;
 
 /// What a preset puts into `heartbeat.toml`, and the script it comes with.
 pub(super) struct Written {
@@ -61,53 +39,50 @@ python3 "GEN_PY" --prompt "$1" --count 1 --out-dir "$made" </dev/null
 mv "$made"/*.png "$ATELIER_OUTPUT_DIR"/ 2>/dev/null || mv "$made"/*.webp "$made"/*.jpeg "$ATELIER_OUTPUT_DIR"/
 "#;
 
-impl Preset {
-    /// Its settings and script. `home` is where the user's OpenClaw skills are.
-    pub(super) fn written(self, home: &str) -> Written {
-        let list = |words: &[&str]| {
-            let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-            format!("[{}]", quoted.join(", "))
-        };
-        let plain = |words: &[&str]| Written { command: list(words), env: "[]", script: None };
-        let skill = |name: &str, script: &str| format!("{home}/.openclaw/skills/{name}/scripts/{script}");
-        match self {
-            Self::Poster => plain(&[
-                "atelier-heartbeat",
-                "poster",
-                "--brief",
-                "{brief}",
-                "--seed",
-                "{order_id}",
-                "--output",
-                "{output}",
-            ]),
-            // It may change the ending of the file: whatever lies in the folder counts.
-            Self::OpenclawInferImage => plain(&[
-                "openclaw", "infer", "image", "generate", "--prompt", "{brief}", "--output", "{output}", "--json",
-            ]),
-            Self::OpenclawInferVideo => plain(&[
-                "openclaw", "infer", "video", "generate", "--prompt", "{brief}", "--output", "{output}", "--json",
-            ]),
-            Self::NanoBananaPro => {
-                let script = skill("nano-banana-pro", "generate_image.py");
-                let words =
-                    ["uv", "run", &script, "--prompt", "{brief}", "--filename", "{output}", "--resolution", "1K"];
-                Written { env: "[\"GEMINI_API_KEY\"]", ..plain(&words) }
+/// Returns the settings and script of a preset. `home` is the user's, whose OpenClaw skills it may name.
+pub(super) fn written(preset: Preset, home: &str) -> Written {
+    let list = |words: &[&str]| {
+        let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        format!("[{}]", quoted.join(", "))
+    };
+    let plain = |words: &[&str]| Written { command: list(words), env: "[]", script: None };
+    let skill = |name: &str, script: &str| format!("{home}/.openclaw/skills/{name}/scripts/{script}");
+    match preset {
+        Preset::Poster => plain(&[
+            "atelier-heartbeat",
+            "poster",
+            "--brief",
+            "{brief}",
+            "--seed",
+            "{order_id}",
+            "--output",
+            "{output}",
+        ]),
+        // It may change the ending of the file: whatever lies in the folder counts.
+        Preset::OpenclawInferImage => {
+            plain(&["openclaw", "infer", "image", "generate", "--prompt", "{brief}", "--output", "{output}", "--json"])
+        }
+        Preset::OpenclawInferVideo => {
+            plain(&["openclaw", "infer", "video", "generate", "--prompt", "{brief}", "--output", "{output}", "--json"])
+        }
+        Preset::NanoBananaPro => {
+            let script = skill("nano-banana-pro", "generate_image.py");
+            let words = ["uv", "run", &script, "--prompt", "{brief}", "--filename", "{output}", "--resolution", "1K"];
+            Written { env: "[\"GEMINI_API_KEY\"]", ..plain(&words) }
+        }
+        Preset::OpenaiImageGen => {
+            let text = OPENAI.replace("GEN_PY", &skill("openai-image-gen", "gen.py"));
+            Written {
+                env: "[\"OPENAI_API_KEY\"]",
+                script: Some(("generate.sh", text)),
+                ..plain(&["./generate.sh", "{brief}"])
             }
-            Self::OpenaiImageGen => {
-                let text = OPENAI.replace("GEN_PY", &skill("openai-image-gen", "gen.py"));
-                Written {
-                    env: "[\"OPENAI_API_KEY\"]",
-                    script: Some(("generate.sh", text)),
-                    ..plain(&["./generate.sh", "{brief}"])
-                }
-            }
-            Self::CustomShell => {
-                Written { script: Some(("generate.sh", SHELL.to_owned())), ..plain(&["./generate.sh", "{brief}"]) }
-            }
-            Self::CustomPython => {
-                Written { script: Some(("generate.py", PYTHON.to_owned())), ..plain(&["python3", "generate.py"]) }
-            }
+        }
+        Preset::CustomShell => {
+            Written { script: Some(("generate.sh", SHELL.to_owned())), ..plain(&["./generate.sh", "{brief}"]) }
+        }
+        Preset::CustomPython => {
+            Written { script: Some(("generate.py", PYTHON.to_owned())), ..plain(&["python3", "generate.py"]) }
         }
     }
 }

@@ -1,15 +1,14 @@
-//! `report`: deliveries, earnings, endings and time to deliver, from the ledger alone. Nothing is sent.
+//! `report`: deliveries, earnings, outcomes and time to deliver, from the ledger alone. Sends nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::{ended, settings};
 use crate::cli::args::Global;
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::CommandError;
 use crate::cli::table;
 use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
@@ -25,18 +24,14 @@ use crate::report::gallery::{Piece, thumbnail};
 use crate::report::page::{Facts, Stuck};
 use crate::report::{Report, Sum, day, first_of_month, page};
 
-/// Says it, or draws it into a file.
-#[must_use]
-pub fn run(global: &Global, html: Option<&Path>) -> u8 {
-    ended(global, told(global, html))
-}
-
-fn told(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
-    let config = settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
+/// Prints it, or writes it as a page.
+///
+/// # Errors
+/// State cannot be read, or the page cannot be written.
+pub fn run(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
+    let config = global.settings()?;
     let ledger = config.state_dir.join("ledger.jsonl");
-    let read = lines(&ledger).map_err(|error| {
-        CommandError::new(exit_code::STATE, format!("could not read {}: {error}", ledger.display()))
-    })?;
+    let read = lines(&ledger).or_exit(exit_code::STATE, || format!("could not read {}", ledger.display()))?;
     let report = Report::of(read);
     let store = Store::look(&config.state_dir);
     let mut state = State::default();
@@ -49,12 +44,11 @@ fn told(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
         let agent = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);
         let gallery: Vec<Piece> = report.latest.iter().flat_map(|line| pieces(&store, &state, line)).collect();
         let page = page::draw(&report, &Facts { agent: &agent, now, stuck: &stuck, gallery: &gallery });
-        atomic_file::replace(path, page.as_bytes()).map_err(|error| {
-            CommandError::new(exit_code::STATE, format!("could not write {}: {error}", path.display()))
-        })?;
+        atomic_file::replace(path, page.as_bytes())
+            .or_exit(exit_code::STATE, || format!("could not write {}", path.display()))?;
         if global.json {
             output::json(&json!({"html": path}));
-        } else if !global.quiet {
+        } else if global.speaks() {
             output::out(&format!("wrote {}", path.display()));
         }
         return Ok(0);

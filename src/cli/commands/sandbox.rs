@@ -1,9 +1,9 @@
-//! `sandbox`: the local marketplace, until it is interrupted.
+//! `sandbox`: serves a local marketplace until it is interrupted.
 
 use std::time::Duration;
 
-use super::fail;
 use crate::cli::args::{Global, SandboxArgs};
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::domain::sanitize;
@@ -11,37 +11,27 @@ use crate::io::signals::Signals;
 use crate::sandbox::{Fault, Market, Options, Server, ServerVersion};
 
 /// Serves until Ctrl-C.
-#[must_use]
-pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
+///
+/// # Errors
+/// An option is wrong, or the folder or the port cannot be used.
+pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
     if args.fault.iter().any(|fault| fault == "list") {
         Fault::ALL.iter().for_each(|fault| output::out(&format!("{:<22} {}", fault.to_string(), fault.describe())));
-        return 0;
+        return Ok(0);
     }
-    let Ok(server_version) = args.server_version.parse::<ServerVersion>() else {
-        return fail(
-            global,
-            exit_code::USAGE,
-            &format!("--server-version {}: use `live` or `document`", sanitize::plain(&args.server_version, 40)),
-        );
-    };
+    let server_version = args.server_version.parse::<ServerVersion>().map_err(|_| {
+        CommandError::usage(format!("--server-version {}: use `live` or `document`", sanitize::plain(&args.server_version, 40)))
+    })?;
     for spec in &args.fault {
-        if let Err(why) = Market::new(server_version, 0).arm_spec(spec) {
-            let message = format!("--fault {}: {why}; `--fault list` lists them", sanitize::plain(spec, 60));
-            return fail(global, exit_code::USAGE, &message);
-        }
+        Market::new(server_version, 0).arm_spec(spec).map_err(|why| {
+            let spec = sanitize::plain(spec, 60);
+            CommandError::usage(format!("--fault {spec}: {why}; `--fault list` lists them"))
+        })?;
     }
-    let signals = match Signals::watch() {
-        Ok(signals) => signals,
-        Err(error) => return fail(global, exit_code::INTERNAL, &format!("could not watch for signals: {error}")),
-    };
+    let signals = Signals::watch().or_exit(exit_code::INTERNAL, || "could not watch for signals".to_owned())?;
     let options = Options { folder: Some(args.dir.clone()), server_version, port: args.port, ..Options::default() };
-    let server = match Server::start(options) {
-        Ok(server) => server,
-        Err(error) => {
-            let message = format!("could not serve {} on 127.0.0.1:{}: {error}", args.dir.display(), args.port);
-            return fail(global, exit_code::STATE, &message);
-        }
-    };
+    let server = Server::start(options)
+        .or_exit(exit_code::STATE, || format!("could not serve {} on 127.0.0.1:{}", args.dir.display(), args.port))?;
     for spec in &args.fault {
         // Each was parsed above.
         let _ = server.market().arm_spec(spec);
@@ -54,9 +44,9 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
     } else {
         let root = base.trim_end_matches("/api");
         output::out(&format!(
-            "a {server_version} marketplace on loopback; its state is in {}\n\n  \
+            "a {server_version} marketplace on loopback; its state is kept in {}\n\n  \
              base_url = \"{base}\"      put this under [api] in heartbeat.toml\n  \
-             {root}/sandbox/page     open it in a browser to play the client\n  \
+             {root}/sandbox/page     in a browser: act as the client\n  \
              curl -s {root}/sandbox     what it holds\n  \
              curl -s {root}/sandbox/orders -d '{{\"brief\":\"A lighthouse at dusk\"}}'     a client pays for an order\n\n\
              Ctrl-C stops it.",
@@ -66,5 +56,5 @@ pub fn run(global: &Global, args: &SandboxArgs) -> u8 {
     while signals.stopping().is_none() {
         let _ = signals.wait(Duration::from_secs(3600));
     }
-    0
+    Ok(0)
 }

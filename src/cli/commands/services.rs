@@ -1,40 +1,40 @@
-//! `services`: what is for sale, and what a person changes of it.
+//! `services`: lists, creates, changes and deactivates services.
 
 use serde_json::{Map, Value, json};
 
-use super::ended;
-use super::profile::said;
+use super::profile::plain_value;
 use crate::cli::args::{Global, ServicesCommand};
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{CommandError, RequestKind, Session};
+use crate::cli::session::{RequestKind, Session};
 use crate::cli::table;
 use crate::domain::field_rules::{self, SERVICE, SERVICE_NEEDS};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::text;
+use crate::io::marketplace::Client;
 
 /// Lists them, or changes one.
-#[must_use]
-pub fn run(global: &Global, command: Option<&ServicesCommand>) -> u8 {
-    ended(
-        global,
-        match command {
-            None | Some(ServicesCommand::List) => list(global),
-            Some(ServicesCommand::Create { fields }) => create(global, fields),
-            Some(ServicesCommand::Update { service, fields }) => update(global, service, fields),
-            Some(ServicesCommand::Deactivate { service }) => deactivate(global, service),
-        },
-    )
+///
+/// # Errors
+/// A value is not allowed, or the marketplace rejected the request.
+pub fn run(global: &Global, command: Option<&ServicesCommand>) -> Result<u8, CommandError> {
+    match command {
+        None | Some(ServicesCommand::List) => list(global),
+        Some(ServicesCommand::Create { fields }) => create(global, fields),
+        Some(ServicesCommand::Update { service, fields }) => update(global, service, fields),
+        Some(ServicesCommand::Deactivate { service }) => deactivate(global, service),
+    }
 }
 
 fn list(global: &Global) -> Result<u8, CommandError> {
-    let services = Session::open(global)?.ask(RequestKind::Read, crate::io::marketplace::Client::services)?;
+    let services = Session::open(global)?.ask(RequestKind::Read, Client::services)?;
     if global.json {
         output::json(&json!(services));
     } else if services.is_empty() {
-        output::out("nothing is for sale: write a [[service]] in heartbeat.toml, then `atelier-heartbeat setup`");
+        output::out("nothing is for sale: write a [[service]] in heartbeat.toml, then run `atelier-heartbeat setup`");
     } else {
-        let member = |service: &Map<String, Value>, name: &str| service.get(name).map(said).unwrap_or_default();
+        let member = |service: &Map<String, Value>, name: &str| service.get(name).map(plain_value).unwrap_or_default();
         let names = ["id", "category", "price_usd", "price_type", "turnaround_hours", "title"];
         let row = |service: &Map<String, Value>| names.iter().map(|name| member(service, name)).collect();
         let rows: Vec<Vec<String>> = services.iter().map(row).collect();
@@ -43,8 +43,8 @@ fn list(global: &Global) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-fn create(global: &Global, words: &[String]) -> Result<u8, CommandError> {
-    let service = field_rules::read_all(SERVICE, words).map_err(CommandError::usage)?;
+fn create(global: &Global, fields: &[String]) -> Result<u8, CommandError> {
+    let service = field_rules::read_all(SERVICE, fields).map_err(CommandError::usage)?;
     if let Some(missing) = SERVICE_NEEDS.iter().find(|name| !service.contains_key(**name)) {
         return Err(CommandError::usage(format!(
             "a new service needs {}: write {missing}=…",
@@ -52,57 +52,56 @@ fn create(global: &Global, words: &[String]) -> Result<u8, CommandError> {
         )));
     }
     let title = text(&service, "title").unwrap_or_default();
-    let mut desk = Session::open(global)?;
-    // Creating is not idempotent: what is there already is looked at first, and again when no answer came.
+    let mut session = Session::open(global)?;
+    // Creating is not idempotent: look before the request, and again when it was not answered.
     let named = |services: Vec<Map<String, Value>>| {
         services.into_iter().find(|listed| text(listed, "title").as_deref() == Some(title.as_str()))
     };
     let id_of = |listed: &Map<String, Value>| text(listed, "id").unwrap_or_default();
-    if let Some(there) = named(desk.ask(RequestKind::Read, crate::io::marketplace::Client::services)?) {
+    if let Some(there) = named(session.ask(RequestKind::Read, Client::services)?) {
         let id = id_of(&there);
-        let message = format!(
-            "service {title:?} is there already ({id}): `atelier-heartbeat services update {id} FIELD=VALUE` changes it"
-        );
+        let message =
+            format!("service {title:?} exists ({id}): `atelier-heartbeat services update {id} FIELD=VALUE` changes it");
         return Err(CommandError::new(exit_code::REFUSED, message));
     }
-    let created = match desk.counted_raw(Endpoint::Services, |client| client.create_service(&service))? {
+    let created = match session.counted_raw(Endpoint::Services, |client| client.create_service(&service))? {
         Ok(created) => created,
-        Err(fault) if fault.certainly_without_effect() => return Err(desk.told(&fault, RequestKind::Write)),
-        Err(fault) => match named(desk.ask(RequestKind::Read, crate::io::marketplace::Client::services)?) {
+        Err(error) if error.certainly_without_effect() => return Err(session.told(&error, RequestKind::Write)),
+        Err(error) => match named(session.ask(RequestKind::Read, Client::services)?) {
             Some(there) => there,
-            None => return Err(desk.told(&fault, RequestKind::Write)),
+            None => return Err(session.told(&error, RequestKind::Write)),
         },
     };
-    tell(global, &created, &format!("created service {title:?} ({})", id_of(&created)));
+    print(global, &created, &format!("created service {title:?} ({})", id_of(&created)));
     Ok(0)
 }
 
-fn update(global: &Global, id: &str, words: &[String]) -> Result<u8, CommandError> {
-    let changes = field_rules::read_all(SERVICE, words).map_err(CommandError::usage)?;
+fn update(global: &Global, id: &str, fields: &[String]) -> Result<u8, CommandError> {
+    let changes = field_rules::read_all(SERVICE, fields).map_err(CommandError::usage)?;
     if changes.is_empty() {
         return Err(CommandError::usage("nothing to change: write FIELD=VALUE, like price_usd=7.50"));
     }
-    let mut desk = Session::open(global)?;
-    desk.lock()?;
-    let updated = desk.ask(RequestKind::Write, |client| client.update_service(id, &changes))?;
+    let mut session = Session::open(global)?;
+    session.lock()?;
+    let updated = session.ask(RequestKind::Write, |client| client.update_service(id, &changes))?;
     let names = changes.keys().cloned().collect::<Vec<_>>().join(", ");
-    tell(global, &updated, &format!("changed {names} of service {id}"));
+    print(global, &updated, &format!("changed {names} of service {id}"));
     Ok(0)
 }
 
 fn deactivate(global: &Global, id: &str) -> Result<u8, CommandError> {
-    let mut desk = Session::open(global)?;
-    desk.lock()?;
-    desk.ask(RequestKind::Write, |client| client.deactivate_service(id))?;
+    let mut session = Session::open(global)?;
+    session.lock()?;
+    session.ask(RequestKind::Write, |client| client.deactivate_service(id))?;
     let there = Map::from_iter([("id".to_owned(), Value::from(id)), ("active".to_owned(), Value::from(false))]);
-    tell(global, &there, &format!("service {id} is deactivated; it cannot be activated again"));
+    print(global, &there, &format!("service {id} is deactivated; it cannot be listed again"));
     Ok(0)
 }
 
-fn tell(global: &Global, service: &Map<String, Value>, line: &str) {
+fn print(global: &Global, service: &Map<String, Value>, line: &str) {
     if global.json {
         output::json(&json!(service));
-    } else if !global.quiet {
+    } else if global.speaks() {
         output::out(line);
     }
 }

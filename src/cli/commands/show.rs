@@ -1,15 +1,15 @@
-//! `orders`, `show`, `explain`: what the marketplace says of orders, and what we know of them.
+//! `orders`, `show`, `explain`: orders as the marketplace has them, and local progress.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{ended, settings};
 use crate::cli::args::Global;
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{CommandError, RequestKind, Session};
+use crate::cli::session::{RequestKind, Session};
 use crate::cli::table::{paragraph, table};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
-use crate::domain::lifecycle::OrderRecord;
+use crate::domain::lifecycle::{LastError, OrderRecord};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::{display_id, plain};
@@ -19,51 +19,47 @@ use crate::io::clock;
 use crate::io::marketplace::{Listing, Lookup, Message};
 use crate::io::store::{History, Store};
 
-/// What the marketplace lists.
-#[must_use]
-pub fn list(global: &Global, statuses: &[String]) -> u8 {
-    let listed = || {
-        let odd = |status: &&String| status.is_empty() || !status.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        if let Some(odd) = statuses.iter().find(odd) {
-            return Err(CommandError::usage(format!(
-                "--status {:?} is not a status: write it like paid,in_progress",
-                plain(odd, 40)
-            )));
-        }
-        let mut desk = Session::open(global)?;
-        let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
-        let Listing { orders, odd } =
-            desk.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&statuses))?;
-        if global.json {
-            output::json(
-                &json!({"orders": orders, "passed_over": odd.iter().map(|odd| odd.0.clone()).collect::<Vec<_>>()}),
-            );
-            return Ok(0);
-        }
-        let now = clock::clock().wall;
-        let row = |order: &Order| {
-            vec![
-                display_id(order.id.as_str()),
-                order.status.as_str().to_owned(),
-                order.price_usd.clone().unwrap_or_else(|| "-".to_owned()),
-                order.created_at.map_or_else(|| "-".to_owned(), |at| span(now.since(at))),
-                order.service_title.clone().unwrap_or_else(|| "-".to_owned()),
-                order.brief.clone(),
-            ]
-        };
-        let rows: Vec<Vec<String>> = orders.iter().map(row).collect();
-        if rows.is_empty() {
-            output::out("no orders");
-        } else {
-            output::out(&table(&["ORDER", "STATUS", "PRICE", "AGE", "SERVICE", "BRIEF"], &rows));
-        }
-        odd.iter().for_each(|odd| output::err(&format!("atelier-heartbeat: passed over {}", plain(&odd.0, 120))));
-        Ok(0)
+/// Lists the marketplace's orders.
+///
+/// # Errors
+/// A status is not one, or the marketplace did not answer.
+pub fn list(global: &Global, statuses: &[String]) -> Result<u8, CommandError> {
+    let is_odd = |status: &&String| status.is_empty() || !status.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if let Some(odd) = statuses.iter().find(is_odd) {
+        let message = format!("--status {:?} is not a status: write it like paid,in_progress", plain(odd, 40));
+        return Err(CommandError::usage(message));
+    }
+    let mut session = Session::open(global)?;
+    let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
+    let Listing { orders, odd } =
+        session.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&statuses))?;
+    if global.json {
+        let odd: Vec<_> = odd.iter().map(|odd| odd.0.clone()).collect();
+        output::json(&json!({"orders": orders, "passed_over": odd}));
+        return Ok(0);
+    }
+    let now = clock::clock().wall;
+    let row = |order: &Order| {
+        vec![
+            display_id(order.id.as_str()),
+            order.status.as_str().to_owned(),
+            order.price_usd.clone().unwrap_or_else(|| "-".to_owned()),
+            order.created_at.map_or_else(|| "-".to_owned(), |at| span(now.since(at))),
+            order.service_title.clone().unwrap_or_else(|| "-".to_owned()),
+            order.brief.clone(),
+        ]
     };
-    ended(global, listed())
+    let rows: Vec<Vec<String>> = orders.iter().map(row).collect();
+    if rows.is_empty() {
+        output::out("no orders");
+    } else {
+        output::out(&table(&["ORDER", "STATUS", "PRICE", "AGE", "SERVICE", "BRIEF"], &rows));
+    }
+    odd.iter().for_each(|odd| output::err(&format!("atelier-heartbeat: passed over {}", plain(&odd.0, 120))));
+    Ok(0)
 }
 
-/// What we know of an order, in flight or over.
+/// Returns the local record of an order, in flight or closed.
 pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<OrderRecord>, CommandError> {
     let mut state = State::default();
     store.orders(&mut state)?;
@@ -76,58 +72,73 @@ pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<OrderRecord>, 
     })
 }
 
-/// An order's id as a person typed it.
+/// Reads an order's id as the operator typed it.
 pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
     OrderId::new(order).ok_or_else(|| CommandError::usage(format!("{:?} is not an order's id", plain(order, 60))))
 }
 
-/// One order whole: what the marketplace says, how far we are, the thread.
-#[must_use]
-pub fn show(global: &Global, order: &str) -> u8 {
-    let shown = || {
-        let id = id_of(order)?;
-        let mut desk = Session::open(global)?;
-        let local = known(&Store::look(&desk.config.state_dir), &id)?;
-        let (there, urls) = match desk.ask(RequestKind::Read, |client| client.order(&id))? {
-            Lookup::Found { order, urls } => (Some(*order), urls),
-            Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
-            Lookup::Missing if local.is_some() => (None, Vec::new()),
-            Lookup::Missing => {
-                let message = format!(
-                    "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
-                    display_id(order)
-                );
-                return Err(CommandError::new(exit_code::REFUSED, message));
-            }
-        };
-        // A thread that cannot be read is no reason to show nothing.
-        let thread = match desk.client.messages(&id) {
-            Ok(messages) => Some(messages),
-            Err(ApiError { kind: ApiErrorKind::Unauthorized, message }) => {
-                return Err(CommandError::new(exit_code::KEY, message));
-            }
-            Err(_) => None,
-        };
-        if there.is_none() && local.is_none() {
+/// Shows one order: what the marketplace says, local progress, the thread.
+///
+/// # Errors
+/// Nobody knows the order, or the marketplace did not answer.
+pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
+    let id = id_of(order)?;
+    let mut session = Session::open(global)?;
+    let local = known(&Store::look(&session.config.state_dir), &id)?;
+    let (remote, urls) = match session.ask(RequestKind::Read, |client| client.order(&id))? {
+        Lookup::Found { order, urls } => (Some(*order), urls),
+        Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
+        Lookup::Missing if local.is_some() => (None, Vec::new()),
+        Lookup::Missing => {
             let message = format!(
-                "order {} is not in flight here, and this marketplace cannot be asked about single orders: `atelier-heartbeat orders`",
+                "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
                 display_id(order)
             );
             return Err(CommandError::new(exit_code::REFUSED, message));
         }
-        if global.json {
-            output::json(&json!({"order": there, "deliverables": urls, "local": local, "messages": thread}));
-        } else {
-            output::out(&text(&id, there.as_ref(), &urls, local.as_ref(), thread.as_deref()));
-        }
-        Ok(0)
     };
-    ended(global, shown())
+    // A thread that cannot be read is no reason to show nothing.
+    let thread = match session.client.messages(&id) {
+        Ok(messages) => Some(messages),
+        Err(ApiError { kind: ApiErrorKind::Unauthorized, message }) => {
+            return Err(CommandError::new(exit_code::KEY, message));
+        }
+        Err(_) => None,
+    };
+    if remote.is_none() && local.is_none() {
+        let message = format!(
+            "order {} is not in flight here, and this marketplace cannot be asked about single orders: `atelier-heartbeat orders`",
+            display_id(order)
+        );
+        return Err(CommandError::new(exit_code::REFUSED, message));
+    }
+    if global.json {
+        let local = local.as_ref().map(progress);
+        output::json(&json!({"order": remote, "deliverables": urls, "local": local, "messages": thread}));
+    } else {
+        output::out(&text(&id, remote.as_ref(), &urls, local.as_ref(), thread.as_deref()));
+    }
+    Ok(0)
+}
+
+/// Returns what `show --json` says of local progress.
+fn progress(record: &OrderRecord) -> Value {
+    let error = |error: &LastError| json!({"step": error.step, "message": error.text, "at": error.at});
+    json!({
+        "step": record.stage.step.word(),
+        "attempt": record.tries.attempt,
+        "round": record.round,
+        "first_seen": record.first_seen,
+        "next_try": record.stage.not_before,
+        "last_error": record.last_error.as_ref().map(error),
+        "needs": record.stage.hold.as_ref().map(|hold| &hold.why),
+        "closed": record.stage.closed.as_ref().map(|closed| json!({"ending": closed.ending.word(), "at": closed.at})),
+    })
 }
 
 fn text(
     id: &OrderId,
-    there: Option<&Order>,
+    remote: Option<&Order>,
     urls: &[String],
     local: Option<&OrderRecord>,
     thread: Option<&[Message]>,
@@ -138,7 +149,7 @@ fn text(
             lines.push(format!("{name:<9} {}", plain(&value, 300)));
         }
     };
-    if let Some(order) = there {
+    if let Some(order) = remote {
         line("status", Some(order.status.as_str().to_owned()));
         line("service", order.service_title.clone());
         line("price", order.price_usd.clone().map(|price| format!("{price} USDC")));
@@ -148,10 +159,10 @@ fn text(
     urls.iter().for_each(|url| line("delivered", Some(url.clone())));
     if let Some(record) = local {
         line("here", Some(standing(record)));
-        line("trouble", record.last_error.as_ref().map(|trouble| format!("{}: {}", trouble.step, trouble.text)));
+        line("error", record.last_error.as_ref().map(|error| format!("{}: {}", error.step, error.text)));
         line("needs you", record.stage.hold.as_ref().map(|hold| hold.why.clone()));
     }
-    if let Some(order) = there.filter(|order| !order.brief.is_empty()) {
+    if let Some(order) = remote.filter(|order| !order.brief.is_empty()) {
         lines.push(format!("\nbrief\n{}", paragraph(&order.brief, "  ")));
     }
     for message in thread.into_iter().flatten() {
@@ -163,60 +174,53 @@ fn text(
     lines.join("\n")
 }
 
-/// One message: who, when, and the stranger's words.
+/// Returns one message as text: sender, time, content.
 pub(super) fn said(message: &Message) -> String {
     let at = message.created_at.map(|at| format!(", {at}")).unwrap_or_default();
     format!("\n{}{at}\n{}", plain(&message.sender_type, 20), paragraph(&message.content, "  "))
 }
 
-/// Where an order stands with us, in one line.
+/// Returns local progress in one line.
 fn standing(record: &OrderRecord) -> String {
     let now = clock::clock().wall;
     if let Some(closed) = record.stage.closed {
         return format!("over: {} at {}", closed.ending.word(), closed.at);
     }
-    let next =
-        record.stage.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
+    let next = record.stage.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
     format!("{}, attempt {}{}", record.stage.step.word(), record.tries.attempt, next.unwrap_or_default())
 }
 
-/// Why an order is where it is: every event with its time.
-#[must_use]
-pub fn explain(global: &Global, order: &str) -> u8 {
-    let explained = || {
-        let id = id_of(order)?;
-        let config = settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
-        let Some(record) = known(&Store::look(&config.state_dir), &id)? else {
-            let message = format!(
-                "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
-                display_id(order)
-            );
-            return Err(CommandError::new(exit_code::REFUSED, message));
-        };
-        let why = match (&record.stage.hold, &record.last_error) {
-            (Some(hold), _) => format!("a person is needed: {}", hold.why),
-            (None, Some(trouble)) if record.stage.closed.is_none() => {
-                format!("{} failed: {}", trouble.step, trouble.text)
-            }
-            _ => standing(&record),
-        };
-        if global.json {
-            output::json(
-                &json!({"order": order, "step": record.stage.step.word(), "why": why, "events": record.history}),
-            );
-            return Ok(0);
-        }
-        let mut lines: Vec<String> =
-            record.history.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
-        lines.push(format!("now: {}", standing(&record)));
-        if record.stage.closed.is_none() {
-            lines.push(format!("why: {}", plain(&why, 300)));
-        }
-        if record.stage.hold.is_some() {
-            lines.push(format!("next: atelier-heartbeat retry {}", display_id(order)));
-        }
-        output::out(&lines.join("\n"));
-        Ok(0)
+/// Explains where an order is: every event with its time.
+///
+/// # Errors
+/// Nothing is known here of the order.
+pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
+    let id = id_of(order)?;
+    let Some(record) = known(&Store::look(&global.settings()?.state_dir), &id)? else {
+        let message = format!(
+            "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
+            display_id(order)
+        );
+        return Err(CommandError::new(exit_code::REFUSED, message));
     };
-    ended(global, explained())
+    let why = match (&record.stage.hold, &record.last_error) {
+        (Some(hold), _) => format!("needs you: {}", hold.why),
+        (None, Some(error)) if record.stage.closed.is_none() => format!("{} failed: {}", error.step, error.text),
+        _ => standing(&record),
+    };
+    if global.json {
+        output::json(&json!({"order": order, "step": record.stage.step.word(), "why": why, "events": record.history}));
+        return Ok(0);
+    }
+    let mut lines: Vec<String> =
+        record.history.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
+    lines.push(format!("now: {}", standing(&record)));
+    if record.stage.closed.is_none() {
+        lines.push(format!("why: {}", plain(&why, 300)));
+    }
+    if record.stage.hold.is_some() {
+        lines.push(format!("next: atelier-heartbeat retry {}", display_id(order)));
+    }
+    output::out(&lines.join("\n"));
+    Ok(0)
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::fail;
 use crate::cli::args::Global;
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
+use crate::config::{Config, Environment};
 use crate::domain::limits::Endpoint;
 use crate::domain::money::usd;
 use crate::domain::sanitize;
@@ -70,66 +71,51 @@ struct Needs {
 /// Between two looks of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
-/// Shows it; with `-q` nothing but an exit code; with `watch` again and again, until it is interrupted.
-#[must_use]
-pub fn run(global: &Global, watch: bool) -> u8 {
+/// Shows it; with `-q` only an exit code; with `watch` until it is interrupted.
+///
+/// # Errors
+/// Settings or state cannot be read.
+pub fn run(global: &Global, watch: bool) -> Result<u8, CommandError> {
     if !watch {
         return once(global, "");
     }
-    if !output::is_watched() || global.json || global.quiet {
-        return fail(global, exit_code::USAGE, "--watch redraws a terminal: leave it out for a pipe, --json or -q");
+    if !output::is_watched() || !global.speaks() {
+        return Err(CommandError::usage("--watch redraws a terminal: leave it out for a pipe, --json or -q"));
     }
     loop {
-        // Home, and the rest of the screen cleared: the scrollback stays as it was.
-        let code = once(global, "\u{1b}[H\u{1b}[J");
+        let code = once(global, "\u{1b}[H\u{1b}[2J")?;
         if code != 0 {
-            return code;
+            return Ok(code);
         }
         std::thread::sleep(WATCH_EVERY);
     }
 }
 
-fn once(global: &Global, before: &str) -> u8 {
-    let config = match super::settings(global) {
-        Ok(config) => config,
-        Err(error) => return fail(global, exit_code::CONFIG, &error.to_string()),
-    };
+fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
+    let config = global.settings()?;
     let store = Store::look(&config.state_dir);
-    let mut state = State::default();
-    let read = store.worker().and_then(|worker| {
-        state.worker = worker.unwrap_or_default();
-        store.orders(&mut state)
-    });
-    if let Err(fault) = read {
-        return fail(global, exit_code::STATE, &fault.to_string());
-    }
+    let mut state = State { worker: store.worker()?.unwrap_or_default(), ..State::default() };
+    store.orders(&mut state)?;
     if global.quiet && !global.json {
-        return if !state.worker.notices.is_empty() || state.orders.values().any(|record| record.stage.hold.is_some()) {
-            20
-        } else if !state.orders.is_empty() {
-            10
-        } else {
-            0
-        };
+        let needs_you = !state.worker.notices.is_empty() || state.orders.values().any(|record| record.stage.hold.is_some());
+        return Ok(if needs_you { 20 } else { 10 * u8::from(!state.orders.is_empty()) });
     }
-    let agent = credentials::find(&crate::config::Environment::of_process(), &config.dir, &config.state_dir).ok();
+    let agent = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir).ok();
     let ledger = config.state_dir.join("ledger.jsonl");
-    // Of this month alone: what a look costs does not grow with the years.
+    // Only this month: the cost of a look does not grow with the years.
     let month = Time::parse(&format!("{}T00:00:00Z", first_of_month(clock::clock().wall))).unwrap_or(Time::EPOCH);
-    let report = match lines_since(&ledger, month) {
-        Ok(lines) => Report::of(lines),
-        Err(error) => return fail(global, exit_code::STATE, &format!("could not read {}: {error}", ledger.display())),
-    };
-    let status = status(&config, agent.map(|found| found.agent_id), &mut state, &report);
+    let lines =
+        lines_since(&ledger, month).or_exit(exit_code::STATE, || format!("could not read {}", ledger.display()))?;
+    let status = status(&config, agent.map(|found| found.agent_id), &mut state, &Report::of(lines));
     if global.json {
         output::json(&status);
     } else {
         output::out(&format!("{before}{}", text(&status, clock::clock().wall)));
     }
-    0
+    Ok(0)
 }
 
-fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut State, report: &Report) -> Status {
+fn status(config: &Config, agent_id: Option<String>, state: &mut State, report: &Report) -> Status {
     let rules = crate::config::to_rules(config, agent_id.as_deref().unwrap_or_default());
     let clock = clock::clock();
     let now = clock.wall;
@@ -152,7 +138,7 @@ fn status(config: &crate::config::Config, agent_id: Option<String>, state: &mut 
     Status {
         schema: SCHEMA,
         agent_id,
-        state_dir: super::shown(&config.state_dir),
+        state_dir: config.state_dir.display().to_string(),
         last_poll_at: state.worker.last_poll,
         next_poll_at: Some(wake.poll_at),
         held_back_by: scheduler::poll_hold(state, &rules, false, now).map(crate::domain::wake_hint::Reason::as_str),

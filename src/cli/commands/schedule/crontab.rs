@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code::{CONFIG, STATE};
-use crate::cli::session::CommandError;
 use crate::domain::sanitize::plain;
 
 const BEGIN: &str = "# atelier-heartbeat: begin";

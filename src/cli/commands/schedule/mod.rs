@@ -1,6 +1,4 @@
-//! `schedule`: the ready-made integration of a scheduler for this binary, these settings and this user.
-//!
-//! Printed; put in place only where that is safe and can be undone. This file refuses to run a beat.
+//! `schedule`: prints, installs or removes the integration of a scheduler for this binary, these settings and this user.
 
 mod crontab;
 mod templates;
@@ -8,86 +6,57 @@ mod templates;
 use std::fs;
 use std::process::Command;
 
-use clap::ValueEnum;
 use serde_json::json;
 
-use super::{ended, settings};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, ScheduleArgs, Scheduler};
+use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::CommandError;
 use crate::io::atomic_file;
 
 use templates::{Facts, Part};
 
-/// A scheduler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scheduler {
-    /// A crontab line
-    Cron,
-    /// systemd service and timer, for this user (or --system)
-    Systemd,
-    /// A launchd agent (macOS)
-    Launchd,
-    /// An OpenClaw command job, and a heartbeat text for an agent in the loop
-    Openclaw,
-    /// A Kubernetes CronJob
-    Kubernetes,
-    /// A Nomad periodic job
-    Nomad,
-}
-
-/// What is to be done with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScheduleAction {
-    /// Print it.
-    Print,
-    /// Put it in place.
-    Install,
-    /// Take it away again.
-    Remove,
-}
-
 /// Prints, installs or removes it.
-#[must_use]
-pub fn run(global: &Global, scheduler: Scheduler, deed: ScheduleAction, system: bool) -> u8 {
-    ended(global, done(global, scheduler, deed, system))
-}
-
-fn done(global: &Global, scheduler: Scheduler, deed: ScheduleAction, system: bool) -> Result<u8, CommandError> {
-    let config = settings(global).map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
-    let facts = Facts::of(&config)?;
-    let (parts, next) = facts.parts(scheduler, system);
-    let said = match deed {
-        ScheduleAction::Print => {
-            if global.json {
-                let files: Vec<_> = parts.iter().map(|part| json!({"path": part.path, "text": part.text})).collect();
-                output::json(&json!({"files": files, "next": next}));
-                return Ok(0);
-            }
-            let many = parts.len() > 1;
-            for part in &parts {
-                if many {
-                    output::out(&format!("# ── {}", part.path.display()));
-                }
-                output::out(part.text.trim_end());
-                if many {
-                    output::out("");
-                }
-            }
-            // What to do with it is for a person; a file it is piped into holds it alone.
-            output::err(&next);
+///
+/// # Errors
+/// The settings cannot be used, or the scheduler's own tool failed.
+pub fn run(global: &Global, args: &ScheduleArgs) -> Result<u8, CommandError> {
+    let (scheduler, system) = (args.scheduler, args.system);
+    let (parts, next) = Facts::of(&global.settings()?)?.parts(scheduler, system);
+    let message = match (args.install, args.remove) {
+        (true, _) => install(&parts, scheduler, system)?,
+        (false, true) => remove(&parts, scheduler, system)?,
+        (false, false) => {
+            print(global, &parts, &next);
             return Ok(0);
         }
-        ScheduleAction::Install => install(&parts, scheduler, system)?,
-        ScheduleAction::Remove => remove(&parts, scheduler, system)?,
     };
     if global.json {
-        output::json(&json!({"said": said}));
-    } else if !global.quiet {
-        output::out(&said);
+        output::json(&json!({"message": message}));
+    } else if global.speaks() {
+        output::out(&message);
     }
     Ok(0)
+}
+
+fn print(global: &Global, parts: &[Part], next: &str) {
+    if global.json {
+        let files: Vec<_> = parts.iter().map(|part| json!({"path": part.path, "text": part.text})).collect();
+        output::json(&json!({"files": files, "next": next}));
+        return;
+    }
+    let many = parts.len() > 1;
+    for part in parts {
+        if many {
+            output::out(&format!("# ── {}", part.path.display()));
+        }
+        output::out(part.text.trim_end());
+        if many {
+            output::out("");
+        }
+    }
+    // A file that stdout is piped into holds the integration alone.
+    output::err(next);
 }
 
 fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, CommandError> {
@@ -99,7 +68,7 @@ fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String,
         Scheduler::Systemd | Scheduler::Launchd if !system => {
             let new: Vec<&Part> = parts.iter().filter(|part| !part.path.exists()).collect();
             parts.iter().try_for_each(put)?;
-            // What its manager does not take is not left behind; what it took before stays.
+            // Files that the manager rejects are not left behind; those it accepted earlier stay.
             start(parts, scheduler).inspect_err(|_| new.iter().for_each(|part| drop(fs::remove_file(&part.path))))?;
             Ok("installed and started; --remove takes it away".to_owned())
         }
@@ -110,9 +79,7 @@ fn install(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String,
 fn put(part: &Part) -> Result<(), CommandError> {
     let folder = part.path.parent().unwrap_or(&part.path);
     let written = fs::create_dir_all(folder).and_then(|()| atomic_file::replace(&part.path, part.text.as_bytes()));
-    written.map_err(|error| {
-        CommandError::new(exit_code::STATE, format!("could not write {}: {error}", part.path.display()))
-    })
+    written.or_exit(exit_code::STATE, || format!("could not write {}", part.path.display()))
 }
 
 fn start(parts: &[Part], scheduler: Scheduler) -> Result<(), CommandError> {
@@ -130,7 +97,7 @@ fn remove(parts: &[Part], scheduler: Scheduler, system: bool) -> Result<String, 
             Ok("taken out of the crontab".to_owned())
         }
         Scheduler::Systemd | Scheduler::Launchd if !system => {
-            // What is not running is stopped already.
+            // A unit that is not running needs no stopping.
             let _ = if scheduler == Scheduler::Launchd {
                 call("launchctl", &["unload", "-w", &parts[0].path.display().to_string()])
             } else {
@@ -159,10 +126,10 @@ fn by_hand() -> CommandError {
 
 fn call(program: &str, words: &[&str]) -> Result<(), CommandError> {
     let ran = Command::new(program).args(words).output();
-    let ran = ran.map_err(|error| CommandError::new(exit_code::CONFIG, format!("could not run {program}: {error}")))?;
+    let ran = ran.or_exit(exit_code::CONFIG, || format!("could not run {program}"))?;
     if ran.status.success() {
         return Ok(());
     }
-    let said = crate::domain::sanitize::plain(&String::from_utf8_lossy(&ran.stderr), 200);
-    Err(CommandError::new(exit_code::CONFIG, format!("{program} {} failed: {said}", words.join(" "))))
+    let message = crate::domain::sanitize::plain(&String::from_utf8_lossy(&ran.stderr), 200);
+    Err(CommandError::new(exit_code::CONFIG, format!("{program} {} failed: {message}", words.join(" "))))
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Scheduler;
+use crate::cli::args::Scheduler;
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
-use crate::cli::session::CommandError;
 use crate::config::Config;
 
 const CRONTAB: &str = include_str!("templates/crontab");

@@ -1,17 +1,18 @@
-//! Registering, once: the key is on disk before anything else is done with it, and a lost answer is never repeated blindly.
+//! Registration: the key is on disk before anything else happens, and a request without an answer is never repeated blindly.
 //!
-//! The one place that handles a key fresh from the marketplace. It refuses to show it, but on a terminal when every disk fails.
+//! The key is shown only on a terminal, when no disk takes it.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Told;
+use super::Log;
 use crate::cli::args::SetupArgs;
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code::{AWAY, CONFIG, INTERNAL, REFUSED, STATE};
 use crate::cli::output;
-use crate::cli::session::{CommandError, RequestKind, Session};
+use crate::cli::session::{RequestKind, Session};
 use crate::config::{Config, Environment};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::limits::Endpoint;
@@ -40,14 +41,14 @@ pub(super) fn registration_of(config: &Config) -> Result<Registration, CommandEr
     })
 }
 
-/// Registers once. What an earlier run began is finished, or told; never repeated blindly.
+/// Registers once. What an earlier run began is finished or reported, never repeated blindly.
 pub(super) fn register(
-    desk: &mut Session,
+    session: &mut Session,
     registration: &Registration,
     args: &SetupArgs,
-    told: &mut Told,
+    log: &mut Log,
 ) -> Result<(), CommandError> {
-    let state_dir = desk.config.state_dir.clone();
+    let state_dir = session.config.state_dir.clone();
     let disk = |error: io::Error| {
         CommandError::new(
             STATE,
@@ -55,14 +56,14 @@ pub(super) fn register(
         )
     };
     atomic_file::make_private_dir(&state_dir).and_then(|()| credentials::tighten(&state_dir)).map_err(disk)?;
-    let (store, _) = desk.lock()?;
+    let (store, _) = session.lock()?;
     store.room()?;
     match registration::left(&state_dir).map_err(disk)? {
         Left::Nothing => {}
         Left::Answer(_) => {
             registration::put(&state_dir).map_err(disk)?;
-            told.step("found the answer of an earlier registration, and put it into its place");
-            return identify(desk, told, "registered earlier as");
+            log.step("found the answer to an earlier registration and saved its key");
+            return identify(session, log, "registered earlier as");
         }
         Left::Unanswered(_) if args.register_again => {}
         Left::Unanswered(begun) => return Err(unanswered(&begun, CONFIG)),
@@ -76,47 +77,50 @@ pub(super) fn register(
             ));
         }
     }
-    let begun =
-        Begun { at: clock::clock().wall, name: registration.name.clone(), base_url: desk.config.api.base_url.clone() };
-    let config_dir = desk.config.dir.clone();
-    // Everything between the request and the key on disk happens in here: not even the budget is written in between.
-    let sent = desk.counted_raw(Endpoint::Register, |client| {
+    let begun = Begun {
+        at: clock::clock().wall,
+        name: registration.name.clone(),
+        base_url: session.config.api.base_url.clone(),
+    };
+    let config_dir = session.config.dir.clone();
+    // Nothing happens between the request and the key on disk: not even the budget is written.
+    let sent = session.counted_raw(Endpoint::Register, |client| {
         let place = match registration::begin(&state_dir, &begun) {
             Ok(place) => place,
             Err(error) => return Ok(Err(disk(error))),
         };
         match client.register(registration) {
             Ok(answer) => Ok(keep(place, &answer, &begun, &config_dir)),
-            Err(fault) if fault.certainly_without_effect() => {
+            Err(error) if error.certainly_without_effect() => {
                 let _ = place.withdraw();
-                Err(fault)
+                Err(error)
             }
-            Err(fault) => {
-                log::warn!("registration: {fault}");
+            Err(error) => {
+                ::log::warn!("registration: {error}");
                 Ok(Err(unanswered(&begun, AWAY)))
             }
         }
     })?;
     match sent {
         Ok(kept) => kept?,
-        Err(fault) => return Err(refused(desk, &fault)),
+        Err(error) => return Err(refused(session, &error)),
     }
-    identify(desk, told, "registered")
+    identify(session, log, "registered")
 }
 
-fn identify(desk: &mut Session, told: &mut Told, word: &str) -> Result<(), CommandError> {
-    let found = credentials::find(&Environment::of_process(), &desk.config.dir, &desk.config.state_dir);
-    let found = found.map_err(|fault| CommandError::new(CONFIG, fault.to_string()))?;
-    told.step(format!(
+fn identify(session: &mut Session, log: &mut Log, word: &str) -> Result<(), CommandError> {
+    let found = credentials::find(&Environment::of_process(), &session.config.dir, &session.config.state_dir);
+    let found = found.map_err(|error| CommandError::new(CONFIG, error.to_string()))?;
+    log.step(format!(
         "{word} agent {}; its key is in {}: keep a copy, it is issued once",
         found.agent_id, found.source
     ));
-    // The lock and the budget go on; only who we are is new.
-    desk.identify(found);
+    // The lock and the budget stay; only the identity is new.
+    session.identify(found);
     Ok(())
 }
 
-/// The answer came: the key is put on disk before anything else is done with it.
+/// Puts the key of an answer on disk before anything else happens.
 fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result<(), CommandError> {
     let (agent_id, key, whole) = match wire::credentials(answer) {
         Ok(read) => read,
@@ -133,7 +137,7 @@ fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result
     Err(emergency(config_dir, &whole, &agent_id, &key, &error))
 }
 
-/// The key is issued and its place cannot be written: another place, else the terminal, and nothing but the terminal.
+/// The key was issued and its file cannot be written: tries other folders, then the terminal, never a pipe.
 fn emergency(
     config_dir: &Path,
     whole: &Map<String, Value>,
@@ -170,7 +174,7 @@ fn unanswered(begun: &Begun, code: u8) -> CommandError {
     CommandError::new(
         code,
         format!(
-            "a registration of {:?} was sent to {} at {} and its answer was lost: the agent may exist, and its key would be lost with the answer. It is never repeated by itself. Look on the marketplace whether {:?} is there; then write another name under [agent], or the same one if it is not there, and say `atelier-heartbeat setup --register-again` (where it is there, the live marketplace answers duplicate_agent with its id)",
+            "a registration of {:?} was sent to {} at {} and its answer was lost: the agent may exist, and its key would be lost with the answer. It is never repeated by itself. Look on the marketplace whether {:?} is there; then write another name under [agent], or the same one if it is not there, and run `atelier-heartbeat setup --register-again` (where it is there, the live marketplace answers duplicate_agent with its id)",
             plain(&begun.name, 60),
             begun.base_url,
             begun.at,
@@ -179,22 +183,22 @@ fn unanswered(begun: &Begun, code: u8) -> CommandError {
     )
 }
 
-/// A registration that was refused, in the server's own words, with the remedy.
-fn refused(desk: &mut Session, fault: &ApiError) -> CommandError {
-    let said = &fault.message;
+/// Returns a rejected registration as an error: the server's message and the remedy.
+fn refused(session: &mut Session, error: &ApiError) -> CommandError {
+    let said = &error.message;
     let remedy = if said.contains("name_taken") {
         "choose another name under [agent] in heartbeat.toml"
     } else if said.contains("duplicate_agent") {
         "if that agent is yours, put its id and the key it was issued into state/credentials.json or the environment; else choose another name under [agent]"
     } else if said.contains("endpoint_url") {
         "this marketplace wants an endpoint_url under [agent]: an address of your own, because order events are posted there"
-    } else if matches!(fault.kind, ApiErrorKind::Permanent | ApiErrorKind::Conflict) {
+    } else if matches!(error.kind, ApiErrorKind::Permanent | ApiErrorKind::Conflict) {
         "correct it under [agent] in heartbeat.toml"
     } else {
-        return desk.told(fault, RequestKind::Write);
+        return session.told(error, RequestKind::Write);
     };
     CommandError::new(
         REFUSED,
-        format!("the marketplace refuses the registration: {said}; nothing was registered: {remedy}"),
+        format!("the marketplace rejects the registration: {said}; nothing was registered: {remedy}"),
     )
 }

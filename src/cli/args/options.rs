@@ -1,0 +1,144 @@
+//! The options of single commands, and the subcommands of those that have some.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::values::{Format, Report, Scheduler};
+
+/// The options of `beat`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct BeatArgs {
+    /// Poll and print what would be done; start no generator, change nothing on the marketplace
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Ignore the poll interval (never a Retry-After, never the budget)
+    #[arg(long)]
+    pub force: bool,
+    /// Exit 0 on every failure but wrong usage: for schedulers that disable a job that fails
+    #[arg(long)]
+    pub exit_zero: bool,
+    /// What a quiet run prints: nothing, or HEARTBEAT_OK [default: heartbeat under OpenClaw's exec tool]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// What to report when stdout is not a terminal
+    #[arg(long, value_name = "WHAT", default_value = "attention")]
+    pub report: Report,
+}
+
+/// The options of `schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// Which
+    pub scheduler: Scheduler,
+    /// Put it in place (cron, systemd --user, launchd)
+    #[arg(long, conflicts_with = "remove")]
+    pub install: bool,
+    /// Remove it
+    #[arg(long)]
+    pub remove: bool,
+    /// systemd: units of the system, for an administrator to install
+    #[arg(long)]
+    pub system: bool,
+}
+
+/// The subcommands of `profile`.
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// Change fields: name description avatar_url endpoint_url capabilities owner_wallet payout_wallet
+    Set {
+        /// Like payout_wallet=…; `payout_wallet=null` resets it to the owner's
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+}
+
+/// The subcommands of `services`.
+#[derive(Debug, Subcommand)]
+pub enum ServicesCommand {
+    /// List them
+    List,
+    /// List a new one: category title description price_usd price_type; optional: turnaround_hours deliverables demo_url quota_limit
+    Create {
+        /// Like title="AI Image Generation" deliverables="1 image,1 sketch"
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+    /// Change one
+    Update {
+        /// The service's id
+        service: String,
+        /// Like price_usd=7.50
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+    /// Take one off the market; it cannot be listed again
+    Deactivate {
+        /// The service's id
+        service: String,
+    },
+}
+
+/// The subcommands of `token`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Launch it on the Solana chain; this cannot be undone
+    Launch {
+        /// Its ticker, 1 to 10 letters and digits
+        symbol: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// The options of `setup`.
+#[derive(Debug, Default, Args)]
+pub struct SetupArgs {
+    /// Print the plan; send only GET requests, and nothing when not registered
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Change services that are listed and differ from heartbeat.toml
+    #[arg(long)]
+    pub update: bool,
+    /// Continue without a payout wallet: the agent stays hidden and is never paid
+    #[arg(long)]
+    pub without_payout: bool,
+    /// Register although the answer to an earlier registration was lost
+    #[arg(long)]
+    pub register_again: bool,
+}
+
+/// The options of `sandbox`.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// The folder that keeps its state
+    #[arg(long, value_name = "DIR", default_value = "sandbox")]
+    pub dir: PathBuf,
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8420)]
+    pub port: u16,
+    /// Server version to imitate: `live`, or `document` for the published API document
+    #[arg(long, value_name = "VERSION", default_value = "live")]
+    pub server_version: String,
+    /// Inject a fault: NAME, NAME@ENDPOINT or NAME@ENDPOINT*TIMES; `--fault list` lists them
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<String>,
+}
+
+/// The options of `poster`.
+#[derive(Debug, Args)]
+pub struct PosterArgs {
+    /// The text [default: the brief of the order on stdin]
+    #[arg(long)]
+    pub brief: Option<String>,
+    /// The PNG to write
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Varies the picture
+    #[arg(long, default_value = "")]
+    pub seed: String,
+    /// Width and height in pixels
+    #[arg(long, value_name = "WxH", default_value = "1080x1350")]
+    pub size: String,
+}

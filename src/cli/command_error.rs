@@ -1,0 +1,83 @@
+//! Why a command failed: one sentence with the remedy, and the exit code.
+
+use std::fmt;
+
+use crate::cli::args::Global;
+use crate::cli::output;
+use crate::config::ConfigError;
+use crate::domain::exit_code;
+use crate::io::credentials::CredentialsError;
+use crate::io::store::StoreError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub struct CommandError {
+    /// The exit code.
+    pub code: u8,
+    /// One sentence with the remedy.
+    pub message: String,
+}
+
+impl CommandError {
+    /// Returns an error with this exit code.
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// Returns an error about the command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(exit_code::USAGE, message)
+    }
+
+    /// Prints the error, also as JSON where that is asked for, and returns its exit code.
+    #[must_use]
+    pub fn report(&self, global: &Global) -> u8 {
+        if global.json {
+            output::json(&serde_json::json!({"error": self.message}));
+        }
+        output::err(&format!("atelier-heartbeat: {}", self.message));
+        self.code
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::new(exit_code::LATER, "a run is at work here: try again when it is done"),
+            error => Self::new(exit_code::STATE, error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        Self::new(exit_code::CONFIG, error.to_string())
+    }
+}
+
+impl From<CredentialsError> for CommandError {
+    fn from(error: CredentialsError) -> Self {
+        Self::new(exit_code::CONFIG, error.to_string())
+    }
+}
+
+/// Names what was attempted, and the exit code, where an error of the system is one of a command.
+pub trait OrExit<T> {
+    /// Turns the error into `attempt: error`, with this exit code.
+    ///
+    /// # Errors
+    /// The error, with its context.
+    fn or_exit(self, code: u8, attempt: impl FnOnce() -> String) -> Result<T, CommandError>;
+}
+
+impl<T, E: fmt::Display> OrExit<T> for Result<T, E> {
+    fn or_exit(self, code: u8, attempt: impl FnOnce() -> String) -> Result<T, CommandError> {
+        self.map_err(|error| CommandError::new(code, format!("{}: {error}", attempt())))
+    }
+}
