@@ -1,19 +1,20 @@
-//! Durations as people write them: `90s`, `10m`, `1h30m`, `14d`.
-//!
-//! This file refuses to guess: a number without a unit is an error, not seconds.
+//! Durations as the settings write them: `90s`, `10m`, `1h30m`, `14d`. A number without a unit is an error.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
 
-/// The units, largest first, which is also the order they must be written in.
+/// The units, in the order in which they must be written.
 const UNITS: [(char, u64); 4] = [('d', 24 * 3600), ('h', 3600), ('m', 60), ('s', 1)];
 
-/// Ten years. Anything longer is a slip, and adding it to an instant could overflow.
+/// Ten years. Anything longer is a mistake, and adding it to a time could overflow.
 const LONGEST: u64 = 3650 * 24 * 3600;
 
-/// Reads one duration; the error is one sentence.
+/// Parses a duration.
+///
+/// # Errors
+/// One sentence that names the text.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let seconds = seconds(text).ok_or_else(|| not_a_duration(&format!("{:?}", super::shorten(text))))?;
     if seconds > LONGEST {
@@ -22,7 +23,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// Writes one as it would be written in the file.
+/// Formats a duration as the file would have it.
 #[must_use]
 pub fn show(duration: Duration) -> String {
     let mut rest = duration.as_secs();
@@ -44,7 +45,7 @@ fn seconds(text: &str) -> Option<u64> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let count: u64 = rest.get(..digits)?.parse().ok()?;
         let unit = rest[digits..].chars().next()?;
-        // Going on from the last unit, not from the first, refuses `1m1h` and `1m1m`.
+        // The units continue from the last one, so `1m1h` and `1m1m` are errors.
         let (_, size) = units.find(|(name, _)| *name == unit)?;
         total = total.saturating_add(count.saturating_mul(*size));
         rest = &rest[digits + unit.len_utf8()..];
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_could_mean_two_things() {
+    fn ambiguous_durations_are_errors() {
         for text in [
             "", "s", "10", "10 m", " 10m", "10m ", "-1s", "+1s", "1.5h", "1m1h", "1m1m", "1w", "10M", "1h30", "10mé",
             "٣s",

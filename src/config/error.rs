@@ -1,6 +1,4 @@
-//! The one sentence that says what is wrong with the settings, and where.
-//!
-//! This file refuses to know the rules.
+//! What is wrong with the settings, in one sentence, and where.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,19 +8,19 @@ use std::path::{Path, PathBuf};
 pub struct ConfigError {
     pub(super) file: Option<PathBuf>,
     pub(super) line: Option<usize>,
-    pub(super) says: String,
+    pub(super) message: String,
 }
 
 impl ConfigError {
-    pub(super) fn new(says: impl Into<String>) -> Self {
-        Self { file: None, line: None, says: says.into() }
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { file: None, line: None, message: message.into() }
     }
 
-    pub(super) fn at(file: &Path, line: Option<usize>, says: impl Into<String>) -> Self {
-        Self { file: Some(file.to_owned()), line, says: says.into() }
+    pub(super) fn at(file: &Path, line: Option<usize>, message: impl Into<String>) -> Self {
+        Self { file: Some(file.to_owned()), line, message: message.into() }
     }
 
-    /// The file and the line to open in an editor, where the settings came from one.
+    /// Returns the file and the line, where the settings came from a file.
     #[must_use]
     pub fn place(&self) -> Option<(&Path, Option<usize>)> {
         self.file.as_deref().map(|file| (file, self.line))
@@ -38,7 +36,7 @@ impl fmt::Display for ConfigError {
             }
             out.write_str(" ")?;
         }
-        out.write_str(&self.says)
+        out.write_str(&self.message)
     }
 }
 

@@ -1,13 +1,13 @@
-//! Turns what the TOML reader says into the sentence a person needs: the line, the key, what was expected.
+//! Turns an error of the TOML reader into one sentence: the line, the key, what was expected.
 //!
-//! This file refuses to know single keys: which there are is asked of the reader itself.
+//! No key is named here: the reader itself lists those that exist.
 
 use serde::de::DeserializeOwned;
 
 use super::source::{self, Step, Way};
 use crate::domain::suggest::{list, nearest, quoted, suggest};
 
-/// Reads `text` as a `T`; the error is a line of it and a sentence.
+/// Parses `text` as a `T`; the error is a line number and a sentence.
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, (Option<usize>, String)> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -82,7 +82,7 @@ fn misread<T: DeserializeOwned>(message: &str, way: &Way, written: &str, is_tabl
     }
 }
 
-/// What the reader expects, in the words of the file.
+/// Returns what the reader expects, in terms of the file.
 fn plainly(expected: &str, written: &str) -> String {
     match expected {
         "a boolean" => "true or false",
@@ -101,7 +101,7 @@ fn plainly(expected: &str, written: &str) -> String {
     .to_owned()
 }
 
-/// A key nobody knows, by the name it was probably meant to have or the table it belongs in.
+/// Describes an unknown key: the key that was probably meant, or the table it belongs in.
 fn unknown<T: DeserializeOwned>(way: &Way, known: &[&str], is_table: bool) -> String {
     // The way to a [[table]] leads on to the first of them.
     let way = if way.ends_in_list() { &way.parent() } else { way };
@@ -136,12 +136,12 @@ fn unknown<T: DeserializeOwned>(way: &Way, known: &[&str], is_table: bool) -> St
     format!("unknown key {shown} {place}; {}", suggest(wrong, known, quoted))
 }
 
-/// A table as its heading is written.
+/// Returns the heading of a table.
 fn table_name(way: &Way) -> String {
     if way.to_string() == "service" { "[[service]]".to_owned() } else { format!("[{way}]") }
 }
 
-/// The keys of a table, or of the top level, had by asking the reader about one that cannot be.
+/// Returns the keys of a table or of the top level: the reader lists them in its error about an impossible one.
 pub(super) fn keys_of<T: DeserializeOwned>(table: &str) -> Vec<String> {
     let heading = match table {
         "" => String::new(),
@@ -157,7 +157,7 @@ pub(super) fn keys_of<T: DeserializeOwned>(table: &str) -> Vec<String> {
     }
 }
 
-/// The words that the reader names between backquotes as the ones it expected.
+/// Returns the names between backquotes that the reader expected.
 fn words(message: &str) -> Vec<&str> {
     let expected = message.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
     expected.split('`').skip(1).step_by(2).collect()

@@ -1,6 +1,4 @@
-//! The settings: where `heartbeat.toml` is, what it says, and whether it can be meant.
-//!
-//! This file refuses to know credentials; those are never settings.
+//! The settings: finds, reads and checks `heartbeat.toml`. Credentials are not settings.
 
 mod command;
 mod connection;
@@ -29,13 +27,13 @@ pub use tables::{
 };
 pub use to_rules::{rules as to_rules, statuses};
 
-/// The commented file that `init` writes. It says what an empty file would mean, and sells one service.
+/// The commented file that `init` writes. It means the same as an empty file.
 pub const DEFAULT_FILE: &str = include_str!("../../heartbeat.toml");
 
-/// No honest file of settings is larger; a device or a film given by mistake is.
+/// No settings file is larger; a device or a video named by mistake is.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// Larger than most files of settings, in bytes.
+/// Larger than most settings files, in bytes.
 const USUAL_FILE: usize = 8 * 1024;
 
 /// Settings from the command line. They win over everything.
@@ -47,16 +45,16 @@ pub struct Overrides {
     pub state_dir: Option<PathBuf>,
 }
 
-/// Everything a run can be told, checked.
+/// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file it was read from; none when there was none and the defaults are used.
+    /// The file it was read from; none when the defaults are used. Absolute.
     pub path: Option<PathBuf>,
-    /// What relative paths in the file are relative to; absolute.
+    /// The folder that relative paths in the file are relative to. Absolute.
     pub dir: PathBuf,
-    /// Where state is kept; absolute.
+    /// The state folder. Absolute.
     pub state_dir: PathBuf,
-    /// What stands in for the settings where it matters only whether they are others than before.
+    /// Changes when the settings change.
     pub fingerprint: u64,
     /// `[api]`
     pub api: Api,
@@ -107,17 +105,20 @@ struct Settings {
 }
 
 impl Config {
-    /// Finds the file, reads it, lets the environment and the command line win over it, and checks the result.
+    /// Finds and reads the file, applies the environment and the command line over it, and checks the result.
+    ///
+    /// # Errors
+    /// The file is missing or unreadable, or a value cannot be used.
     pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Self, ConfigError> {
         let (path, text) = match find(overrides, environment)? {
             Some((path, text)) => (Some(path), text),
             None => (None, String::new()),
         };
-        let at = |line, says: String| match &path {
-            Some(path) => ConfigError::at(path, line, says),
-            None => ConfigError::new(says),
+        let at = |line, message: String| match &path {
+            Some(path) => ConfigError::at(path, line, message),
+            None => ConfigError::new(message),
         };
-        let mut settings: Settings = explain::parse(&text).map_err(|(line, says)| at(line, says))?;
+        let mut settings: Settings = explain::parse(&text).map_err(|(line, message)| at(line, message))?;
 
         let base_url_from_outside = match environment.var("ATELIER_BASE_URL") {
             Some(url) => {
@@ -177,31 +178,34 @@ impl Config {
         })
     }
 
-    /// The service of this title, as orders name it.
+    /// Returns the service with this title, by which orders name it.
     #[must_use]
     pub fn service_titled(&self, title: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.title.trim() == title.trim())
     }
 
-    /// What can be meant and probably is not, one sentence each. For the doctor, never for a quiet beat.
+    /// Returns what is allowed and probably not meant, one sentence each, for `check` and `setup`.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         warnings::of(self)
     }
 }
 
-/// Creates `path` with these settings. Never overwrites: an existing file is an `AlreadyExists`.
+/// Creates `path` with these settings.
+///
+/// # Errors
+/// The file exists, or it cannot be written.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {
-        // Half a file would be read as whole settings; it is ours, so nothing of the user's is lost.
+        // Half a file would be read as settings. It was created here, so nothing of the user's is lost.
         let _ = fs::remove_file(path);
     }
     written
 }
 
-/// Where the state usually is, for settings that cannot be read and so do not say it.
+/// Returns the usual state folder, for settings that cannot be read.
 #[must_use]
 pub fn usual_state_dir(overrides: &Overrides, environment: &Environment) -> PathBuf {
     let beside = || {
@@ -211,7 +215,7 @@ pub fn usual_state_dir(overrides: &Overrides, environment: &Environment) -> Path
     overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR")).unwrap_or_else(beside)
 }
 
-/// The file to read, by the name the user knows it by, and its text.
+/// Returns the settings file, as the user named it, and its text.
 #[inline]
 pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {
@@ -221,8 +225,8 @@ pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<O
     };
     if let Some((path, by)) = named {
         let text = read(environment, &path)?.ok_or_else(|| {
-            let says = format!("this file, named by {by}, does not exist: run \"atelier-heartbeat init\" to write one");
-            ConfigError::at(&path, None, says)
+            let message = format!("this file, named by {by}, does not exist: run \"atelier-heartbeat init\" to write one");
+            ConfigError::at(&path, None, message)
         })?;
         return Ok(Some((path, text)));
     }
@@ -235,7 +239,7 @@ pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<O
     Ok(read(environment, &own)?.map(|text| (own, text)))
 }
 
-/// The text of a file; none when there is no such file.
+/// Returns the text of a file; none when there is no such file.
 #[inline]
 fn read(environment: &Environment, path: &Path) -> Result<Option<String>, ConfigError> {
     // A relative path is opened under the given folder, which need not be the process's own.
@@ -244,7 +248,7 @@ fn read(environment: &Environment, path: &Path) -> Result<Option<String>, Config
         None if path.is_absolute() => path.to_owned(),
         None => return Ok(None),
     };
-    // Room for what is usual: one read, and one that finds the end.
+    // Usually one read, and one that finds the end.
     let mut bytes = Vec::with_capacity(USUAL_FILE);
     match File::open(place).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)) {
         Ok(_) => {}
@@ -266,7 +270,7 @@ fn read(environment: &Environment, path: &Path) -> Result<Option<String>, Config
     }
 }
 
-/// `path` seen from the current folder.
+/// Returns `path` relative to the current folder, absolute.
 fn absolute(environment: &Environment, path: &Path) -> Result<PathBuf, ConfigError> {
     if path.is_absolute() {
         return Ok(plain(path));
@@ -277,12 +281,12 @@ fn absolute(environment: &Environment, path: &Path) -> Result<PathBuf, ConfigErr
     }
 }
 
-/// Without `.` and doubled slashes. The disk is not asked: a link stays what the user wrote.
+/// Removes `.` and doubled slashes. Links are not resolved.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// At most sixty characters of `text`, and nothing of it when a key strayed into it.
+/// Returns at most sixty characters of `text`, and nothing of it when it holds an API key.
 fn shorten(text: &str) -> &str {
     if text.contains("atelier_") {
         return "…";

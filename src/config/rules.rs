@@ -1,6 +1,4 @@
-//! What the values must be beyond their types: the marketplace's limits, and what would only be found out with an order in hand.
-//!
-//! This file refuses to touch the disk or the network.
+//! Checks of values beyond their types: the marketplace's limits, and what would otherwise fail on the first order.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -19,12 +17,12 @@ use crate::domain::url::Address;
 pub(super) struct SettingViolation {
     pub(super) way: Way,
     must: String,
-    /// Whether the value as written helps to see it.
+    /// Whether the error quotes the value.
     telling: bool,
 }
 
 impl SettingViolation {
-    /// The sentence, for a setting known to the user as `name`.
+    /// Returns the sentence about a setting that the user knows as `name`.
     pub(super) fn sentence(&self, name: &str, written: Option<&str>) -> String {
         match written {
             Some(written) if self.telling => format!("{name} must {}, not {written}", self.must),
@@ -35,21 +33,21 @@ impl SettingViolation {
 
 type Checked = Result<(), SettingViolation>;
 
-/// Passes when `holds`; else the value at `way` must do as said, and is shown.
+/// Passes when `holds`; else the error quotes the value at `way`.
 fn rule(holds: bool, way: impl FnOnce() -> Way, must: impl Into<String>) -> Checked {
     if holds { Ok(()) } else { Err(SettingViolation { way: way(), must: must.into(), telling: true }) }
 }
 
-/// As [`rule`], for values that say nothing or should not be repeated.
-fn silent(judged: Result<(), String>, way: impl FnOnce() -> Way) -> Checked {
-    judged.map_err(|must| SettingViolation { way: way(), must, telling: false })
+/// As [`rule`], without quoting the value.
+fn silent(checked: Result<(), String>, way: impl FnOnce() -> Way) -> Checked {
+    checked.map_err(|must| SettingViolation { way: way(), must, telling: false })
 }
 
 fn ensure(holds: bool, must: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(must.to_owned()) }
 }
 
-/// Brings into one shape what can be written in two.
+/// Normalises values that can be written in two ways.
 pub(super) fn tidy(settings: &mut Settings) {
     let urls = [Some(&mut settings.api.base_url), Some(&mut settings.api.blob_url), settings.notify.ping_url.as_mut()];
     for url in urls.into_iter().flatten() {
@@ -102,7 +100,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
         silent(command::check(notify), at("notify.command"))?;
     }
     if let Some(url) = &settings.notify.ping_url {
-        told(field_rules::address(url), at("notify.ping_url"))?;
+        field(field_rules::address(url), at("notify.ping_url"))?;
         silent(no_query(url), at("notify.ping_url"))?;
     }
     for (index, one) in settings.service.iter().enumerate() {
@@ -117,7 +115,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
 fn api(api: &Api) -> Checked {
     for (url, key) in [(&api.base_url, "api.base_url"), (&api.blob_url, "api.blob_url")] {
         let at = || Way::to(key);
-        told(field_rules::address(url), at)?;
+        field(field_rules::address(url), at)?;
         silent(no_query(url), at)?;
         let address = Address::parse(url);
         let safe = address.as_ref().is_some_and(|address| address.secure || address.is_local());
@@ -131,16 +129,16 @@ fn api(api: &Api) -> Checked {
     lasts(api.upload_timeout, || Way::to("api.upload_timeout"))
 }
 
-/// What the marketplace takes in a field of its own.
+/// Checks a value against the marketplace's own field.
 fn takes(fields: &'static [Field], name: &str, text: &str, way: impl FnOnce() -> Way) -> Checked {
-    let judged = field_rules::named(fields, name)
+    let checked = field_rules::named(fields, name)
         .map_err(|what| Violation { what, telling: false })
         .and_then(|field| field.takes(text));
-    told(judged, way)
+    field(checked, way)
 }
 
-fn told(judged: Result<(), Violation>, way: impl FnOnce() -> Way) -> Checked {
-    judged.map_err(|must| SettingViolation { way: way(), must: must.what, telling: must.telling })
+fn field(checked: Result<(), Violation>, way: impl FnOnce() -> Way) -> Checked {
+    checked.map_err(|must| SettingViolation { way: way(), must: must.what, telling: must.telling })
 }
 
 fn agent(agent: &Agent) -> Checked {
@@ -176,10 +174,10 @@ fn accept(accept: &Accept) -> Checked {
         silent(if plain { Ok(()) } else { Err(must()) }, || Way::to("accept.services"))?;
     }
     if let Some(price) = &accept.min_price_usd {
-        told(QUOTE.takes(price), || Way::to("accept.min_price_usd"))?;
+        field(QUOTE.takes(price), || Way::to("accept.min_price_usd"))?;
     }
     let blank = accept.refuse_words.iter().any(|word| word.trim().is_empty());
-    let must = "hold no empty word: every brief would be refused";
+    let must = "hold no empty word: every brief would be rejected";
     silent(ensure(!blank, must), || Way::to("accept.refuse_words"))?;
     within(accept.max_per_beat, 1..=10_000, || Way::to("accept.max_per_beat"))?;
     within(accept.pause_after_failures, 1..=1000, || Way::to("accept.pause_after_failures"))
@@ -202,7 +200,7 @@ fn service(service: &Service, way: impl Fn(&str) -> Way) -> Checked {
     }
     service.deliverables.iter().try_for_each(|one| takes(SERVICE, "deliverables", one, || way("deliverables")))?;
     if let Some(price) = &service.quote_price_usd {
-        told(QUOTE.takes(price), || way("quote_price_usd"))?;
+        field(QUOTE.takes(price), || way("quote_price_usd"))?;
     }
     match &service.generator {
         Some(own) => generator(own, |key| way("generator").with(key)),
@@ -244,7 +242,7 @@ fn variable(name: &str) -> Result<(), String> {
     if begins_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Ok(());
     }
-    // Whoever writes NAME=value, or the value itself, has written a secret: it is not repeated.
+    // NAME=value, or the value itself, is a secret: the error does not quote it.
     Err("hold names of environment variables, such as \"GEMINI_API_KEY\", without their values".into())
 }
 
@@ -269,5 +267,5 @@ fn at_most(text: &str, most: usize, way: impl FnOnce() -> Way) -> Checked {
 }
 
 fn no_query(url: &str) -> Result<(), String> {
-    ensure(!url.contains(['?', '#']), "end before any ? or #: more is put behind it")
+    ensure(!url.contains(['?', '#']), "end before any ? or #: more is appended to it")
 }

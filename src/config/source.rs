@@ -1,6 +1,4 @@
-//! The text of the file, asked where in it a key stands. Only errors ask, so nothing here needs to be quick.
-//!
-//! This file refuses to know what the keys mean.
+//! Finds where in the text of the file a key is. Only errors need it, so nothing here is fast.
 
 use std::fmt;
 use std::ops::Range;
@@ -61,7 +59,7 @@ impl Step {
     }
 }
 
-/// Which of several it is, is told by the line.
+/// Without indices: the line number tells which of several tables it is.
 impl fmt::Display for Way {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: Vec<&str> = self.0.iter().filter_map(Step::key).collect();
@@ -69,15 +67,15 @@ impl fmt::Display for Way {
     }
 }
 
-/// A value of the file and what stands around it.
+/// A value of the file and where it is.
 pub(super) struct Spot {
     pub(super) line: usize,
-    /// As the user wrote it.
+    /// The text of the value.
     pub(super) written: String,
     pub(super) is_table: bool,
 }
 
-/// Where `way` leads, or where the last step of it that the file holds stands.
+/// Returns the value that `way` leads to.
 pub(super) fn find(text: &str, way: &Way) -> Option<Spot> {
     let document = DeTable::parse(text).ok()?;
     let mut table = Some(document.get_ref());
@@ -102,7 +100,7 @@ pub(super) fn find(text: &str, way: &Way) -> Option<Spot> {
     spot
 }
 
-/// The innermost key or value that the byte at `at` belongs to.
+/// Returns the path to the innermost key or value around the byte at `at`.
 pub(super) fn way_at(text: &str, at: usize) -> Option<Way> {
     let document = DeTable::parse(text).ok()?;
     let mut best = None;
@@ -110,28 +108,28 @@ pub(super) fn way_at(text: &str, at: usize) -> Option<Way> {
     best
 }
 
-fn seek_table(table: &DeTable<'_>, at: usize, trail: &mut Way, best: &mut Option<Way>) {
+fn seek_table(table: &DeTable<'_>, at: usize, path: &mut Way, best: &mut Option<Way>) {
     for (key, value) in table {
-        trail.0.push(Step::Key(key.get_ref().to_string()));
+        path.0.push(Step::Key(key.get_ref().to_string()));
         if holds(key.span(), at) || holds(value.span(), at) {
-            *best = Some(trail.clone());
+            *best = Some(path.clone());
         }
-        seek(value.get_ref(), at, trail, best);
-        trail.0.pop();
+        seek(value.get_ref(), at, path, best);
+        path.0.pop();
     }
 }
 
-fn seek(value: &DeValue<'_>, at: usize, trail: &mut Way, best: &mut Option<Way>) {
+fn seek(value: &DeValue<'_>, at: usize, path: &mut Way, best: &mut Option<Way>) {
     match value {
-        DeValue::Table(table) => seek_table(table, at, trail, best),
+        DeValue::Table(table) => seek_table(table, at, path, best),
         DeValue::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                trail.0.push(Step::Item(index));
+                path.0.push(Step::Item(index));
                 if holds(item.span(), at) {
-                    *best = Some(trail.clone());
+                    *best = Some(path.clone());
                 }
-                seek(item.get_ref(), at, trail, best);
-                trail.0.pop();
+                seek(item.get_ref(), at, path, best);
+                path.0.pop();
             }
         }
         _ => {}
@@ -142,13 +140,13 @@ fn holds(span: Range<usize>, at: usize) -> bool {
     span.start <= at && at < span.end
 }
 
-/// The line, counted from one, that the byte at `at` stands in.
+/// Returns the line number of the byte at `at`, from one.
 pub(super) fn line(text: &str, at: usize) -> usize {
     let before = &text.as_bytes()[..at.min(text.len())];
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// What the user wrote, fit for one line of an error: short and printable.
+/// Returns the text of a value for one line of an error: short and printable.
 pub(super) fn shown(written: &str) -> String {
     let first = written.trim().lines().next().unwrap_or_default();
     let whole = first.len() == written.trim().len();

@@ -1,6 +1,4 @@
-//! The tables of `heartbeat.toml` as plain data, with their defaults.
-//!
-//! This file refuses to judge a value; that is `rules`.
+//! The tables of `heartbeat.toml` as plain data, with their defaults. `rules` checks the values.
 
 use std::borrow::Cow;
 use std::path::PathBuf;

@@ -1,23 +1,21 @@
-//! What the settings may say and probably do not mean.
-//!
-//! This file refuses to stop anything: a sentence for the doctor is all it gives.
+//! Settings that are allowed and probably not meant.
 
 use super::{Api, Config, Generator, PriceType};
 use crate::domain::url::Address;
 
-/// The document's address, which now answers with a permanent redirect.
+/// The document's URL, which now answers with a permanent redirect.
 const MOVED: &str = "https://atelierai.xyz/api";
 
-/// What is allowed and probably not meant.
+/// Returns one sentence for each.
 pub(super) fn of(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.api.base_url == MOVED {
-        warnings.push(format!("api.base_url {:?} has moved for good: write {:?}", MOVED, Api::default().base_url));
+        warnings.push(format!("api.base_url {:?} has moved permanently: write {:?}", MOVED, Api::default().base_url));
     }
     let poster = Generator::default().command;
     if config.generator.command == poster {
         warnings.push(
-            "generator.command is the built-in poster, which sets the brief as a picture of words: name the program \
+            "generator.command is the built-in poster, which renders the brief as text: name the program \
              that makes what you sell"
                 .to_owned(),
         );
@@ -25,8 +23,8 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     let endpoint = config.agent.endpoint_url.as_deref().and_then(Address::parse);
     if endpoint.is_some_and(|address| address.is_placeholder()) {
         warnings.push(
-            "agent.endpoint_url is an example's address: clients' words would be posted there, so write one of your own \
-             or leave it out"
+            "agent.endpoint_url is the placeholder of an example: orders would be posted there, so write your own \
+             or remove it"
                 .to_owned(),
         );
     }
