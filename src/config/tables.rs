@@ -225,7 +225,7 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Revisions {
-    /// Regenerations per order without a person.
+    /// Regenerations per order without asking the operator.
     pub auto: u32,
 }
 
@@ -235,7 +235,7 @@ impl Default for Revisions {
     }
 }
 
-/// `[accept]`: work to leave alone and tell a person about.
+/// `[accept]`: orders to leave alone and report.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Accept {
@@ -279,7 +279,7 @@ pub struct Quotes {
     pub command: Option<Vec<String>>,
 }
 
-/// `[notify]`: how a person is told.
+/// `[notify]`: how the operator is notified.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Notify {

@@ -411,7 +411,7 @@ fn each_preset_runs_against_a_stand_in_of_its_tool() {
         );
         assert_eq!(deliveries[0].urls.len(), 1, "{preset}: one picture and nothing else");
         let again = fixture.run(&["init", "--generator", preset]);
-        assert!(again.code == 0 && again.out.contains("left as it is"), "{preset}: {again:?}");
+        assert!(again.code == 0 && again.out.contains("left unchanged"), "{preset}: {again:?}");
     }
 }
 
