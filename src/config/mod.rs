@@ -225,7 +225,8 @@ pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<O
     };
     if let Some((path, by)) = named {
         let text = read(environment, &path)?.ok_or_else(|| {
-            let message = format!("this file, named by {by}, does not exist: run \"atelier-heartbeat init\" to write one");
+            let message =
+                format!("this file, named by {by}, does not exist: run \"atelier-heartbeat init\" to write one");
             ConfigError::at(&path, None, message)
         })?;
         return Ok(Some((path, text)));

@@ -20,7 +20,10 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         return Ok(0);
     }
     let server_version = args.server_version.parse::<ServerVersion>().map_err(|_| {
-        CommandError::usage(format!("--server-version {}: use `live` or `document`", sanitize::plain(&args.server_version, 40)))
+        CommandError::usage(format!(
+            "--server-version {}: use `live` or `document`",
+            sanitize::plain(&args.server_version, 40)
+        ))
     })?;
     for spec in &args.fault {
         Market::new(server_version, 0).arm_spec(spec).map_err(|why| {

@@ -186,7 +186,8 @@ fn standing(record: &OrderRecord) -> String {
     if let Some(closed) = record.stage.closed {
         return format!("over: {} at {}", closed.ending.word(), closed.at);
     }
-    let next = record.stage.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
+    let next =
+        record.stage.not_before.filter(|at| *at > now).map(|at| format!(", next try in {}", span(at.since(now))));
     format!("{}, attempt {}{}", record.stage.step.word(), record.tries.attempt, next.unwrap_or_default())
 }
 

@@ -97,7 +97,8 @@ fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
     let mut state = State { worker: store.worker()?.unwrap_or_default(), ..State::default() };
     store.orders(&mut state)?;
     if global.quiet && !global.json {
-        let needs_you = !state.worker.notices.is_empty() || state.orders.values().any(|record| record.stage.hold.is_some());
+        let needs_you =
+            !state.worker.notices.is_empty() || state.orders.values().any(|record| record.stage.hold.is_some());
         return Ok(if needs_you { 20 } else { 10 * u8::from(!state.orders.is_empty()) });
     }
     let agent = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir).ok();
