@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Each layer, and the layers below it that it may use. The layers are the entries of `src/`.
 const LAYERS: [(&str, &[&str]); 9] = [
@@ -288,5 +289,25 @@ fn every_direct_dependency_has_its_reason() {
     for name in names {
         let row = reasons.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
         assert!(row, "{name} has no row in docs/dependencies.md");
+    }
+}
+
+/// clippy's `incompatible_msrv` covers the standard library, and this test the dependencies.
+#[test]
+fn no_dependency_needs_a_newer_compiler_than_rust_version() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform"]);
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let host = if cfg!(target_os = "macos") { format!("{}-apple-darwin", std::env::consts::ARCH) } else { host };
+    let output = cargo.arg(host).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let version = |text: &str| text.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    let ours = version(env!("CARGO_PKG_RUST_VERSION"));
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 50, "only {} packages were found", packages.len());
+    for package in packages {
+        let needs = package["rust_version"].as_str().map(version).unwrap_or_default();
+        // 1.88.0 is 1.88.
+        assert!(needs.iter().take(2).le(ours.iter()), "{} needs Rust {}", package["name"], package["rust_version"]);
     }
 }

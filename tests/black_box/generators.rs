@@ -44,8 +44,8 @@ fn the_result_of_a_generator_without_a_worker_is_found() {
     let fixture = Fixture::open(ServerVersion::Live);
     let order = killed_during_generation(&fixture);
     fs::write(fixture.path("go"), "").unwrap();
-    let last_word = fixture.path(&format!("state/work/{order}/attempt-1/exit.1.json"));
-    eventually("its last word", || last_word.exists());
+    let exit_record = fixture.path(&format!("state/work/{order}/attempt-1/exit.1.json"));
+    eventually("the exit record is written", || exit_record.exists());
     fixture.beat_until_delivered(&order);
     assert_eq!((fixture.lines("made"), fixture.deliveries(&order)), (1, 1));
 }
