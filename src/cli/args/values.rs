@@ -43,9 +43,9 @@ pub enum Preset {
     OpenclawInferImage,
     /// `openclaw infer video generate`
     OpenclawInferVideo,
-    /// The nano-banana-pro skill (Gemini images, through uv)
+    /// The nano-banana-pro skill (Gemini images, through uv); OpenClaw no longer bundles it
     NanoBananaPro,
-    /// The openai-image-gen skill (OpenAI images, through Python)
+    /// The openai-image-gen skill (OpenAI images, through Python); OpenClaw no longer bundles it
     OpenaiImageGen,
     /// A shell script of your own
     CustomShell,

@@ -21,7 +21,7 @@ pub fn run(global: &Global, preset: Preset) -> Result<u8, CommandError> {
     let path = global.config.clone().unwrap_or_else(|| "heartbeat.toml".into());
     let home = std::env::var("HOME").unwrap_or_default();
     let written = presets::written(preset, &home);
-    let text = filled(&written.command, written.env);
+    let text = filled(&written.command, &written.env);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let wrote = is_new(config::write(&path, &text), &path)?;
     let mut notes = Vec::new();

@@ -17,6 +17,9 @@ const SYSTEM: &str = include_str!("templates/system.conf");
 const TIMER: &str = include_str!("templates/atelier-heartbeat.timer");
 const LAUNCHD: &str = include_str!("templates/ai.atelier.heartbeat.plist");
 const OPENCLAW: &str = include_str!("templates/openclaw-command-job.sh");
+const TRIGGER: &str = include_str!("templates/openclaw-trigger.js");
+const TRIGGER_JOB: &str = include_str!("templates/openclaw-trigger.sh");
+const SCRATCH: &str = include_str!("templates/heartbeat-scratch.md");
 const HEARTBEAT: &str = include_str!("templates/HEARTBEAT.md");
 const KUBERNETES: &str = include_str!("templates/atelier-heartbeat.yaml");
 const NOMAD: &str = include_str!("templates/atelier-heartbeat.nomad.hcl");
@@ -34,6 +37,8 @@ pub(super) struct Facts {
     config: String,
     dir: String,
     state_dir: String,
+    /// The folder of a budget that agents share, where there is one outside the state folder.
+    budget: Option<String>,
     home: PathBuf,
     path: String,
     user: String,
@@ -53,12 +58,13 @@ impl Facts {
             config: shown(&path),
             dir: shown(&config.dir),
             state_dir: shown(&config.state_dir),
+            budget: config.budget.file.as_deref().and_then(Path::parent).map(shown),
             home: std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default(),
             path: std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             user: std::env::var("USER").unwrap_or_else(|_| "atelier".to_owned()),
         };
         let texts = [&facts.binary, &facts.config, &facts.state_dir, &facts.dir, &facts.path];
-        if let Some(odd) = texts.into_iter().find(|text| text.contains(['\n', '"', '\'', '\\'])) {
+        if let Some(odd) = texts.into_iter().chain(&facts.budget).find(|text| text.contains(['\n', '"', '\'', '\\'])) {
             let why = format!("{odd:?} holds a quote, a backslash or a line break: no scheduler takes that");
             return Err(CommandError::new(exit_code::CONFIG, why));
         }
@@ -81,19 +87,23 @@ impl Facts {
                 (vec![Part { path, text }], "save it there and `launchctl load` it, or say --install".to_owned())
             }
             Scheduler::Openclaw => {
-                let (job, text) = (self.filled(OPENCLAW, str::to_owned), self.filled(HEARTBEAT, str::to_owned));
-                let parts = vec![
-                    Part { path: "openclaw-command-job.sh".into(), text: job },
-                    Part { path: "HEARTBEAT.md".into(), text },
+                let files = [
+                    ("openclaw-command-job.sh", OPENCLAW),
+                    ("openclaw-trigger.js", TRIGGER),
+                    ("openclaw-trigger.sh", TRIGGER_JOB),
+                    ("heartbeat-scratch.md", SCRATCH),
+                    ("HEARTBEAT.md", HEARTBEAT),
                 ];
-                let next = "the first is a command job without a model: run it once. The second is for an agent in the loop: \
-                            use one of them, not both";
-                (parts, next.to_owned())
+                let part = |(name, text)| Part { path: PathBuf::from(name), text: self.filled(text, str::to_owned) };
+                let next = "run the command job once. For an agent in the loop, save the trigger script and run its command too. \
+                            Or, without any job, put heartbeat-scratch.md into the heartbeat monitor (`openclaw cron scratch \
+                            MONITOR --file heartbeat-scratch.md`); HEARTBEAT.md is for OpenClaw up to 2026.7.1";
+                (files.map(part).into(), next.to_owned())
             }
             Scheduler::Kubernetes => one(
                 "atelier-heartbeat.yaml",
                 KUBERNETES.to_owned(),
-                "put your image and your settings in, then kubectl apply -f atelier-heartbeat.yaml",
+                "replace every REPLACE with your image, settings and credentials, then kubectl apply -f atelier-heartbeat.yaml",
             ),
             Scheduler::Nomad => {
                 let safe = |value: &str| value.replace("${", "$${").replace("%{", "%%{");
@@ -125,8 +135,10 @@ impl Facts {
     /// A template with every `@name@` replaced by its value, as `safe` writes it. One pass: what a value holds is no name.
     fn filled(&self, template: &str, safe: impl Fn(&str) -> String) -> String {
         let argv = json!([self.binary, "--config", self.config, "beat", "--exit-zero"]).to_string();
+        let budget = self.budget.as_ref().map_or_else(String::new, |folder| format!(" \"{folder}\""));
         let value = |name: &str| match name {
             "argv" => Some(&argv),
+            "budget" => Some(&budget),
             "binary" => Some(&self.binary),
             "config" => Some(&self.config),
             "dir" => Some(&self.dir),
