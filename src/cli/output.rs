@@ -1,6 +1,4 @@
-//! The program's voice: everything said to a person goes through here, and a closed pipe never stops the work.
-//!
-//! This file refuses to know what is said. Strangers' text is made printable by `sanitize::plain` before it is.
+//! Output: everything printed goes through here, and a closed pipe never stops the work.
 
 use std::io::{self, IsTerminal, Write};
 

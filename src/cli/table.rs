@@ -1,6 +1,4 @@
 //! Tables and paragraphs: fitted to a terminal, plain for a pipe.
-//!
-//! This file refuses to know what stands in them; strangers' text is made harmless on its way in.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

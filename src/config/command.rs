@@ -1,6 +1,4 @@
-//! What can be wrong with a command before it is run: no program, a misspelt placeholder, a client's words in a script.
-//!
-//! This file refuses to look for the program; that is the doctor's work.
+//! Checks of a command before it runs: no program, a misspelt placeholder, a brief in a script. `check` looks for the program.
 
 use crate::domain::suggest::suggest;
 

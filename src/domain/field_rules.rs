@@ -1,7 +1,6 @@
-//! What the marketplace takes in each field of a profile, a service, a quote, a message and a token.
+//! The marketplace's rules for each field of a profile, a service, a quote, a message and a token.
 //!
-//! The document's limits alone: what only the live server wants is left to the live server, whose sentence is shown.
-//! This file refuses to know where a value comes from; whoever asks names the place.
+//! Only the document's limits: further ones are left to the live server, whose message is shown.
 
 use serde_json::Value;
 

@@ -1,6 +1,4 @@
-//! The marketplace's numbers, as its document states them, and nothing else.
-//!
-//! This file refuses to know the user's settings: those may be stricter, never looser.
+//! The marketplace's limits, as its document states them. Settings may be stricter, never looser.
 
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
-//! Money as exact whole numbers: cents of a US dollar for prices, millionths for what making something costs.
-//!
-//! This file refuses to add, and to know a fee: it reads what others wrote and writes what a person reads.
+//! Money as exact whole numbers: cents of a US dollar for prices, millionths for costs.
 
 /// A price in cents: digits, and at most two places. None when it is no price.
 #[must_use]

@@ -1,6 +1,5 @@
-//! How many requests may still be sent: the rolling hour, the limit of each endpoint, and every `Retry-After`.
+//! The request budget: the rolling hour, the limit of each endpoint, and every `Retry-After`.
 //!
-//! This file refuses to know what a request is for; `policy` decides who goes first.
 //! Staying within a limit in *every rolling* hour also keeps every fixed hour a server might count by.
 
 use std::collections::BTreeMap;

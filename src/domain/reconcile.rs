@@ -1,7 +1,4 @@
-//! What `setup` has to do: the marketplace as it is beside the settings as they are, and the difference between them.
-//!
-//! Pure: this file refuses to send, to read and to write. Everything in it is the API's own JSON, so that what is compared
-//! is what is sent.
+//! The plan of `setup`: the difference between the settings and the marketplace, both as the API's JSON.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +117,7 @@ impl Memory {
     }
 }
 
-/// Whether two values of a field mean the same, however either dialect writes them.
+/// Returns whether two values of a field mean the same, whichever server version wrote them.
 fn is_same(name: &str, ours: &Value, theirs: &Value) -> bool {
     let as_text = |value: &Value| match value {
         Value::String(text) => text.trim().to_owned(),
@@ -165,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn both_dialects_spell_the_same_thing() {
+    fn both_server_versions_spell_the_same_thing() {
         let wanted = object(json!({
             "name": "Night Shift", "capabilities": ["image_gen", "ugc"], "payout_wallet": "W", "price_usd": "5.00",
             "turnaround_hours": 1, "deliverables": ["one, two"], "quota_limit": 0

@@ -1,6 +1,4 @@
-//! The API key, wrapped so that it cannot be printed by accident.
-//!
-//! This file refuses to serialise: the two places that write a key (the request header and the credentials file) ask for it by name.
+//! The API key, in a type that cannot be printed or serialized by accident.
 
 use std::fmt;
 

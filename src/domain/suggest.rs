@@ -1,6 +1,4 @@
-//! A word the file should not hold, and the one that was probably meant.
-//!
-//! This file refuses to know which words there are: it is told.
+//! The known word that a misspelt one probably meant.
 
 /// What to say after naming the wrong word: the nearest known one, or all of them when none is near.
 pub fn suggest(wrong: &str, known: &[impl AsRef<str>], quote: impl Fn(&str) -> String) -> String {

@@ -1,6 +1,4 @@
-//! An instant in whole seconds, as it is written in state files and read from the marketplace.
-//!
-//! This file refuses to know what time it is: every caller is handed its `now`.
+//! An instant in whole seconds, as it is written in state files and read from the marketplace. The current time is an argument.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -135,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_dialects_and_http_name_the_same_instant() {
+    fn both_server_versions_and_http_name_the_same_instant() {
         let expected = Some(Time::from_unix(1_795_447_278));
         assert_eq!(Time::parse("2026-11-23T15:21:18.000Z"), expected);
         assert_eq!(Time::parse("2026-11-23T16:21:18+01:00"), expected);

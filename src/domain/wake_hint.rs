@@ -1,8 +1,7 @@
-//! The gate: the one small line that a beat with nothing to do reads, whatever else is in flight.
+//! The wake file: the one line that a run with nothing to do reads.
 //!
-//! It is reckoned at the end of a beat and says until when nothing is due. It may be lost at any time: who takes the lock
-//! to work takes it away first, and without it, or with one that is not beyond doubt, a beat goes the whole way.
-//! This file refuses to know where it is kept.
+//! It says until when nothing is due, and is computed at the end of a run. It may be lost at any time: whoever takes the lock
+//! to work removes it first, and without a valid one a run does everything.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -68,7 +67,7 @@ pub struct WakeHint {
 
 impl WakeHint {
     /// What a beat waits for when nothing is due now. `None`: the gate is open, or not beyond doubt. It is open when the
-    /// settings are others than it was reckoned from, when the clock was turned, and after the machine was started anew.
+    /// settings have changed, when the clock was set back, and after a reboot.
     #[must_use]
     #[inline]
     pub fn holds(&self, fingerprint: u64, now: Moment) -> Option<Wake> {
@@ -144,7 +143,7 @@ mod tests {
         assert!(holds(7, 50, Some(552)) && holds(7, 50, Some(548)), "seconds are whole");
         assert!(!holds(7, 50, Some(553)) && !holds(7, 50, Some(547)), "the clock was turned");
         assert!(!holds(7, -1, Some(500)), "the clock was set back");
-        assert!(!holds(7, 1, Some(499)), "the machine was started anew");
+        assert!(!holds(7, 1, Some(499)), "the machine was rebooted");
         assert!(!holds(7, 50, None), "it cannot be told");
         let told_by_the_wall = WakeHint { written: Moment { uptime: None, ..wake_hint().written }, ..wake_hint() };
         let holds = |wall| told_by_the_wall.holds(7, Moment { wall: at(wall), uptime: None }).is_some();

@@ -1,7 +1,6 @@
-//! A glance at the settings: enough to find the gate and to know whether they are still those it was reckoned from.
+//! Finds the state folder in the bytes of the settings, without parsing them.
 //!
-//! This file refuses to understand them. What it takes for the state folder is a hint, proven by the gate that lies there:
-//! that one was shut by a beat that had read the very same bytes whole.
+//! The result is a guess. The wake file in that folder proves it: it holds the hash of the settings it was computed from.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,4 @@
-//! Writing so that a reader sees the old content or the new one, whole, whatever happens in between.
-//!
-//! This file refuses to know what is written. It is the only place that writes state.
+//! Atomic writes: a reader sees the old content or the new one. All state is written here.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -1,6 +1,4 @@
-//! The clocks of this machine, read.
-//!
-//! This file refuses to wait and to compare: what a turned clock means is the head's business.
+//! The clocks of this machine.
 
 use std::time::SystemTime;
 

@@ -1,7 +1,7 @@
-//! A client's links, downloaded for the generator: untrusted addresses that must lead out into the world and never back in.
+//! Downloads of a client's links for the generator: untrusted addresses, which must be public.
 //!
-//! The key is never sent. What is checked is the address that is connected to, after the name was looked up and after
-//! every redirect. A link that cannot be had is told as such and stops nothing. This file refuses to know orders.
+//! The key is never sent. The address that is connected to is checked, after name resolution and after every redirect. A link
+//! that fails is reported and stops nothing.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -31,7 +31,7 @@ const EACH_WITHIN: Duration = Duration::from_secs(30);
 /// All of them together.
 const ALL_WITHIN: Duration = Duration::from_secs(90);
 
-/// Redirects followed, each checked anew.
+/// Redirects followed, each checked again.
 const MOST_REDIRECTS: usize = 3;
 
 /// What was had is remembered here, so that another attempt does not ask again.

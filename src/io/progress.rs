@@ -1,6 +1,4 @@
-//! One line on stderr that says how far a long work has come, for as long as a person watches; nothing when nobody does.
-//!
-//! It appears after a second, is redrawn in place and wiped away at the end. This file refuses to know what is worked on.
+//! A progress line on stderr, when it is a terminal. It appears after a second, is redrawn in place, and wiped at the end.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};

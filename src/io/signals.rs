@@ -1,6 +1,4 @@
-//! Being told to stop, and hearing that a child has ended.
-//!
-//! This file refuses to stop anything itself but, at the very last, this process.
+//! Signals: requests to stop, and the end of a child.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

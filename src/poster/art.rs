@@ -1,8 +1,8 @@
-//! The picture above the words: one of a few compositions in one of a few palettes, both chosen by the hash of the words.
+//! The picture above the text: a composition and a palette, both chosen by the hash of the text.
 //!
-//! Shapes are distances: a pixel is covered as far as it lies inside, which makes every edge smooth.
+//! Shapes are signed distances, which makes every edge smooth.
 
-// Not the system's: the same brief makes the same bytes everywhere, and a beat with nothing to do loads a library less.
+// Not the system's: the same brief makes the same bytes everywhere, and the program loads a library less.
 use libm::{hypotf, powf, sinf};
 
 use super::canvas::{Canvas, Colour};

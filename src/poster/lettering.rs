@@ -1,4 +1,4 @@
-//! The words under the picture: as large as they fit, ragged right, cut with an ellipsis where they never would.
+//! The text under the picture: as large as fits, ragged right, and cut with an ellipsis if it never fits.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,6 @@
 //! A poster of a brief: the built-in generator. The same words, seed and size make the same bytes.
 //!
-//! Part of the annex: nothing of the worker imports it. It refuses to read files and to know orders.
-//! A brief is a stranger's text: whatever is in it, it becomes ink or a small empty box.
+//! In scope: a picture from a text. Out of scope: reading files, orders. A character without a glyph becomes a small empty box.
 
 mod art;
 mod canvas;
@@ -46,7 +45,7 @@ pub fn render(brief: &str, seed: &str, size: Size, into: impl Write) -> io::Resu
     Ok(writer.finish()?)
 }
 
-/// Draws the poster into a file: whole, or not at all.
+/// Draws the poster into a file, atomically.
 pub fn render_to(path: &Path, brief: &str, seed: &str, size: Size) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
@@ -99,7 +98,7 @@ mod tests {
     #[test]
     fn the_words_are_on_it() {
         let size = Size { width: 540, height: 675 };
-        // The same choices, other words: whatever differs is the lettering.
+        // The same choices with another text: only the lettering differs.
         let with = lettering::set(&lettering::tidy("LIGHTHOUSE"), &[7; 32], size);
         let without = lettering::set(&lettering::tidy("."), &[7; 32], size);
         let ink = |set: &lettering::Setting| {

@@ -1,23 +1,20 @@
-//! Stacked bars as inline SVG: no script, no library, legible on a phone.
-//!
-//! This file refuses to know what is counted: it is handed labels, series and the words for a value. It escapes nothing:
-//! labels are days and spans of our own.
+//! Stacked bars as inline SVG: no script, no library, legible on a phone. Labels are our own and are not escaped.
 
 use std::fmt::Write;
 
-/// As wide as a column of the page, so that its letters are as large as the page's.
+/// The width of a column of the page, so that letters have the page's size.
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 150.0;
-/// Room above for the largest value, below for the labels.
+/// Space above for the largest value, below for the labels.
 const ABOVE: f64 = 20.0;
 const BELOW: f64 = 22.0;
 
-/// One kind of thing that is counted: its class of colour, its name, a value for each label.
+/// A series: its colour, its name, a value for each label.
 #[derive(Debug)]
 pub struct Series<'a> {
-    /// The colour: a class of the page's style.
+    /// A class of the page's style.
     pub class: &'a str,
-    /// What it is, for the legend.
+    /// The name in the legend.
     pub name: &'a str,
     /// A value for each label.
     pub values: Vec<u64>,
@@ -56,7 +53,7 @@ pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], said: impl Fn
                 );
             }
         }
-        // The whole column answers to a pointer, bar or none.
+        // The tooltip covers the whole column.
         let _ = write!(
             svg,
             "<g><title>{words}</title><rect class=\"none\" x=\"{:.1}\" y=\"{ABOVE}\" width=\"{slot:.1}\" height=\"{HEIGHT}\"/>{drawn}</g>",
@@ -85,7 +82,7 @@ pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], said: impl Fn
     svg
 }
 
-/// The labels there is room for: all of a few, else the first, the middle and the last.
+/// The labels that fit: all of a few, else the first, the middle and the last.
 fn named(labels: &[String]) -> Vec<(usize, &String)> {
     let last = labels.len().saturating_sub(1);
     let shown = |at: usize| labels.len() <= 8 || at == 0 || at == last / 2 || at == last;

@@ -1,7 +1,6 @@
-//! Thumbnails of what was delivered, small enough to live in the page itself.
+//! Thumbnails of deliveries, embedded in the page.
 //!
-//! A picture is decoded only when it is, byte for byte, the one that was judged and delivered, and within bounds of size.
-//! This file refuses to find orders; what it cannot draw it names.
+//! A picture is decoded only if its bytes are those that were delivered, and within size limits. Others are named.
 
 use std::io::{BufReader, Cursor};
 use std::path::Path;
@@ -14,28 +13,28 @@ use image::{ImageReader, Limits};
 use crate::domain::deliverable::Deliverable;
 use crate::io::media;
 
-/// The longest side of a thumbnail, in pixels: twice what a phone shows, for its finer screen.
+/// The longest side of a thumbnail, in pixels: twice what a phone shows, for high resolution.
 const SIDE: u32 = 320;
 
-/// A decoded picture may take as much memory; a larger one is named only.
+/// Memory limit of a decoded picture.
 const MEMORY: u64 = 256 * 1024 * 1024;
 
-/// One delivered thing.
+/// One deliverable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
-    /// The order, as it may be shown.
+    /// The order's id for display.
     pub order: String,
-    /// The service it was made for.
+    /// The service.
     pub service: String,
-    /// When it was delivered, in words.
+    /// When it was delivered, for display.
     pub at: String,
-    /// What it is, for those that cannot be drawn: `video/mp4`.
+    /// The content type, for those that cannot be drawn.
     pub kind: String,
-    /// A JPEG as a data address, where there is one to draw.
+    /// A JPEG as a data URL, if it can be drawn.
     pub picture: Option<String>,
 }
 
-/// The thumbnail of a delivered file, as a data address; none when it is no picture, gone, changed or too large.
+/// Returns the thumbnail of a delivered file as a data URL; none if it is no picture, gone, changed or too large.
 #[must_use]
 pub fn thumbnail(work: &Path, deliverable: &Deliverable) -> Option<String> {
     if !deliverable.content_type.starts_with("image/") || deliverable.file.is_empty() {

@@ -1,8 +1,6 @@
-//! What the ledger comes to: deliveries, earnings, endings, time to deliver. Read in one pass, of which a few bytes an order
-//! are kept.
+//! Sums of the ledger: deliveries, earnings, endings, time to deliver. One pass, keeping a few bytes an order.
 //!
-//! The annex of the house. This file refuses to print; `page` draws it (with
-//! `chart` and `gallery`), `commands::report` says it.
+//! In scope: the sums, and the page of `report --html` (`page`, `chart`, `gallery`). Out of scope: printing.
 
 pub mod chart;
 pub mod gallery;
@@ -19,42 +17,42 @@ use crate::domain::order::OrderId;
 use crate::domain::time::Time;
 use crate::io::store::LedgerEntry;
 
-/// What the marketplace keeps of a price, in percent.
+/// The marketplace's fee, in percent of the price.
 const FEE_PERCENT: u64 = 10;
 
 const MICROS_A_CENT: u64 = 10_000;
 
-/// Spans in which a delivery is counted: seconds, and in words.
+/// Times to deliver: seconds, and the label.
 pub const SPANS: [(u64, &str); 5] = [(300, "5 min"), (900, "15 min"), (3600, "1 h"), (21_600, "6 h"), (86_400, "1 d")];
 
-/// As many of the latest deliveries are named one by one.
+/// How many of the latest deliveries are listed.
 const LATEST: usize = 24;
 
-/// What a stretch of time, or a service, came to.
+/// The sums of a period or a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
-    /// Deliveries taken, revisions included.
+    /// Deliveries accepted by the marketplace, revisions included.
     pub delivered: u64,
     /// Orders delivered for the first time.
     pub orders: u64,
-    /// What the clients of those pay, in cents.
+    /// Their prices, in cents.
     pub price_cents: u64,
-    /// Orders that clients took.
+    /// Orders that clients accepted.
     pub completed: u64,
-    /// Called off, vanished, or delivered by somebody else.
+    /// Cancelled, unknown to the marketplace, or delivered by somebody else.
     pub lost: u64,
-    /// Attempts at generating that came to nothing.
+    /// Failed attempts.
     pub failed_attempts: u64,
     /// Of completed orders: prices less the marketplace's fee, in cents.
     pub earned_cents: u64,
     /// Of delivered orders that are not completed yet, in cents, less the fee.
     pub pending_cents: u64,
-    /// What generators said that their work cost, in millionths of a US dollar.
+    /// Costs stated by generators, in millionths of a US dollar.
     pub cost_micros: u64,
 }
 
 impl Sum {
-    /// What is left: earned and under review, less what it cost, in cents, rounded down.
+    /// The margin: earned and pending, less costs, in cents, rounded down.
     #[must_use]
     pub fn margin_cents(&self) -> i64 {
         let whole = |cents: u64| i64::try_from(cents).unwrap_or(i64::MAX);
@@ -75,7 +73,7 @@ impl Sum {
     }
 }
 
-/// What the whole ledger came to.
+/// The sums of the whole ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
     /// All of it.
@@ -84,24 +82,24 @@ pub struct Report {
     pub days: BTreeMap<String, Sum>,
     /// By service.
     pub services: BTreeMap<String, Sum>,
-    /// Seconds from placing an order to its delivery: the median, and the slowest.
+    /// The median of the seconds from placing an order to its delivery.
     pub median_seconds: Option<u64>,
     /// The slowest.
     pub slowest_seconds: Option<u64>,
-    /// First deliveries by how long they took: how many within each of [`SPANS`], and how many took longer.
+    /// First deliveries within each of [`SPANS`], and later.
     pub spans: [u64; SPANS.len() + 1],
     /// The latest deliveries, the latest first.
     #[serde(skip)]
     pub latest: VecDeque<LedgerEntry>,
 }
 
-/// The day of a moment.
+/// The day of an instant, in UTC.
 #[must_use]
 pub fn day(at: Time) -> String {
     at.to_string().chars().take(10).collect()
 }
 
-/// The first day of a moment's month.
+/// The first day of an instant's month.
 #[must_use]
 pub fn first_of_month(at: Time) -> String {
     format!("{}01", day(at).get(..8).unwrap_or_default())
@@ -114,10 +112,10 @@ fn hashed(id: &OrderId) -> u64 {
 }
 
 impl Report {
-    /// Adds a ledger's lines up.
+    /// Adds up the lines of a ledger.
     pub fn of(lines: impl Iterator<Item = LedgerEntry>) -> Self {
         let mut report = Self::default();
-        // Orders by the hash of their ids, and services by their place in a list: history is long, and words are many bytes.
+        // Orders by the hash of their ids, services by index: the history is long.
         let mut pending: HashMap<u64, (Time, usize, u64)> = HashMap::new();
         let mut completed: HashSet<u64> = HashSet::new();
         let mut services: Vec<String> = Vec::new();
@@ -180,7 +178,7 @@ impl Report {
         }
     }
 
-    /// What the days from `first` on came to.
+    /// Returns the sums of the days from `first` on.
     #[must_use]
     pub fn since(&self, first: &str) -> Sum {
         let mut sum = Sum::default();

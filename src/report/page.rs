@@ -1,6 +1,6 @@
 //! The report as one self-contained page: no script, no font and no picture from elsewhere; light and dark.
 //!
-//! Everything that comes from a stranger, titles included, is escaped. This file refuses to look anything up.
+//! Text of strangers, titles included, is escaped.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::domain::money::{usd, usd_of_micros};
 use crate::domain::sanitize::html as html_of;
 use crate::domain::time::{Time, span};
 
-/// Days drawn.
+/// The number of days in the chart.
 const DAYS: u64 = 30;
 
 const STYLE: &str = "\
@@ -37,31 +37,31 @@ th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem;
 .gallery img,.gallery .blank{display:flex;width:100%;aspect-ratio:4/5;object-fit:contain;align-items:center;justify-content:center;color:var(--soft);background:var(--line)}\
 .gallery figcaption{font-weight:400;font-size:.8125rem;padding:.4rem .6rem;overflow-wrap:anywhere}";
 
-/// What a person is needed for.
+/// A thing that needs the operator.
 #[derive(Clone, Debug)]
 pub struct Stuck {
-    /// The order, or what else it is about.
+    /// The order, or the part concerned.
     pub about: String,
-    /// Why, in our words.
+    /// Why.
     pub why: String,
     /// The command that helps.
     pub help: String,
 }
 
-/// What the page is drawn from, besides the sums.
+/// The page's content besides the sums.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// Who sells.
+    /// The agent.
     pub agent: &'a str,
-    /// When it is drawn.
+    /// The current time.
     pub now: Time,
     /// What is stuck.
     pub stuck: &'a [Stuck],
-    /// What was delivered last.
+    /// The latest deliveries.
     pub gallery: &'a [Piece],
 }
 
-/// Draws it.
+/// Returns the page as HTML.
 #[must_use]
 pub fn draw(report: &Report, facts: &Facts<'_>) -> String {
     let mut page = format!(
@@ -98,7 +98,7 @@ fn cards(page: &mut String, report: &Report) {
         ("USD of cost", usd_of_micros(sum.cost_micros)),
         ("margin", signed(sum.margin_cents())),
         ("delivered", sum.delivered.to_string()),
-        ("called off or lost", sum.lost.to_string()),
+        ("cancelled or lost", sum.lost.to_string()),
         ("from paid to delivered, median", spans(report.median_seconds)),
         ("slowest", spans(report.slowest_seconds)),
     ] {
@@ -214,7 +214,7 @@ fn table<'a>(
     page.push_str("</table></div>");
 }
 
-/// A moment as a person reads it: `2026-11-24 12:47 UTC`.
+/// An instant for display: `2026-11-24 12:47 UTC`.
 #[must_use]
 pub fn minute(at: Time) -> String {
     let text = at.to_string();
@@ -225,7 +225,7 @@ fn signed(cents: i64) -> String {
     format!("{}{}", if cents < 0 { "−" } else { "" }, usd(cents.unsigned_abs()))
 }
 
-/// A stranger's text, as it may stand on the page.
+/// Escapes and sanitizes a stranger's text.
 fn escaped(text: &str) -> String {
     html_of(text, 200)
 }

@@ -1,7 +1,6 @@
-//! An order as the marketplace tells it: parsed once, in either dialect, and valid ever after.
+//! An order as the marketplace sends it, in either server version: parsed once, and valid from then on.
 //!
-//! This file refuses to know what we have done about an order; that is `state`.
-//! Nothing here fails on a member it does not need: only an order without a usable id and status is odd.
+//! A member that is not needed never fails parsing: only an order without a usable id and status is invalid.
 
 mod raw;
 
@@ -104,7 +103,7 @@ pub enum Status {
     Disputed,
     /// The client wants changes (live server).
     RevisionRequested,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
     /// A status this version does not know.
     Unknown(String),
@@ -226,7 +225,7 @@ impl fmt::Display for InvalidOrder {
 }
 
 impl Order {
-    /// Reads one order of either dialect: the members that matter, once, and the rest as it stands.
+    /// Reads one order of either server version: the members that matter, and the rest as text.
     pub fn read(raw: &RawValue) -> Result<Self, InvalidOrder> {
         if !raw.get().starts_with('{') {
             return Err(InvalidOrder("an order that is not an object".into()));

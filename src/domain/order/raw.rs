@@ -1,7 +1,6 @@
-//! An order as the server wrote it: kept as text, of which only the members that matter are ever parsed.
+//! An order as the server sent it: kept as text, of which only the needed members are parsed.
 //!
-//! Five thousand orders come in one answer; most of what they hold is handed on and never looked at. This file refuses to
-//! know what a member means.
+//! An answer can hold five thousand orders, and most of their text is only passed on.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Every step against everything that can happen, as a table that is read and reviewed: `transitions.txt`.
+//! Every step against every event, as a table to review: `transitions.txt`.
 //!
-//! A line says what changes; what is not in it stays as it was. `REWRITE=1 cargo test --lib transitions` writes it anew.
+//! A line says what changes. `REWRITE=1 cargo test --lib transitions` writes the table again.
 
 mod record;
 
