@@ -147,7 +147,7 @@ fn closed(orders: usize) -> Stand {
             attempts: 1,
             cost_micros: 0,
         };
-        writeln!(ledger, "{}", serde_json::to_string(&line).unwrap()).unwrap();
+        writeln!(ledger, "{}", line.to_line().unwrap()).unwrap();
     }
     ledger.flush().unwrap();
     stand

@@ -10,7 +10,7 @@ use std::time::Duration;
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use super::fixture::{BIN, Fixture, Ran};
+use super::fixture::{BIN, Fixture, Ran, unchecked};
 
 /// Runs a command on a terminal of 80 columns; returns its exit code and output.
 fn on_a_terminal(mut command: Command) -> (i32, String) {
@@ -96,7 +96,9 @@ fn errors_are_printed_once_and_tables_fit() {
     let order = fixture.order("x");
     fixture.beat_until_delivered(&order);
     let ledger = fs::read_to_string(fixture.path("state/ledger.jsonl")).unwrap();
-    let wide = ledger.replace("Sandbox service", &"A service with a long name ".repeat(4)).replace("5.00", "123456.00");
+    let wide = unchecked(&ledger)
+        .replace("Sandbox service", &"A service with a long name ".repeat(4))
+        .replace("5.00", "123456.00");
     fs::write(fixture.path("state/ledger.jsonl"), wide).unwrap();
     for words in [&["report"][..], &["status"], &["orders"], &["services"]] {
         let (code, seen) = on_a_terminal(fixture.command(words));

@@ -30,7 +30,8 @@ fn a_run_with_nothing_to_do_reads_only_the_wake_file() {
     for name in ["worker.json", "credentials.json"] {
         fs::write(fixture.path("state").join(name), "{").unwrap();
     }
-    fs::write(fixture.path("state/backlog.jsonl"), "x").unwrap();
+    fs::create_dir_all(fixture.path("state/orders")).unwrap();
+    fs::write(fixture.path("state/orders/ord_1.json"), "x").unwrap();
     let skipped = fixture.json(&["beat"]);
     assert_eq!((&skipped["outcome"], &skipped["reason"]), (&"skipped".into(), &"window".into()));
     assert!(skipped["next_poll_at"].is_string(), "{skipped}");
@@ -108,9 +109,8 @@ fn queued_orders_are_started_without_another_poll() {
         assert_eq!((delivered, polls(&fixture)), (beats, 1), "{}", fixture.log());
     }
     assert_eq!(fixture.run(&["status", "-q"]).code, 0);
-    // The backlog is empty and stays so.
     fixture.run(&["beat", "--force"]);
-    assert_eq!(fixture.lines("state/backlog.jsonl"), 0);
+    assert_eq!(fs::read_dir(fixture.path("state/orders")).unwrap().count(), 0);
     assert!(orders.iter().all(|order| fixture.deliveries(order) == 1));
 }
 

@@ -90,7 +90,7 @@ fn work(
     mut state: State,
     stopped: &mut Option<i32>,
 ) -> BeatResult {
-    if let Err(fault) = store.room() {
+    if let Err(fault) = store.ensure_free_space() {
         return failed(FailureKind::State, fault.to_string());
     }
     logging::keep(&config.state_dir, global.verbose);
@@ -128,7 +128,7 @@ fn work(
     *stopped = hands.stopped_by();
     let day = |time: Time| time.unix() / 86_400;
     if state.worker.last_poll.map(day) != last_poll.map(day) {
-        hands.store().prune(std::time::SystemTime::now(), config.beat.keep);
+        hands.store().prune(clock::clock().wall, config.beat.keep);
     }
     log::info!("beat: {}", serde_json::to_string(&summary).unwrap_or_default());
     (summary, failure)

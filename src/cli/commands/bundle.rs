@@ -27,7 +27,7 @@ const LOG: usize = 64 * 1024;
 pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
     let config = global.settings()?;
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
-    let store = Store::look(&config.state_dir);
+    let store = Store::open_read_only(&config.state_dir);
     let mut state = State::default();
     let read = store.worker().and_then(|worker| {
         state.worker = worker.unwrap_or_default();

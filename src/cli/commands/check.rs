@@ -151,7 +151,7 @@ fn state_folder(config: &Config, report: &mut Report) {
         Ok(_lock) => {
             let probe = folder.join("probe");
             let tried = atomic_file::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
-            let room = Store::look(folder).room();
+            let room = Store::open_read_only(folder).ensure_free_space();
             match (tried, room) {
                 (Err(error), _) => {
                     let message = format!("could not write in {}: {error}", folder.display());
@@ -273,7 +273,7 @@ fn services(config: &Config, client: &mut Client, report: &mut Report) {
             return report.warn("services", error.message, "try again later");
         }
     };
-    let memory = Store::look(&config.state_dir).setup().unwrap_or_default();
+    let memory = Store::open_read_only(&config.state_dir).setup().unwrap_or_default();
     let (matches, unknown) = memory.matches(&super::setup::wanted(config).services, &listed);
     let before = report.findings.len();
     if listed.is_empty() {

@@ -46,7 +46,7 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     let Some(credentials) = credentials else {
         return Err(CommandError::new(exit_code::CONFIG, "no credentials: see `atelier-heartbeat check`"));
     };
-    store.room()?;
+    store.ensure_free_space()?;
     let mut record = record_of(&store, &id, there, &name)?;
     let clock = clock::clock();
     record.rebase(&clock);

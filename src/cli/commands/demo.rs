@@ -92,7 +92,7 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
     let global = Global { config: Some(settings), state_dir: Some(folder.join("state")), ..global.clone() };
     let config = global.settings()?;
     let agent_id = super::setup::make(&global).map_err(|error| anyhow::anyhow!("setup: {error}"))?;
-    let services = Store::look(&config.state_dir).setup()?.services;
+    let services = Store::open_read_only(&config.state_dir).setup()?.services;
     let placement =
         Placement { service_id: services.into_values().next(), brief: BRIEF.to_owned(), ..Placement::default() };
     let order_id = server.market().place(clock::clock().wall, placement);
@@ -110,7 +110,7 @@ fn show(global: &Global, folder: &Path) -> anyhow::Result<Shown> {
 }
 
 fn picture(config: &Config, order_id: &str) -> anyhow::Result<PathBuf> {
-    let store = Store::look(&config.state_dir);
+    let store = Store::open_read_only(&config.state_dir);
     let id = crate::domain::order::OrderId::new(order_id).context("an order id that cannot be used")?;
     let History::Closed(record) = store.history(&id)? else { bail!("order {order_id} is not closed") };
     let file = &record.deliverables.first().context("no deliverable was recorded")?.file;

@@ -33,7 +33,7 @@ pub fn run(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
     let ledger = config.state_dir.join("ledger.jsonl");
     let read = lines(&ledger).or_exit(exit_code::STATE, || format!("could not read {}", ledger.display()))?;
     let report = Report::of(read);
-    let store = Store::look(&config.state_dir);
+    let store = Store::open_read_only(&config.state_dir);
     let mut state = State::default();
     store.orders(&mut state)?;
     state.worker = store.worker()?.unwrap_or_default();

@@ -84,7 +84,7 @@ pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
 pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
     let mut session = Session::open(global)?;
-    let local = known(&Store::look(&session.config.state_dir), &id)?;
+    let local = known(&Store::open_read_only(&session.config.state_dir), &id)?;
     let (remote, urls) = match session.ask(RequestKind::Read, |client| client.order(&id))? {
         Lookup::Found { order, urls } => (Some(*order), urls),
         Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
@@ -197,7 +197,7 @@ fn standing(record: &OrderRecord) -> String {
 /// Nothing is known here of the order.
 pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
-    let Some(record) = known(&Store::look(&global.settings()?.state_dir), &id)? else {
+    let Some(record) = known(&Store::open_read_only(&global.settings()?.state_dir), &id)? else {
         let message = format!(
             "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
             display_id(order)

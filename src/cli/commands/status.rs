@@ -93,7 +93,7 @@ pub fn run(global: &Global, watch: bool) -> Result<u8, CommandError> {
 
 fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
     let config = global.settings()?;
-    let store = Store::look(&config.state_dir);
+    let store = Store::open_read_only(&config.state_dir);
     let mut state = State { worker: store.worker()?.unwrap_or_default(), ..State::default() };
     store.orders(&mut state)?;
     if global.quiet && !global.json {

@@ -1,14 +1,13 @@
-//! The ledger: one line for each order that is over, appended, never rewritten.
-//!
-//! This file refuses to hold it in memory: it is read line by line.
+//! The ledger: one line for each closed order, appended, never rewritten, read line by line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::envelope::{decode, encode};
 use crate::domain::lifecycle::{Ending, OrderRecord};
 use crate::domain::order::OrderId;
 use crate::domain::time::Time;
@@ -17,10 +16,10 @@ use crate::io::atomic_file;
 /// How far back a line is looked for before it is written again: closing is repeated only right after a crash.
 const TAIL: u64 = 64 * 1024;
 
-/// As far as a clock may have been turned for lines to be found.
-const TURNED_AT_MOST: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How far lines may be out of order because the clock was set.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2 * 24 * 3600);
 
-/// One order that is over.
+/// One closed order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// When it was closed.
@@ -39,18 +38,18 @@ pub struct LedgerEntry {
     pub placed: Option<Time>,
     /// Attempts at generating.
     pub attempts: u32,
-    /// What its generator said that it cost since the line before, in millionths of a US dollar.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    /// What the generator reported as its cost since the line before, in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cost_micros: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
-fn is_nothing(number: &u64) -> bool {
+fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
 impl LedgerEntry {
-    /// The line of an order that is over.
+    /// Returns the entry of a closed order.
     #[must_use]
     pub fn of(record: &OrderRecord) -> Option<Self> {
         let closed = record.stage.closed.filter(|closed| closed.ending.is_final())?;
@@ -67,19 +66,28 @@ impl LedgerEntry {
             cost_micros: if closed.ending == Ending::Completed { 0 } else { record.cost.micros },
         })
     }
+
+    /// Returns the entry as its line, with schema and checksum.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the entry cannot be written as JSON.
+    pub fn to_line(&self) -> io::Result<String> {
+        encode(self)
+    }
 }
 
-/// Appends `line` unless it is there already.
-pub(super) fn append_once(path: &Path, line: &LedgerEntry) -> io::Result<()> {
-    let text = serde_json::to_string(line).map_err(io::Error::other)?;
-    if tail(path)?.lines().any(|known| known == text) {
+/// Appends `entry` unless it is there already.
+pub(super) fn append_once(path: &Path, entry: &LedgerEntry) -> io::Result<()> {
+    let line = entry.to_line()?;
+    if tail(path)?.lines().any(|known| known == line) {
         return Ok(());
     }
-    atomic_file::append_line(path, &text)
+    atomic_file::append_line(path, &line)
 }
 
 fn tail(path: &Path) -> io::Result<String> {
-    let Some(mut file) = opened(path)? else { return Ok(String::new()) };
+    let Some(mut file) = open(path)? else { return Ok(String::new()) };
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
@@ -87,15 +95,76 @@ fn tail(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Reads the ledger's end, back to `first` at least: what a month came to costs no more after years. Each line is written when
-/// an order is over, so the lines are in the order of their times, but for a clock that was turned.
-pub fn lines_since(path: &Path, first: Time) -> io::Result<impl Iterator<Item = LedgerEntry>> {
-    let begun = opened(path)?.map(|file| begin_before(file, first - TURNED_AT_MOST)).transpose()?;
-    Ok(parsed(begun))
+/// The entries of a ledger in the order of its lines. A damaged line is left out; how many were is logged at the end.
+#[derive(Debug)]
+pub struct Entries {
+    path: PathBuf,
+    reader: Option<BufReader<File>>,
+    damaged: usize,
 }
 
-/// At the beginning of the file, or of a line from before `first`.
-fn begin_before(file: File, first: Time) -> io::Result<BufReader<File>> {
+impl Entries {
+    /// Returns how many damaged lines were left out so far.
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.damaged
+    }
+}
+
+impl Iterator for Entries {
+    type Item = LedgerEntry;
+
+    fn next(&mut self) -> Option<LedgerEntry> {
+        let reader = self.reader.as_mut()?;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match reader.read_until(b'\n', &mut line) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => {
+                    log::warn!("could not read all of {}: {error}", self.path.display());
+                    return None;
+                }
+            }
+            match decode(&line) {
+                Ok(entry) => return Some(entry),
+                Err(_) => self.damaged += 1,
+            }
+        }
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        if self.damaged > 0 {
+            log::warn!("{} damaged line(s) of {} are left out", self.damaged, self.path.display());
+        }
+    }
+}
+
+/// Reads the whole ledger in one pass.
+///
+/// # Errors
+///
+/// Fails when the file is there and cannot be opened.
+pub fn lines(path: &Path) -> io::Result<Entries> {
+    Ok(Entries { path: path.to_owned(), reader: open(path)?.map(BufReader::new), damaged: 0 })
+}
+
+/// Reads the ledger back to `first` at least, whatever lies before: lines are in the order of their times, but for a clock
+/// that was set.
+///
+/// # Errors
+///
+/// Fails when the file is there and cannot be read.
+pub fn lines_since(path: &Path, first: Time) -> io::Result<Entries> {
+    let reader = open(path)?.map(|file| start_before(file, first - CLOCK_TOLERANCE)).transpose()?;
+    Ok(Entries { path: path.to_owned(), reader, damaged: 0 })
+}
+
+/// A reader at the beginning of the file, or of a line from before `first`.
+fn start_before(file: File, first: Time) -> io::Result<BufReader<File>> {
     let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
     let mut back = TAIL;
@@ -108,30 +177,19 @@ fn begin_before(file: File, first: Time) -> io::Result<BufReader<File>> {
         // The rest of a line that began before, then a whole one to look at.
         let mut line = Vec::new();
         reader.read_until(b'\n', &mut line)?;
-        let there = reader.stream_position()?;
+        let position = reader.stream_position()?;
         line.clear();
         reader.read_until(b'\n', &mut line)?;
-        if serde_json::from_slice::<LedgerEntry>(&line).is_ok_and(|line| line.at < first) {
-            reader.seek(SeekFrom::Start(there))?;
+        if decode::<LedgerEntry>(&line).is_ok_and(|entry| entry.at < first) {
+            reader.seek(SeekFrom::Start(position))?;
             return Ok(reader);
         }
         back = back.saturating_mul(4);
     }
 }
 
-fn parsed(reader: Option<BufReader<File>>) -> impl Iterator<Item = LedgerEntry> {
-    // As bytes: one that a disk has turned into no text spoils its line, not those after it.
-    let lines = reader.into_iter().flat_map(|reader| reader.split(b'\n'));
-    lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok())
-}
-
-/// Reads the ledger in one pass; a line that cannot be read (torn by a crash) is passed over.
-pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = LedgerEntry>> {
-    Ok(parsed(opened(path)?.map(BufReader::new)))
-}
-
 /// The ledger; none before the first line.
-fn opened(path: &Path) -> io::Result<Option<File>> {
+fn open(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

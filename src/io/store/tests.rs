@@ -1,13 +1,16 @@
-//! The folder as it may be found: fresh, damaged, from the future, in use.
+//! The folder as it may be found: fresh, damaged, of another schema, in use.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
-use crate::domain::lifecycle::{Event, MarketplaceReply};
+use crate::domain::lifecycle::{Closed, Ending, Event, MarketplaceReply, OrderRecord};
 use crate::domain::order::Order;
-use crate::domain::time::Time;
+use crate::domain::rate_budget::{Budget, Durability};
+use crate::domain::state::State;
+use crate::domain::worker_state::WorkerState;
 
 fn record(id: &str) -> OrderRecord {
     let order = Order::parse(json!({"id": id, "status": "paid", "quoted_price_usd": "5.00"})).unwrap();
@@ -40,16 +43,16 @@ fn what_was_saved_is_read_again_and_closing_twice_writes_one_line() {
     let mut state = State::default();
     assert!(store.orders(&mut state).unwrap().is_empty());
     assert_eq!(state.orders.len(), 2);
-    let told = MarketplaceReply::Found {
+    let reply = MarketplaceReply::Found {
         order: Box::new(Order::parse(json!({"id": "ord_1", "status": "cancelled"})).unwrap()),
         urls: Vec::new(),
     };
-    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Reply(told));
+    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Reply(reply));
     store.close_order(&done).unwrap();
     store.close_order(&done).unwrap();
     let ledger: Vec<_> = lines(&folder.path().join("ledger.jsonl")).unwrap().collect();
     assert_eq!(ledger.len(), 1);
-    assert_eq!(ledger[0].ending, crate::domain::lifecycle::Ending::Cancelled);
+    assert_eq!(ledger[0].ending, Ending::Cancelled);
     let closed = store.history(&done.order.id).unwrap();
     assert!(matches!(closed, History::Closed(record) if *record == done));
     let mut state = State::default();
@@ -58,41 +61,51 @@ fn what_was_saved_is_read_again_and_closing_twice_writes_one_line() {
 }
 
 #[test]
-fn every_truncation_is_set_aside_and_never_read_as_whole() {
+fn a_truncated_record_is_never_read_and_is_reported_once_work_was_started() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let path = folder.path().join("whole.json");
     write(&path, &record("ord_1")).unwrap();
     let whole = fs::read(&path).unwrap();
     let path = folder.path().join("orders/ord_1.json");
-    store.save_order(&record("ord_1")).unwrap();
-    for length in 0..whole.len() {
-        fs::write(&path, &whole[..length]).unwrap();
-        let mut state = State::default();
-        assert_eq!(store.orders(&mut state).unwrap(), std::slice::from_ref(&path), "cut at {length}");
-        assert!(state.orders.is_empty());
+    store.save_new_orders(&[record("ord_1")]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    for started in [false, true] {
+        if started {
+            fs::create_dir_all(store.work(&OrderId::new("ord_1").unwrap())).unwrap();
+        }
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let mut state = State::default();
+            let damaged = store.orders(&mut state).unwrap();
+            let is_reported = started || (length > 0 && whole[length - 1] == b'}');
+            assert_eq!(damaged.len(), usize::from(is_reported), "cut at {length}");
+            assert!(state.orders.is_empty() && !path.exists());
+        }
     }
-    fs::create_dir_all(store.work(&OrderId::new("ord_1").unwrap())).unwrap();
     assert!(matches!(store.history(&OrderId::new("ord_1").unwrap()).unwrap(), History::Damaged));
     assert!(matches!(store.history(&OrderId::new("ord_9").unwrap()).unwrap(), History::None));
 }
 
 #[test]
-fn a_newer_version_is_refused_and_left_alone() {
+fn another_schema_is_reported_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let path = folder.path().join("worker.json");
-    fs::write(&path, r#"{"schema":2,"data":{"worker":"of tomorrow"}}"#).unwrap();
-    let error = store.worker().unwrap_err().to_string();
-    assert!(error.contains("newer atelier-heartbeat (schema 2, this version knows 1)"), "{error}");
-    assert!(path.exists());
+    for (schema, expected) in [(1, "older atelier-heartbeat (schema 1"), (3, "newer atelier-heartbeat (schema 3")] {
+        let text = format!(r#"{{"schema":{schema},"data":{{"worker":"other"}}}}"#);
+        fs::write(&path, &text).unwrap();
+        let error = store.worker().unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("this version knows 2"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
 }
 
 #[test]
 fn a_damaged_worker_record_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    for text in ["", "{", "[]", "null", r#"{"schema":1}"#, r#"{"schema":0,"data":{}}"#] {
+    for text in ["", "{", "[]", "null", r#"{"schema":2}"#, r#"{"schema":0,"data":{}}"#] {
         fs::write(folder.path().join("worker.json"), text).unwrap();
         assert_eq!(store.worker().unwrap(), None, "{text:?}");
         assert!(!folder.path().join("worker.json").exists());
@@ -120,8 +133,8 @@ fn two_agents_share_one_budget_file() {
         let mut worker = WorkerState::default();
         let mut spent = 0;
         let mut book = |budget: &mut Budget| {
-            let ticket = budget.reserve(Endpoint::Orders, now, Duration::ZERO);
-            budget.settle(ticket, now);
+            let reservation = budget.reserve(Endpoint::Orders, now, Duration::ZERO);
+            budget.settle(reservation, now);
             spent = budget.spent(now);
         };
         store.with_budget(&mut worker, Durability::Sync, &mut book).unwrap();
@@ -131,26 +144,31 @@ fn two_agents_share_one_budget_file() {
 }
 
 #[test]
-fn pruning_takes_old_work_and_leaves_the_record() {
+fn pruning_removes_old_work_folders_then_records_and_content_hashes() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let mut done = record("ord_1");
-    store.save_order(&done).unwrap();
-    done.stage.closed = Some(crate::domain::lifecycle::Closed {
-        at: done.first_seen,
-        ending: crate::domain::lifecycle::Ending::Delivered,
-    });
-    store.close_order(&done).unwrap();
-    let work = store.work(&done.order.id);
-    fs::create_dir_all(work.join("attempt-1")).unwrap();
+    let now = super::now();
     let day = Duration::from_secs(24 * 3600);
-    store.prune(SystemTime::now() + day, 2 * day);
+    let mut done = record("ord_1");
+    done.stage.closed = Some(Closed { at: now, ending: Ending::Delivered });
+    store.close_order(&done).unwrap();
+    store.claim_content_hash("00ff", &done.order.id).unwrap();
+    let (work, other) = (store.work(&done.order.id), store.work(&OrderId::new("ord_2").unwrap()));
+    fs::create_dir_all(work.join("attempt-1")).unwrap();
+    fs::create_dir_all(&other).unwrap();
+    store.prune(now + day, 2 * day);
     assert!(work.exists());
-    store.prune(SystemTime::now() + 3 * day, 2 * day);
-    assert!(!work.exists());
+    store.save_order(&done).unwrap();
+    store.prune(now + 3 * day, 2 * day);
+    assert!(work.exists(), "an order in flight keeps its work folder");
+    store.close_order(&done).unwrap();
+    store.prune(now + 3 * day, 2 * day);
+    assert!(!work.exists() && other.exists(), "an order that is not known to be closed keeps its work folder");
     assert!(matches!(store.history(&done.order.id).unwrap(), History::Closed(_)));
-    store.prune(SystemTime::now() + 200 * day, 2 * day);
+    store.prune(now + 280 * day, 2 * day);
     assert!(matches!(store.history(&done.order.id).unwrap(), History::None));
+    let next = OrderId::new("ord_3").unwrap();
+    assert_eq!(store.claim_content_hash("00ff", &next).unwrap(), next);
 }
 
 #[test]
@@ -174,7 +192,7 @@ fn no_bit_that_a_disk_turns_is_believed() {
             match read::<OrderRecord>(&path) {
                 // What is taken is what was written: the bit was in a name that does not matter.
                 Ok(Loaded::Ok(read)) => assert_eq!(read, whole, "byte {at}, bit {bit}"),
-                Ok(Loaded::Corrupt) | Err(StoreError::Newer { .. }) => refused += 1,
+                Ok(Loaded::Corrupt) | Err(StoreError::OtherSchema { .. }) => refused += 1,
                 Ok(Loaded::Absent) | Err(_) => panic!("byte {at}, bit {bit}"),
             }
         }
@@ -196,7 +214,7 @@ fn a_ledgers_end_is_read_without_its_beginning() {
         let closed = Closed { at: day(number / 10), ending: Ending::Cancelled };
         let mut record = OrderRecord::new(order.clone(), day(0));
         record.stage.closed = Some(closed);
-        text.push_str(&serde_json::to_string(&LedgerEntry::of(&record).unwrap()).unwrap());
+        text.push_str(&LedgerEntry::of(&record).unwrap().to_line().unwrap());
         text.push('\n');
     }
     fs::write(&path, &text).unwrap();
@@ -206,74 +224,45 @@ fn a_ledgers_end_is_read_without_its_beginning() {
         assert_eq!(due, 4000 - 10 * first.min(400) as usize, "from day {first}");
         assert!(first < 380 || read.len() < 1000, "from day {first}: {} lines were read", read.len());
     }
-    // A byte that is no text spoils its line alone.
+    // A damaged or torn line loses that line alone, and is counted.
     let mut bytes = text.into_bytes();
-    bytes[50] = 0xff;
+    let length = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    for (at, byte) in [(50, 0xff), (length * 3 + 103, b'1' ^ bytes[length * 3 + 103])] {
+        bytes[at] = byte;
+    }
+    bytes.truncate(bytes.len() - 20);
     fs::write(&path, bytes).unwrap();
-    assert_eq!(lines(&path).unwrap().count(), 3999);
+    let mut entries = lines(&path).unwrap();
+    assert_eq!((entries.by_ref().count(), entries.damaged()), (3997, 3));
 }
 
 #[test]
-fn an_order_that_was_met_is_a_line_until_something_is_known_of_it() {
+fn a_reopened_order_has_no_closed_record_in_any_quarter() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let path = folder.path().join(backlog::NAME);
-    let lines = || fs::read_to_string(&path).unwrap().lines().count();
-    let known = || {
-        let mut state = State::default();
-        store.orders(&mut state).unwrap();
-        state.orders.into_values().map(|record| (record.order.id.as_str().to_owned(), record)).collect::<Vec<_>>()
-    };
-    let names = || known().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    let all: Vec<OrderRecord> = ["a", "b", "c", "d", "e"].map(record).to_vec();
-    store.save_new_orders(&all[..3]).unwrap();
-    store.save_new_orders(&all[3..]).unwrap();
-    store.save_new_orders(&[]).unwrap();
-    assert_eq!((names(), lines()), (["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), 5));
-
-    // One has begun: its own file counts, whatever the line says.
-    let mut begun = all[0].clone();
-    begun.tries.attempt = 1;
-    store.save_order(&begun).unwrap();
-    // One is over, and was never seen to be begun by a beat that lived to tell.
-    let mut over = all[1].clone();
-    over.stage.closed = Some(Closed { at: over.first_seen, ending: Ending::Delivered });
-    store.close_order(&over).unwrap();
-    // Of one its work folder is all that is left.
-    atomic_file::make_private_dir(&store.work(&all[2].order.id)).unwrap();
-    // Of one the own file is damaged.
-    store.save_order(&all[3]).unwrap();
-    fs::write(folder.path().join("orders/d.json"), "{").unwrap();
-    let left = known();
-    assert_eq!(left.len(), 2, "{left:?}");
-    assert_eq!((left[0].1.tries.attempt, left[1].0.as_str()), (1, "e"));
-    assert_eq!((lines(), names().len()), (1, 2), "what is over is gone from the file, once");
-
-    // Who only looks changes nothing; a line torn by a crash spoils no other; one that was met twice is there once.
-    let whole = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("{whole}{}", &whole[..40])).unwrap();
-    let mut state = State::default();
-    Store::look(folder.path()).orders(&mut state).unwrap();
-    assert_eq!((state.orders.len(), lines()), (2, 2));
-    store.save_new_orders(&all[4..]).unwrap();
-    assert_eq!((names().len(), lines()), (2, 1));
-
-    // A newer version's line is left alone, and said.
-    fs::write(&path, whole.replace("\"schema\":1", "\"schema\":2")).unwrap();
-    assert!(matches!(store.orders(&mut State::default()), Err(StoreError::Newer { schema: 2, .. })));
+    let mut done = record("ord_1");
+    let id = done.order.id.clone();
+    for (at, ending) in [(1_760_000_000, Ending::Delivered), (1_795_000_000, Ending::Cancelled)] {
+        done.stage.closed = Some(Closed { at: Time::from_unix(at), ending });
+        store.close_order(&done).unwrap();
+    }
+    let newest = |record: &OrderRecord| record.stage.closed.unwrap().ending == Ending::Cancelled;
+    assert!(matches!(store.history(&id).unwrap(), History::Closed(record) if newest(&record)));
+    store.reopened(&id).unwrap();
+    assert!(matches!(store.history(&id).unwrap(), History::None));
 }
 
 #[test]
-fn who_works_here_opens_the_gate_and_who_looks_leaves_it() {
+fn locking_removes_the_wake_file_and_reading_leaves_it() {
     let folder = tempfile::tempdir().unwrap();
     let at = Time::from_unix(1_795_000_000);
     let wake = crate::domain::wake_hint::Wake { at, poll_at: at, reason: crate::domain::wake_hint::Reason::Window };
-    let shut = WakeHint { wake, written: crate::domain::clock::Moment { wall: at, uptime: None }, fingerprint: 1 };
+    let hint = WakeHint { wake, written: crate::domain::clock::Moment { wall: at, uptime: None }, fingerprint: 1 };
     assert_eq!(wake_hint(folder.path()), None);
-    open(folder.path()).write_wake_hint(&shut);
-    let _ = Store::look(folder.path()).worker();
+    open(folder.path()).write_wake_hint(&hint);
+    let _ = Store::open_read_only(folder.path()).worker();
     drop(take_lock(folder.path()).unwrap());
-    assert_eq!(wake_hint(folder.path()), Some(shut));
+    assert_eq!(wake_hint(folder.path()), Some(hint));
     drop(open(folder.path()));
     assert_eq!(wake_hint(folder.path()), None);
 }

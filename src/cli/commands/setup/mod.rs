@@ -94,7 +94,7 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
         }
         Err(error) => return Err(CommandError::new(exit_code::CONFIG, error.to_string())),
     }
-    let mut memory = Store::look(&session.config.state_dir).setup()?;
+    let mut memory = Store::open_read_only(&session.config.state_dir).setup()?;
     let me = session.ask(RequestKind::Read, Client::me)?;
     payable(args, &session.config, &me)?;
     let before = log.steps.len();

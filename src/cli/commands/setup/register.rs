@@ -57,7 +57,7 @@ pub(super) fn register(
     };
     atomic_file::make_private_dir(&state_dir).and_then(|()| credentials::tighten(&state_dir)).map_err(disk)?;
     let (store, _) = session.lock()?;
-    store.room()?;
+    store.ensure_free_space()?;
     match registration::left(&state_dir).map_err(disk)? {
         Left::Nothing => {}
         Left::Answer(_) => {
