@@ -20,7 +20,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/beat/docume
 
 /// Requests and connections of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Asked {
+struct Requests {
     requests: u64,
     connections: u64,
 }
@@ -86,12 +86,12 @@ impl Scene {
                 not_measured(&side.name, tool);
                 continue;
             }
-            let (wall, asked) = median(&walls[at]);
-            row(&side.name, wall, [curl, document], median(&peaks[at]).0, asked);
+            let (wall, requests) = median(&walls[at]);
+            row(&side.name, wall, [curl, document], median(&peaks[at]).0, requests);
         }
     }
 
-    fn sides<'a, T>(&'a self, take: impl Fn(&mut Command) -> T + Copy + 'a) -> Vec<Side<'a, (T, Asked)>> {
+    fn sides<'a, T>(&'a self, take: impl Fn(&mut Command) -> T + Copy + 'a) -> Vec<Side<'a, (T, Requests)>> {
         let first = &self.ours[0].1;
         let ours = self.ours.iter().map(|(place, stand)| {
             Side::new(format!("  a beat that is due, {place}"), self.sample(stand, || stand.line(&[]), take))
@@ -115,7 +115,7 @@ impl Scene {
         stand: &'a Stand,
         command: impl Fn() -> Command + 'a,
         take: impl Fn(&mut Command) -> T + 'a,
-    ) -> impl Fn() -> (T, Asked) + 'a {
+    ) -> impl Fn() -> (T, Requests) + 'a {
         move || {
             stand.again();
             let before = stand.fixture.server.connections();
@@ -126,7 +126,7 @@ impl Scene {
                 (1, self.orders),
                 "one poll, and each order delivered"
             );
-            (taken, Asked { requests: stand.requests(), connections })
+            (taken, Requests { requests: stand.requests(), connections })
         }
     }
 
@@ -149,15 +149,15 @@ impl Scene {
     }
 }
 
-fn row(name: &str, wall: Duration, others: [Option<Duration>; 2], peak: u64, asked: Asked) {
+fn row(name: &str, wall: Duration, others: [Option<Duration>; 2], peak: u64, requests: Requests) {
     println!(
         "{name:<WIDTH$} {:>9} {:>7} {:>8} {:>9} {:>9} {:>12}",
         millis(wall),
         ratio(wall, others[0]),
         ratio(wall, others[1]),
         mebibytes(peak),
-        asked.requests,
-        asked.connections
+        requests.requests,
+        requests.connections
     );
 }
 
@@ -165,8 +165,8 @@ fn row(name: &str, wall: Duration, others: [Option<Duration>; 2], peak: u64, ask
 fn python() -> Option<(PathBuf, String)> {
     let asks = "import platform, requests, sys; print(sys.executable, platform.python_version(), requests.__version__)";
     ["python3", "/usr/bin/python3", "python"].into_iter().find_map(|name| {
-        let asked = Command::new(name).args(["-c", asks]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-        let said = String::from_utf8(asked.stdout).ok()?;
+        let requests = Command::new(name).args(["-c", asks]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        let said = String::from_utf8(requests.stdout).ok()?;
         let [path, version, requests] = said.split_whitespace().collect::<Vec<_>>()[..] else { return None };
         Some((path.into(), format!("the document's loop (Python {version}, requests {requests})")))
     })

@@ -9,7 +9,7 @@ use atelier_heartbeat::internals::sandbox::{Call, Market, Options, Placement, Re
 use serde_json::Value;
 
 use crate::cost::isolated;
-use crate::fixture::{BIN, Fixture, now};
+use crate::fixture::{Fixture, now, program};
 
 pub struct Stand {
     pub fixture: Fixture,
@@ -58,7 +58,7 @@ impl Stand {
 
     /// The command line of schedulers, and `words`.
     pub fn line(&self, words: &[&str]) -> Command {
-        let mut command = isolated(BIN);
+        let mut command = isolated(program());
         command.arg("--config").arg(self.settings()).args(words).env("HOME", self.fixture.folder.path());
         command
     }
