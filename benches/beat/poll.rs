@@ -165,7 +165,8 @@ fn row(name: &str, wall: Duration, others: [Option<Duration>; 2], peak: u64, req
 fn python() -> Option<(PathBuf, String)> {
     let asks = "import platform, requests, sys; print(sys.executable, platform.python_version(), requests.__version__)";
     ["python3", "/usr/bin/python3", "python"].into_iter().find_map(|name| {
-        let requests = Command::new(name).args(["-c", asks]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        let requests =
+            Command::new(name).args(["-c", asks]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
         let said = String::from_utf8(requests.stdout).ok()?;
         let [path, version, requests] = said.split_whitespace().collect::<Vec<_>>()[..] else { return None };
         Some((path.into(), format!("the document's loop (Python {version}, requests {requests})")))
