@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// The modules of `io` that use a sibling, and why it is none of their own.
-const IO_PAIRS: [(&str, &str); 13] = [
+const IO_PAIRS: [(&str, &str); 14] = [
     ("store", "atomic_file"),
     ("store", "failpoint"),
     ("atomic_file", "failpoint"),
@@ -30,6 +30,7 @@ const IO_PAIRS: [(&str, &str); 13] = [
     ("credentials", "atomic_file"),
     ("credentials", "environment"),
     ("credentials", "failpoint"),
+    ("credentials", "redaction"),
     ("marketplace", "clock"),
     ("marketplace", "dns"),
     ("marketplace", "failpoint"),

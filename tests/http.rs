@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use atelier_heartbeat::internals::domain::api_error::ApiErrorKind;
 use atelier_heartbeat::internals::domain::order::OrderId;
 use atelier_heartbeat::internals::domain::secret::Secret;
-use atelier_heartbeat::internals::io::marketplace::{Client, Connection, Lookup};
+use atelier_heartbeat::internals::io::marketplace::{Client, Connection, Lookup, Route};
 
 const GARBLED: ApiErrorKind = ApiErrorKind::Retryable { after: None };
 const KEY: &str = "atelier_0123456789abcdef";
@@ -54,6 +54,7 @@ impl Server {
             deliver_timeout: second,
             upload_timeout: second,
             blob_url: String::new(),
+            route: Route::default(),
         };
         Client::new(connection, Some("ext_1".into()), Some(Secret::new(KEY)))
     }
@@ -267,6 +268,7 @@ fn nobody_there_is_known_to_be_without_effect() {
             deliver_timeout: second,
             upload_timeout: second,
             blob_url: String::new(),
+            route: Route::default(),
         };
         Client::new(connection, Some("ext_1".into()), Some(Secret::new(KEY)))
     };

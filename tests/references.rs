@@ -136,7 +136,7 @@ fn no_disguise_of_this_machine_is_connected_to() {
 }
 
 #[test]
-fn every_redirect_is_checked_anew_and_they_come_to_an_end() {
+fn every_redirect_is_checked_again_and_they_come_to_an_end() {
     // A marketplace on this machine may link to this machine; nowhere else inside, and not without end.
     let (port, reached) = listener(|port, path| {
         let to = match path {
@@ -147,6 +147,7 @@ fn every_redirect_is_checked_anew_and_they_come_to_an_end() {
             "/user" => format!("http://user@127.0.0.1:{port}/good"),
             "/loop" => "/loop".to_owned(),
             "/hop" => "good".to_owned(),
+            "/relative" => "/good?u=http://10.0.0.1/".to_owned(),
             "/nowhere" => return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
             _ => return "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".to_owned(),
         };
@@ -156,9 +157,11 @@ fn every_redirect_is_checked_anew_and_they_come_to_an_end() {
         let told = one(&format!("http://127.0.0.1:{port}/{path}"), true);
         assert!(told.file.is_none(), "{path}: {told:?}");
     }
-    assert_eq!(one(&format!("http://127.0.0.1:{port}/hop"), true).file.as_deref(), Some("01.html"));
+    for path in ["hop", "relative"] {
+        assert_eq!(one(&format!("http://127.0.0.1:{port}/{path}"), true).file.as_deref(), Some("01.html"));
+    }
     let reached = reached.load(Ordering::SeqCst);
-    assert!((8..=12).contains(&reached), "six first looks, a loop of three more, two for the hop: {reached}");
+    assert!((10..=14).contains(&reached), "six first looks, a loop of three more, two for each hop: {reached}");
 }
 
 #[test]

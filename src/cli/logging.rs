@@ -1,4 +1,4 @@
-//! The log: every beat that does anything leaves lines in `STATE/log/`, so that a quiet one can be explained afterwards.
+//! The log: every run that does anything leaves lines in `STATE/log/`, so that a quiet one can be explained afterwards.
 //!
 //! Logs go to that file and, when asked for with `-v` or `RUST_LOG`, to stderr; never to stdout. A log that cannot be
 //! written stops nothing.
@@ -11,8 +11,14 @@ use std::path::Path;
 use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, Log, Metadata, Record};
 
+use crate::domain::sanitize::plain;
+use crate::io::redaction;
+
 /// A log file is turned over at this size in bytes.
 const TURNED_OVER_AT: u64 = 1024 * 1024;
+
+/// The only target that is logged, with all below it: libraries may log what they send, the key included.
+const OURS: &str = "atelier_heartbeat";
 
 /// How many old ones are kept.
 const KEPT: u32 = 3;
@@ -24,10 +30,14 @@ struct Both {
 
 impl Log for Both {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.stderr.enabled(metadata) || self.file.as_ref().is_some_and(|file| file.enabled(metadata))
+        let asked = |logger: &Logger| logger.enabled(metadata);
+        is_ours(metadata.target()) && (asked(&self.stderr) || self.file.as_ref().is_some_and(asked))
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !is_ours(record.target()) {
+            return;
+        }
         self.stderr.log(record);
         if let Some(file) = &self.file {
             file.log(record);
@@ -42,9 +52,19 @@ impl Log for Both {
     }
 }
 
-/// Keeps the log from here on: `verbose` as often as `-v` was said. Only the first call counts.
+/// Logs to the state folder and to stderr from here on; `verbose` is the number of `-v`. Only the first call counts.
 pub fn keep(state_dir: &Path, verbose: u8) {
-    let file = open(state_dir).map(|file| built(LevelFilter::Info, Target::Pipe(Box::new(file)), false));
+    begin(open(state_dir).map(|file| built(LevelFilter::Info, Target::Pipe(Box::new(file)), false)), verbose);
+}
+
+/// Logs to stderr alone from here on, where that is asked for. Only the first call counts.
+pub fn to_stderr(verbose: u8) {
+    if verbose > 0 || std::env::var_os("RUST_LOG").is_some() {
+        begin(None, verbose);
+    }
+}
+
+fn begin(file: Option<Logger>, verbose: u8) {
     let asked = match verbose {
         0 => LevelFilter::Off,
         1 => LevelFilter::Info,
@@ -57,22 +77,22 @@ pub fn keep(state_dir: &Path, verbose: u8) {
     }
 }
 
-/// Only what this program says itself: libraries may log what they send, the key included.
 fn built(level: LevelFilter, target: Target, listen: bool) -> Logger {
     let mut builder = Builder::new();
-    builder.filter(Some("atelier_heartbeat"), level);
-    if listen && let Ok(wanted) = std::env::var("RUST_LOG") {
-        builder.parse_filters(&wanted);
-        for library in ["ureq", "ureq_proto", "rustls"] {
-            builder.filter(Some(library), LevelFilter::Off);
-        }
-    }
+    match std::env::var("RUST_LOG") {
+        Ok(wanted) if listen && !wanted.is_empty() => builder.parse_filters(&wanted),
+        _ => builder.filter(Some(OURS), level),
+    };
     builder.target(target).write_style(env_logger::WriteStyle::Never);
     builder.format(|out, record| {
         let now = crate::io::clock::clock().wall;
-        writeln!(out, "{now} {:5} {}", record.level(), crate::domain::sanitize::plain(&record.args().to_string(), 4000))
+        writeln!(out, "{now} {:5} {}", record.level(), redaction::clean(&plain(&record.args().to_string(), 4000)))
     });
     builder.build()
+}
+
+fn is_ours(target: &str) -> bool {
+    target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 fn open(state_dir: &Path) -> Option<fs::File> {

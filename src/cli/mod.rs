@@ -29,6 +29,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
+    if !matches!(command, Command::Beat(_) | Command::Supervise { .. }) {
+        logging::to_stderr(global.verbose);
+    }
     match command {
         Command::Beat(args) => Ok(commands::beat::run(global, &args)),
         Command::Init { generator } => commands::init::run(global, generator),

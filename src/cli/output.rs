@@ -2,21 +2,25 @@
 
 use std::io::{self, IsTerminal, Write};
 
-/// Writes lines to stdout. A reader that went away is not an error of ours.
+use crate::io::redaction;
+
+/// Writes lines to stdout, without the secrets that are known. A reader that went away is not an error of ours.
 pub fn out(text: &str) {
+    let text = redaction::clean(text);
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
 }
 
-/// Writes lines to stderr.
+/// Writes lines to stderr, without the secrets that are known.
 pub fn err(text: &str) {
+    let text = redaction::clean(text);
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.write_all(b"\n"));
 }
 
 /// Writes one JSON value to stdout.
 pub fn json(value: &impl serde::Serialize) {
-    match serde_json::to_string(value) {
+    match serde_json::to_value(value).and_then(|value| serde_json::to_string(&redaction::clean_json(value))) {
         Ok(text) => out(&text),
         Err(error) => err(&format!("could not write JSON: {error}")),
     }

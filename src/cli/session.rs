@@ -171,7 +171,7 @@ impl Session {
             match answer.as_ref().map_err(|fault| &fault.kind) {
                 // It may still arrive: it stays booked for its last chance to.
                 Err(ApiErrorKind::Unanswered) => return,
-                Err(ApiErrorKind::NotSent) => return budget.release(reservation),
+                Err(ApiErrorKind::NotSent | ApiErrorKind::Misconfigured) => return budget.release(reservation),
                 Err(ApiErrorKind::Limited { wait }) => budget.block(rules.allowance, endpoint, now + *wait),
                 _ => {}
             }
@@ -222,6 +222,7 @@ impl Session {
             }
             ApiErrorKind::Moved { .. } => (exit_code::AWAY, "try again later"),
             ApiErrorKind::NotSent => (exit_code::AWAY, "nothing was sent: check base_url and the network"),
+            ApiErrorKind::Misconfigured => (exit_code::CONFIG, "nothing was sent"),
             ApiErrorKind::Unanswered | ApiErrorKind::Retryable { .. } => match asked {
                 RequestKind::Read => (exit_code::AWAY, "try again later"),
                 RequestKind::Write => {

@@ -1,9 +1,9 @@
-//! How the marketplace is reached under these settings.
+//! The connection that the settings describe.
 
 use super::{Api, Config};
-use crate::io::marketplace::Connection;
+use crate::io::marketplace::{Connection, Route};
 
-/// How the marketplace is reached under these settings.
+/// Returns how the marketplace is reached under these settings.
 #[must_use]
 pub fn connection(config: &Config) -> Connection {
     Connection {
@@ -12,6 +12,7 @@ pub fn connection(config: &Config) -> Connection {
         deliver_timeout: config.api.deliver_timeout,
         upload_timeout: config.api.upload_timeout,
         blob_url: blob_url(config),
+        route: Route { proxy: config.api.proxy.clone(), ca_file: config.api.ca_file.clone() },
     }
 }
 

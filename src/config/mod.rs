@@ -12,8 +12,9 @@ mod tables;
 mod to_rules;
 mod warnings;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -32,6 +33,9 @@ pub const DEFAULT_FILE: &str = include_str!("../../heartbeat.toml");
 
 /// No settings file is larger; a device or a video named by mistake is.
 const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// Opens without waiting for whoever might write into it.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
 /// Larger than most settings files, in bytes.
 const USUAL_FILE: usize = 8 * 1024;
@@ -118,6 +122,10 @@ impl Config {
             Some(path) => ConfigError::at(path, line, message),
             None => ConfigError::new(message),
         };
+        if let Some(path) = &path {
+            let place = absolute(environment, path)?;
+            only_ours(&place).map_err(|message| ConfigError::at(path, None, message))?;
+        }
         let mut settings: Settings = explain::parse(&text).map_err(|(line, message)| at(line, message))?;
 
         let base_url_from_outside = match environment.var("ATELIER_BASE_URL") {
@@ -152,6 +160,7 @@ impl Config {
             Some(path) => absolute(environment, &path)?,
             None => plain(&dir.join(settings.state_dir.as_deref().unwrap_or(Path::new("state")))),
         };
+        settings.api.ca_file = settings.api.ca_file.map(|file| plain(&dir.join(file)));
         settings.budget.file = settings.budget.file.map(|file| plain(&dir.join(file)));
         let path = match path {
             Some(path) => Some(absolute(environment, &path)?),
@@ -240,6 +249,22 @@ pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<O
     Ok(read(environment, &own)?.map(|text| (own, text)))
 }
 
+/// Refuses a file that others can write: it names commands that are run as its user.
+fn only_ours(path: &Path) -> Result<(), String> {
+    let Ok(meta) = fs::metadata(path) else { return Ok(()) };
+    if !meta.is_file() {
+        return Err("this is not a file".to_owned());
+    }
+    // A group of the owner's own, as many systems give every user, is nobody else.
+    let others = if meta.gid() == meta.uid() { 0o002 } else { 0o022 };
+    if meta.mode() & others == 0 {
+        return Ok(());
+    }
+    let mode = meta.mode() & 0o777;
+    let path = path.display();
+    Err(format!("others can write this file (mode {mode:03o}), and it names commands to run: chmod go-w \"{path}\""))
+}
+
 /// Returns the text of a file; none when there is no such file.
 #[inline]
 fn read(environment: &Environment, path: &Path) -> Result<Option<String>, ConfigError> {
@@ -251,7 +276,9 @@ fn read(environment: &Environment, path: &Path) -> Result<Option<String>, Config
     };
     // Usually one read, and one that finds the end.
     let mut bytes = Vec::with_capacity(USUAL_FILE);
-    match File::open(place).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)) {
+    // A FIFO in its place must not be waited for.
+    let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(place);
+    match opened.and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -341,7 +368,7 @@ mod tests {
                 counted += 1;
             }
         }
-        assert_eq!(counted, 48);
+        assert_eq!(counted, 50);
         assert!(DEFAULT_FILE.lines().any(|line| line.starts_with("state_dir = ")));
     }
 

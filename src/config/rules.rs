@@ -9,6 +9,7 @@ use super::{Accept, Agent, Api, Service, ServiceGenerator, Settings, command, du
 use crate::domain::field_rules::{self, Field, PROFILE, QUOTE, SERVICE, Violation};
 use crate::domain::limits;
 use crate::domain::order::Status;
+use crate::domain::proxy::Proxy;
 use crate::domain::suggest::{quoted, suggest};
 use crate::domain::url::Address;
 
@@ -124,6 +125,11 @@ fn api(api: &Api) -> Checked {
         let single = address.is_some_and(|address| !address.rest.contains("//"));
         rule(single, at, "have no doubled slash in its path")?;
     }
+    if let Some(proxy) = api.proxy.as_deref().filter(|proxy| *proxy != "none") {
+        let must = "be the address of a proxy, like \"http://proxy.local:3128\", or \"none\"";
+        silent(ensure(Proxy::parse(proxy, "").is_ok(), must), || Way::to("api.proxy"))?;
+    }
+    path(api.ca_file.as_deref(), || Way::to("api.ca_file"))?;
     lasts(api.timeout, || Way::to("api.timeout"))?;
     lasts(api.deliver_timeout, || Way::to("api.deliver_timeout"))?;
     lasts(api.upload_timeout, || Way::to("api.upload_timeout"))

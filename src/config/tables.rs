@@ -27,6 +27,10 @@ pub struct Api {
     pub upload_timeout: Duration,
     /// Where files too large for `/upload` go, without a slash at its end.
     pub blob_url: String,
+    /// The proxy requests go through, or `none`; absent: as the environment says.
+    pub proxy: Option<String>,
+    /// The certificate authorities trusted in place of the built-in ones, in PEM form; absolute.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for Api {
@@ -37,6 +41,8 @@ impl Default for Api {
             deliver_timeout: Duration::from_secs(150),
             upload_timeout: Duration::from_secs(600),
             blob_url: "https://vercel.com/api/blob".into(),
+            proxy: None,
+            ca_file: None,
         }
     }
 }

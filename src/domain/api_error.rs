@@ -17,6 +17,8 @@ pub struct ApiError {
 pub enum ApiErrorKind {
     /// No byte of it left this machine: certainly without effect.
     NotSent,
+    /// The settings or the environment let no request be made (an unusable proxy, no CA file): nothing was sent.
+    Misconfigured,
     /// It was sent and no whole answer came back: the effect is not known.
     Unanswered,
     /// The server failed, or the answer is not the marketplace's (a proxy's page, broken JSON): the effect is not known.

@@ -9,6 +9,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod money;
 pub mod order;
+pub mod proxy;
 pub mod rate_budget;
 pub mod reconcile;
 pub mod rules;

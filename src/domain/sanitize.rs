@@ -1,6 +1,4 @@
-//! Strangers' words, made harmless before anybody sees them.
-//!
-//! This file refuses to print.
+//! Strangers' text, made harmless before anybody sees it.
 
 use crate::domain::order::OrderId;
 
@@ -9,7 +7,8 @@ use crate::domain::order::OrderId;
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180d}' | '\u{180f}'
+            | '\u{3164}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}' | '\u{fe00}'..='\u{fe0f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             // Tags: whole sentences that only a machine reads.
             | '\u{e0000}'..='\u{e0fff}')

@@ -1,6 +1,6 @@
 //! Web addresses as people write them into settings and commands.
 //!
-//! This file refuses to be a general URL parser: it accepts the plain addresses people configure and nothing odd.
+//! Not a general parser of URLs: it accepts the plain addresses that people configure and nothing odd.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub struct Address<'a> {
     /// Whether it is `https`.
     pub secure: bool,
-    host: &'a str,
+    /// Without the brackets of an IPv6 address.
+    pub host: &'a str,
+    /// Whether it names a port.
+    pub has_port: bool,
     /// From the first slash after the host on, query and fragment included.
     pub rest: &'a str,
 }
@@ -40,7 +43,7 @@ impl<'a> Address<'a> {
             (number > 0 && !digits.starts_with('+')).then_some(())?;
         }
         let printable = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-        printable.then_some(Self { secure, host, rest })
+        printable.then_some(Self { secure, host, has_port: !port.is_empty(), rest })
     }
 
     /// Whether it is on this machine and can be nowhere else.

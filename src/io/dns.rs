@@ -1,18 +1,15 @@
 //! Host names become addresses: at once where they are addresses already, else within the time a request has.
-//!
-//! The library's own way starts a thread and dies where there is no room for one; here that is an error like any other.
-//! This file refuses to judge an address.
 
 use std::io;
 use std::net::Ipv6Addr;
 use std::sync::mpsc;
 
-use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::unversioned::transport::time::Duration;
+use ureq::{Error, Timeout};
 
 /// The system's names.
 #[derive(Debug, Default)]
@@ -20,7 +17,8 @@ pub struct Names;
 
 impl Resolver for Names {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        // Without a deadline the library asks in the thread it is called in.
+        // Without a deadline the library asks in the thread it is called in. With one it starts a thread itself, and
+        // panics where there is no room for one.
         let patient = NextTimeout { after: Duration::NotHappening, ..timeout };
         let within = match timeout.after {
             Duration::Exact(within) if !is_address(uri.host().unwrap_or_default()) => within,
@@ -30,11 +28,16 @@ impl Resolver for Names {
         let (uri, config) = (uri.clone(), config.clone());
         let ask = move || drop(found.send(DefaultResolver::default().resolve(&uri, &config, patient)));
         std::thread::Builder::new().name("names".into()).spawn(ask).map_err(|error| {
-            // Nothing was sent: that is what this kind says to who reads it.
             let why = format!("there is no room for a thread to look its name up: {error}");
             Error::Io(io::Error::new(io::ErrorKind::HostUnreachable, why))
         })?;
-        waiting.recv_timeout(within).unwrap_or(Err(Error::Timeout(timeout.reason)))
+        waiting.recv_timeout(within).unwrap_or(Err(Error::Timeout(Timeout::Resolve))).map_err(|error| match error {
+            Error::Io(error) => {
+                let why = format!("its name could not be looked up (DNS): {error}");
+                Error::Io(io::Error::new(io::ErrorKind::NotFound, why))
+            }
+            error => error,
+        })
     }
 }
 

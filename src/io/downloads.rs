@@ -5,7 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ const ALL_WITHIN: Duration = Duration::from_secs(90);
 /// Redirects followed, each checked again.
 const MOST_REDIRECTS: usize = 3;
 
-/// What was had is remembered here, so that another attempt does not ask again.
+/// What was downloaded is remembered here, so that another attempt does not ask again.
 const MANIFEST: &str = ".fetched.json";
 
 /// What became of one link.
@@ -42,18 +42,25 @@ const MANIFEST: &str = ".fetched.json";
 pub struct Reference {
     /// The link, as the client gave it.
     pub url: String,
-    /// The file's name in the folder, when it could be had.
+    /// The file's name in the folder, when it was downloaded.
     pub file: Option<String>,
     /// Why not, when it could not.
     pub error: Option<String>,
 }
 
-/// Downloads `urls` into `folder`, or tells what an earlier call downloaded. `local` allows addresses of this machine: for
-/// a marketplace that runs on it.
+/// Returns what an earlier call of [`fetch`] came to; nothing when there was none.
+#[must_use]
+pub fn fetched(folder: &Path) -> Vec<Reference> {
+    let known = fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    known.unwrap_or_default()
+}
+
+/// Downloads `urls` into `folder`, or returns what an earlier call downloaded. `local` allows addresses of this machine:
+/// for a marketplace that runs on it.
 pub fn fetch(urls: &[String], folder: &Path, local: bool, stopping: &dyn Fn() -> bool) -> Vec<Reference> {
     let manifest = folder.join(MANIFEST);
-    let known = fs::read(&manifest).ok().and_then(|bytes| serde_json::from_slice::<Vec<Reference>>(&bytes).ok());
-    if let Some(known) = known.filter(|known| known.iter().map(|one| &one.url).eq(urls.iter())) {
+    let known = fetched(folder);
+    if known.iter().map(|one| &one.url).eq(urls.iter()) {
         return known;
     }
     let agent = agent(local);
@@ -70,7 +77,7 @@ pub fn fetch(urls: &[String], folder: &Path, local: bool, stopping: &dyn Fn() ->
             one(&agent, url, folder, number + 1)
         };
         if let Err(why) = &outcome {
-            log::info!("a reference could not be had: {}", plain(why, 200));
+            log::info!("a reference could not be downloaded: {}", plain(why, 200));
         }
         fetched.push(match outcome {
             Ok(file) => Reference { url: url.clone(), file: Some(file), error: None },
@@ -122,7 +129,18 @@ impl Resolver for Outward {
 
 fn leads_outward(address: &SocketAddr, local: bool) -> bool {
     let ip = plain_ip(address.ip());
-    is_public(ip) || local && ip.is_loopback()
+    is_public(ip) && !is_own(ip) || local && ip.is_loopback()
+}
+
+/// Whether an address is one of this machine's own: packets to it would come from it.
+fn is_own(ip: IpAddr) -> bool {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        // Sends nothing: it only asks for the route.
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
 }
 
 /// An IPv6 address that stands for an IPv4 one, as that.
@@ -163,16 +181,21 @@ pub fn is_public(ip: IpAddr) -> bool {
                 || a == 100 && (64..128).contains(&b)
                 || a == 192 && b == 0 && c == 0
                 || a == 192 && b == 88 && c == 99
+                // AS112 and AMT, and the host of every Azure machine.
+                || matches!([a, b, c], [192, 31, 196] | [192, 52, 193] | [192, 175, 48])
+                || v4.octets() == [168, 63, 129, 16]
                 || a == 198 && (b == 18 || b == 19))
         }
         IpAddr::V6(v6) => {
             // Global unicast is 2000::/3; in it, what is set aside for protocols and for documents.
-            let [first, second, ..] = v6.segments();
+            let [first, second, third, _, high, isatap, ..] = v6.segments();
             let documents = first == 0x2001 && second == 0xdb8 || first & 0xfff0 == 0x3ff0;
+            let as112 = [first, second, third] == [0x2620, 0x4f, 0x8000];
             first & 0xe000 == 0x2000
                 && !(first == 0x2001 && second < 0x200)
                 && !documents
-                && v6 != Ipv6Addr::UNSPECIFIED
+                && !as112
+                && !(isatap == 0x5efe && high & 0xfdff == 0)
         }
     }
 }
@@ -187,6 +210,9 @@ fn one(agent: &Agent, url: &str, folder: &Path, number: usize) -> Result<String,
         }
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
             return Err("it carries a user name".to_owned());
+        }
+        if uri.authority().is_some_and(|authority| has_odd_port(authority.as_str())) {
+            return Err("its port is not a number from 1 to 65535".to_owned());
         }
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let request = ureq::http::Request::get(uri.clone()).body(()).map_err(|error| error.to_string())?;
@@ -208,9 +234,20 @@ fn one(agent: &Agent, url: &str, folder: &Path, number: usize) -> Result<String,
     Err(format!("more than {MOST_REDIRECTS} redirects"))
 }
 
-/// Where a redirect leads, as seen from where it stood.
+/// Whether an authority names a port that is none. The library would use the scheme's own in its place.
+fn has_odd_port(authority: &str) -> bool {
+    let after = authority.rsplit(']').next().unwrap_or(authority);
+    let port = after.split_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| port.is_empty() || !port.parse().is_ok_and(|port: u16| port > 0))
+}
+
+/// Returns where a redirect leads, as seen from where it stood.
 fn joined(from: &Uri, to: &str) -> String {
-    if to.contains("://") {
+    let scheme = to.split([':', '/', '?', '#']).next().unwrap_or_default();
+    let names_scheme = to[scheme.len()..].starts_with(':')
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if names_scheme {
         return to.to_owned();
     }
     let scheme = from.scheme_str().unwrap_or("https");
@@ -221,13 +258,16 @@ fn joined(from: &Uri, to: &str) -> String {
     if to.starts_with('/') {
         return format!("{scheme}://{authority}{to}");
     }
+    if to.starts_with('?') {
+        return format!("{scheme}://{authority}{}{to}", from.path());
+    }
     let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
     format!("{scheme}://{authority}{folder}/{to}")
 }
 
 /// Keeps what comes under a name of ours, its ending by what it is.
 fn keep(mut body: impl Read, content_type: &str, folder: &Path, number: usize) -> Result<String, String> {
-    let disk = |error: io::Error| format!("it could not be kept: {error}");
+    let disk = |error: io::Error| format!("it could not be written: {error}");
     let part = folder.join(format!(".{number:02}.part"));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(disk)?;
     let kept = (|| {
@@ -314,6 +354,13 @@ mod tests {
             "2002:c0a8:101::1",
             "2001::1",
             "2001:db8::1",
+            "168.63.129.16",
+            "192.31.196.1",
+            "192.52.193.1",
+            "192.175.48.42",
+            "2620:4f:8000::1",
+            "2a00:1450::5efe:8.8.8.8",
+            "2a00:1450::200:5efe:10.0.0.1",
             "3fff::1",
             "fc00::1",
             "fd12:3456::1",
@@ -349,8 +396,29 @@ mod tests {
             ("/c", "http://a.example/c"),
             ("c", "http://a.example/x/c"),
             ("file:///etc/passwd", "file:///etc/passwd"),
+            ("/ok?u=http://b.example/", "http://a.example/ok?u=http://b.example/"),
+            ("ok?u=http://b.example/", "http://a.example/x/ok?u=http://b.example/"),
+            ("?u=http://b.example/", "http://a.example/x/y?u=http://b.example/"),
+            ("javascript:alert(1)", "javascript:alert(1)"),
         ] {
             assert_eq!(joined(&from, to), expected);
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_own_addresses() {
+        assert!(is_own("127.0.0.1".parse().unwrap()));
+        assert!(!is_own("192.0.2.1".parse().unwrap()) && !is_own("8.8.8.8".parse().unwrap()));
+        for (authority, odd) in [
+            ("a:80", false),
+            ("a", false),
+            ("[::1]:99999", true),
+            ("a:65536", true),
+            ("a:", true),
+            ("[::1]", false),
+            ("a:0", true),
+        ] {
+            assert_eq!(has_odd_port(authority), odd, "{authority}");
         }
     }
 }

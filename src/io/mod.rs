@@ -11,5 +11,6 @@ pub mod generator;
 pub mod marketplace;
 pub mod media;
 pub mod progress;
+pub mod redaction;
 pub mod signals;
 pub mod store;

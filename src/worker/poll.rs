@@ -218,7 +218,9 @@ impl<W: World> Beat<'_, W> {
         let now = self.now();
         match fault.map(|error| &error.kind) {
             Some(ApiErrorKind::Unanswered) => Ok(()),
-            Some(ApiErrorKind::NotSent) => self.budget(Durability::Deferred, &mut |budget| budget.release(reservation)),
+            Some(ApiErrorKind::NotSent | ApiErrorKind::Misconfigured) => {
+                self.budget(Durability::Deferred, &mut |budget| budget.release(reservation))
+            }
             _ => self.budget(Durability::Deferred, &mut |budget| budget.settle(reservation, now)),
         }
     }
@@ -243,6 +245,7 @@ impl<W: World> Beat<'_, W> {
                 // Nobody has judged the key: this is no verdict.
                 Err(_) => Ok(ApiError { kind: ApiErrorKind::Retryable { after: None }, ..fault }),
             },
+            ApiErrorKind::Misconfigured => Err(Failure::new(FailureKind::Config, fault.message)),
             ApiErrorKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
                 Err(Failure::new(FailureKind::Config, fault.message))
             }

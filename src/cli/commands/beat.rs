@@ -98,6 +98,9 @@ fn work(
         Ok(credentials) => credentials,
         Err(fault) => return told_once(&store, &mut state.worker, FailureKind::Credentials, &fault.to_string()),
     };
+    if let Some((path, mode)) = credentials::readable_by_others(&credentials, &config.state_dir) {
+        log::warn!("{} holds the key and can be read by others (mode {mode:03o})", path.display());
+    }
     // A key that others can read is closed to them as soon as it is seen; `check` tells of it too.
     let _ = credentials::tighten(&config.state_dir);
     let rules = config::to_rules(config, &credentials.agent_id);

@@ -126,6 +126,10 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
         Err(error) => report.wrong(exit_code::CONFIG, "credentials", error.to_string(), "restore your copy of them"),
         Ok(credentials) => {
             report.fine("credentials", format!("agent {} from {}", credentials.agent_id, credentials.source));
+            if let Some((path, mode)) = credentials::readable_by_others(&credentials, &config.state_dir) {
+                let says = format!("{} holds the key and can be read by others (mode {mode:03o})", path.display());
+                report.warn("credentials", says, format!("chmod 600 \"{}\"", path.display()));
+            }
             if offline {
                 report.fine("marketplace", "not asked (--offline)");
             } else {
@@ -184,8 +188,15 @@ fn runnable(config: &Config, report: &mut Report) {
 }
 
 fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) {
+    let connection = config::connection(config);
+    match connection.describe() {
+        Ok(way) => report.fine("network", format!("{} is {way}", config.api.base_url)),
+        Err(why) => {
+            return report.wrong(exit_code::CONFIG, "network", why, "correct the proxy or the certificates it names");
+        }
+    }
     let agent_id = Some(credentials.agent_id.clone());
-    let mut client = Client::new(config::connection(config), agent_id, Some(credentials.key.clone()));
+    let mut client = Client::new(connection, agent_id, Some(credentials.key.clone()));
     match client.me() {
         Ok(me) => {
             report.fine("marketplace", format!("{} answers and accepts the key", config.api.base_url));

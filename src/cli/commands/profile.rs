@@ -8,10 +8,8 @@ use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::cli::table;
 use crate::domain::field_rules::{self, PROFILE};
+use crate::domain::secret::hide_secrets;
 use crate::io::marketplace::Client;
-
-/// Members of a profile that are never shown.
-const SECRETS: [&str; 2] = ["webhook_secret", "api_key"];
 
 /// Shows it.
 ///
@@ -38,13 +36,14 @@ pub fn set(global: &Global, fields: &[String]) -> Result<u8, CommandError> {
 }
 
 fn print(global: &Global, session: &mut Session) -> Result<u8, CommandError> {
-    let mut me = session.ask(RequestKind::Read, Client::me)?;
-    for name in SECRETS {
-        if let Some(value) = me.get_mut(name) {
-            let known = session.credentials.as_ref().filter(|_| name == "api_key");
-            *value = known.map_or("[hidden]".into(), |known| known.key.to_string().into());
-        }
+    let me = session.ask(RequestKind::Read, Client::me)?;
+    let known = session.credentials.as_ref().filter(|_| me.contains_key("api_key"));
+    let masked = known.map(|known| Value::from(known.key.to_string()));
+    let mut me = hide_secrets(Value::Object(me));
+    if let (Some(value), Some(masked)) = (me.get_mut("api_key"), masked) {
+        *value = masked;
     }
+    let Value::Object(me) = me else { return Ok(0) };
     if global.json {
         output::json(&json!(me));
     } else if global.speaks() {

@@ -12,6 +12,7 @@ use crate::cli::table;
 use crate::domain::field_rules::{self, SERVICE, SERVICE_NEEDS};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::text;
+use crate::domain::secret::hide_secrets;
 use crate::io::marketplace::Client;
 
 /// Lists them, or changes one.
@@ -30,7 +31,7 @@ pub fn run(global: &Global, command: Option<&ServicesCommand>) -> Result<u8, Com
 fn list(global: &Global) -> Result<u8, CommandError> {
     let services = Session::open(global)?.ask(RequestKind::Read, Client::services)?;
     if global.json {
-        output::json(&json!(services));
+        output::json(&hide_secrets(json!(services)));
     } else if services.is_empty() {
         output::out("nothing is for sale: write a [[service]] in heartbeat.toml, then run `atelier-heartbeat setup`");
     } else {
@@ -100,7 +101,7 @@ fn deactivate(global: &Global, id: &str) -> Result<u8, CommandError> {
 
 fn print(global: &Global, service: &Map<String, Value>, line: &str) {
     if global.json {
-        output::json(&json!(service));
+        output::json(&hide_secrets(json!(service)));
     } else if global.speaks() {
         output::out(line);
     }

@@ -6,9 +6,9 @@
 pub mod registration;
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -17,7 +17,14 @@ use crate::domain::order::text;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::io::environment::Environment;
+use crate::io::redaction;
 use registration::{Begun, Left};
+
+/// Opens without waiting for whoever might write into it.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
+/// More than any credentials or `.env` hold, in bytes.
+const LARGEST_FILE: u64 = 1024 * 1024;
 
 const ID: &str = "ATELIER_AGENT_ID";
 const KEY: &str = "ATELIER_API_KEY";
@@ -156,6 +163,14 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
     }
 }
 
+/// The file that holds the key when it is not the state folder's and others can read it, with its mode.
+#[must_use]
+pub fn readable_by_others(credentials: &Credentials, state_dir: &Path) -> Option<(PathBuf, u32)> {
+    let Source::File(path) = &credentials.source else { return None };
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (!path.starts_with(state_dir) && mode & 0o044 != 0).then(|| (path.clone(), mode))
+}
+
 fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsError> {
     let damaged = |_| CredentialsError::Damaged { place: format!("the environment's {name}"), why: "is not text" };
     environment.var(name).map(|value| value.into_string().map_err(damaged)).transpose()
@@ -185,7 +200,9 @@ fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result
     if !(8..=500).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
         return damaged("holds an API key that cannot be one");
     }
-    Ok(Credentials { agent_id, key: Secret::new(key), source })
+    let key = Secret::new(key);
+    redaction::remember(&key);
+    Ok(Credentials { agent_id, key, source })
 }
 
 fn json(path: &Path) -> Result<Option<Credentials>, CredentialsError> {
@@ -201,8 +218,11 @@ fn json(path: &Path) -> Result<Option<Credentials>, CredentialsError> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, CredentialsError> {
-    match fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
+    // A FIFO must not be waited for, nor a device read without end.
+    let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path);
+    let mut bytes = Vec::new();
+    match opened.and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes)) {
+        Ok(_) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(CredentialsError::Damaged { place: path.display().to_string(), why: "is not text" }),
         },

@@ -1,37 +1,28 @@
-//! HTTP as we speak it. The only file that knows the HTTP library.
+//! HTTP requests to one origin.
 //!
 //! The key is sent to the configured origin and nowhere else: no redirect is followed. Every request has an overall
-//! deadline, every answer a size. This file refuses to know what an answer means.
+//! deadline, every answer a size.
 
-use std::io::{self, Cursor, Read};
+use std::io::{Cursor, Read};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use ureq::http::{Method, Response};
-use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body, SendBody, Timeout};
+use ureq::http::request::Builder;
+use ureq::http::{Method, Response, StatusCode};
+use ureq::{Agent, Body, SendBody};
 
+use super::causes::cause;
+use super::connection::{self, Route, Way, has_begun};
 use super::retry_after::RateLimitHeaders;
 use super::wire::Answer;
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::extension;
+use crate::domain::sanitize::plain;
 use crate::domain::secret::Secret;
 use crate::domain::url::is_local;
-use crate::io::dns::Names;
 use crate::io::failpoint;
 
-/// A connection must be there within this time.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-
-/// An idle connection older than this is not used again. Servers close theirs after five seconds: a request on a
-/// connection that is being closed would be one without an answer.
-const IDLE_AT_MOST: Duration = Duration::from_secs(4);
-
-/// As many connections wait for their next request: one for each order that is sent beside another.
-const MOST_IDLE: usize = 10;
-
-/// Read and written at once, in bytes. The library's own are four times as large, and touched whole before the first byte.
-const BUFFER: usize = 32 * 1024;
+/// A larger body waits a moment for the server's consent, so that a refusal is heard before it is sent. In bytes.
+const ASKS_FIRST: u64 = 1024 * 1024;
 
 /// The version of the blob store's API that its upload tokens are for.
 const BLOB_API_VERSION: &str = "12";
@@ -69,22 +60,48 @@ pub(super) struct Request<'a> {
 pub(super) struct Transport {
     base_url: String,
     key: Option<Secret>,
+    route: Route,
+    /// Errors name it, so that it is clear who failed.
+    through: String,
     agent: Option<Agent>,
 }
 
+/// Why there is no answer.
+pub(super) struct SendError {
+    pub(super) error: ApiError,
+    /// The connection was cut while the request or its answer was under way.
+    pub(super) torn: bool,
+}
+
+impl From<ApiError> for SendError {
+    fn from(error: ApiError) -> Self {
+        Self { error, torn: false }
+    }
+}
+
 impl Transport {
-    pub(super) fn new(base_url: String, key: Option<Secret>) -> Self {
-        Self { base_url, key, agent: None }
+    pub(super) fn new(base_url: String, key: Option<Secret>, route: Route) -> Self {
+        Self { base_url, key, route, through: String::new(), agent: None }
     }
 
     /// Another one to the same origin, over the same connections.
     pub(super) fn sibling(&mut self) -> Self {
-        self.agent();
+        let _ = self.agent();
         self.clone()
     }
 
-    fn agent(&mut self) -> &Agent {
-        self.agent.get_or_insert_with(|| build(is_local(&self.base_url)))
+    fn agent(&mut self) -> Result<Agent, ApiError> {
+        if let Some(agent) = &self.agent {
+            return Ok(agent.clone());
+        }
+        let misconfigured = |why| ApiError::new(ApiErrorKind::Misconfigured, why);
+        let way = Way::find(&self.base_url, &self.route).map_err(misconfigured)?;
+        if let Some(proxy) = &way.proxy {
+            self.through = format!(" through the proxy {} ({})", proxy.shown, proxy.source);
+        }
+        let agent = way.agent().map_err(misconfigured)?;
+        self.agent = Some(agent.clone());
+        Ok(agent)
     }
 
     pub(super) fn base_url(&self) -> &str {
@@ -96,13 +113,13 @@ impl Transport {
     }
 
     /// Sends it and reads the whole answer.
-    pub(super) fn send(&mut self, request: Request<'_>) -> Result<Answer, ApiError> {
+    pub(super) fn send(&mut self, request: Request<'_>) -> Result<Answer, SendError> {
         let url = format!("{}{}", self.base_url, request.path);
         if !self.base_url.starts_with("https://") && !is_local(&self.base_url) {
             let message = format!("{} is not https: the key is not sent in clear", self.base_url);
-            return Err(ApiError::new(ApiErrorKind::NotSent, message));
+            return Err(ApiError::new(ApiErrorKind::Misconfigured, message).into());
         }
-        let agent = self.agent().clone();
+        let agent = self.agent()?;
         let mut builder = ureq::http::Request::builder().method(request.method).uri(url);
         if let Some(key) = &self.key {
             builder = builder.header("authorization", format!("Bearer {}", key.expose()));
@@ -114,57 +131,44 @@ impl Transport {
                 run(&agent, builder.header("content-type", "application/json").body(text), request.within)
             }
             Part::Bytes { file, bytes, content_type } => {
-                let mut body = file.take(bytes);
-                let builder = builder
-                    .header("content-type", content_type)
-                    .header("content-length", bytes)
-                    .header("x-api-version", BLOB_API_VERSION);
-                run(&agent, builder.body(SendBody::from_reader(&mut body)), request.within)
+                let builder = builder.header("content-type", content_type).header("x-api-version", BLOB_API_VERSION);
+                stream(&agent, builder, file.take(bytes), bytes, request.within)
             }
             Part::File { file, bytes, content_type } => {
-                let (head, tail) = envelope(&content_type);
-                let length = head.len() as u64 + bytes + tail.len() as u64;
-                let mut body = Cursor::new(head).chain(file.take(bytes)).chain(Cursor::new(tail));
-                let builder = builder
-                    .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
-                    .header("content-length", length);
-                run(&agent, builder.body(SendBody::from_reader(&mut body)), request.within)
+                let (before, after) = envelope(&content_type);
+                let length = before.len() as u64 + bytes + after.len() as u64;
+                let body = Cursor::new(before).chain(file.take(bytes)).chain(Cursor::new(after));
+                let builder = builder.header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+                stream(&agent, builder, body, length, request.within)
             }
         };
-        let redact = |text: String| self.key.as_ref().map_or(text.clone(), |key| key.redact(&text));
-        let response = sent.map_err(|error| ApiError::new(kind_of(&error), redact(told(&error, &self.base_url))))?;
-        let answer = read(response, request.most).map_err(|mut fault| {
-            fault.message = redact(fault.message);
-            fault
-        });
+        let answer = match sent {
+            Ok(response) => read(response, request.most),
+            Err(error) => Err(self.failure(&error)),
+        };
         failpoint::point("after a request");
         answer
     }
+
+    /// What is known of a request without an answer: what never began to leave was not sent.
+    fn failure(&self, error: &ureq::Error) -> SendError {
+        let begun = has_begun();
+        let kind = if begun { ApiErrorKind::Unanswered } else { ApiErrorKind::NotSent };
+        let message = format!("{}{}: {}", self.base_url, self.through, cause(error, begun));
+        let message = plain(&message, 400);
+        let message = self.key.as_ref().map_or(message.clone(), |key| key.redact(&message));
+        SendError { error: ApiError::new(kind, message), torn: begun && matches!(error, ureq::Error::Io(_)) }
+    }
 }
 
-fn build(loopback: bool) -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_connect(Some(CONNECT_WITHIN))
-        .max_idle_age(IDLE_AT_MOST)
-        .max_idle_connections_per_host(MOST_IDLE)
-        .input_buffer_size(BUFFER)
-        .output_buffer_size(BUFFER)
-        .user_agent(concat!("atelier-heartbeat/", env!("CARGO_PKG_VERSION")));
-    // A proxy of the environment is how some users reach the world; nobody reaches loopback through one.
-    let config = if loopback { config.proxy(None) } else { config };
-    Agent::with_parts(config.build(), DefaultConnector::default(), Names)
-}
-
-/// How long a ping may take: a beat waits for it.
+/// How long a ping may take: a run waits for it.
 const PING_WITHIN: Duration = Duration::from_secs(5);
 
 /// Asks for an address without any key, and forgets the answer.
-pub(super) fn ping(url: &str) -> Result<(), String> {
-    let agent = build(is_local(url));
+pub(super) fn ping(url: &str, route: &Route) -> Result<(), String> {
+    let agent = Way::find(url, route)?.agent()?;
     let response =
-        run(&agent, ureq::http::Request::get(url).body(()), PING_WITHIN).map_err(|error| error.to_string())?;
+        run(&agent, ureq::http::Request::get(url).body(()), PING_WITHIN).map_err(|error| cause(&error, has_begun()))?;
     if response.status().is_success() { Ok(()) } else { Err(format!("HTTP {}", response.status().as_u16())) }
 }
 
@@ -173,51 +177,38 @@ fn run<B: ureq::AsSendBody>(
     request: Result<ureq::http::Request<B>, ureq::http::Error>,
     within: Duration,
 ) -> Result<Response<Body>, ureq::Error> {
+    connection::begin();
     let request = agent.configure_request(request?).timeout_global(Some(within)).build();
     agent.run(request)
 }
 
-/// What is known of the effect of a request that got no answer. Only what certainly never left counts as unsent.
-fn kind_of(error: &ureq::Error) -> ApiErrorKind {
-    use ureq::Error;
-    match error {
-        Error::HostNotFound
-        | Error::ConnectionFailed
-        | Error::BadUri(_)
-        | Error::Http(_)
-        | Error::InvalidProxyUrl
-        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => ApiErrorKind::NotSent,
-        // No more files may be opened: only a new connection asks for one.
-        Error::Io(error) if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) => {
-            ApiErrorKind::NotSent
+/// Sends a body of this length piece by piece. A large one asks first; a server that cannot be asked is sent it unasked.
+fn stream(
+    agent: &Agent,
+    builder: Builder,
+    mut body: impl Read,
+    length: u64,
+    within: Duration,
+) -> Result<Response<Body>, ureq::Error> {
+    let builder = builder.header("content-length", length);
+    if length > ASKS_FIRST {
+        let mut head = ureq::http::Request::builder();
+        if let (Some(from), Some(to)) = (builder.headers_ref(), head.headers_mut()) {
+            *to = from.clone();
         }
-        Error::Io(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::HostUnreachable
-                    | io::ErrorKind::NetworkUnreachable
-                    | io::ErrorKind::AddrNotAvailable
-            ) =>
-        {
-            ApiErrorKind::NotSent
+        let head = head.method(builder.method_ref().cloned().unwrap_or_default());
+        let head = head.uri(builder.uri_ref().cloned().unwrap_or_default());
+        let asked = run(agent, head.header("expect", "100-continue").body(SendBody::from_reader(&mut body)), within)?;
+        if asked.status() != StatusCode::EXPECTATION_FAILED {
+            return Ok(asked);
         }
-        _ => ApiErrorKind::Unanswered,
     }
-}
-
-fn told(error: &ureq::Error, base_url: &str) -> String {
-    let said = match error {
-        ureq::Error::HostNotFound => "its address was not found (DNS)".to_owned(),
-        ureq::Error::Timeout(what) => format!("no answer in time ({what})"),
-        other => other.to_string(),
-    };
-    crate::domain::sanitize::plain(&format!("{base_url}: {said}"), 300)
+    run(agent, builder.body(SendBody::from_reader(&mut body)), within)
 }
 
 /// Reads the answer to its end, so that the connection can be used again. What is cut off counts as no answer,
 /// unless its status already says all.
-fn read(response: Response<Body>, most: u64) -> Result<Answer, ApiError> {
+fn read(response: Response<Body>, most: u64) -> Result<Answer, SendError> {
     let (parts, mut body) = response.into_parts();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let hints = RateLimitHeaders {
@@ -232,11 +223,14 @@ fn read(response: Response<Body>, most: u64) -> Result<Answer, ApiError> {
         return Ok(answer);
     }
     match read {
-        Err(error) => Err(ApiError::new(ApiErrorKind::Unanswered, format!("the answer was cut off: {error}"))),
-        Ok(_) if length > most => Err(ApiError::new(
-            ApiErrorKind::Retryable { after: None },
-            format!("the answer is larger than {most} bytes"),
-        )),
+        Err(error) => {
+            let error = ApiError::new(ApiErrorKind::Unanswered, format!("the answer was cut off: {error}"));
+            Err(SendError { error, torn: true })
+        }
+        Ok(_) if length > most => {
+            let message = format!("the answer is larger than {most} bytes");
+            Err(ApiError::new(ApiErrorKind::Retryable { after: None }, message).into())
+        }
         Ok(_) => Ok(answer),
     }
 }

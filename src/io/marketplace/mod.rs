@@ -1,9 +1,13 @@
 //! The marketplace's client: one method an endpoint.
 //!
-//! It refuses to decide and to count: who may be asked, and when, is the head's business.
+//! In scope: requests, and what their answers say. Out of scope: which request is made when, and how many.
 
+mod causes;
+mod connection;
 mod http;
 mod retry_after;
+mod tcp;
+mod trust;
 pub mod wire;
 
 use std::fmt;
@@ -19,8 +23,9 @@ use crate::domain::order::OrderId;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::io::clock;
-use http::{Part, Request, Transport};
+use http::{Part, Request, SendError, Transport};
 
+pub use connection::Route;
 pub use retry_after::RateLimitHeaders;
 pub use wire::{Listing, Lookup, Message};
 
@@ -46,6 +51,19 @@ pub struct Connection {
     pub upload_timeout: Duration,
     /// Where files too large for `/upload` are put, without a trailing slash.
     pub blob_url: String,
+    /// The proxy and the certificates that the settings name.
+    pub route: Route,
+}
+
+impl Connection {
+    /// Says in one line how the marketplace is reached: through which proxy, and whose certificates are trusted.
+    ///
+    /// # Errors
+    ///
+    /// A sentence when the proxy or the certificates that are named cannot be used.
+    pub fn describe(&self) -> Result<String, String> {
+        connection::Way::find(&self.base_url, &self.route).map(|way| way.describe())
+    }
 }
 
 /// What an agent is registered with.
@@ -84,7 +102,7 @@ impl Client {
     /// A client; nothing is set up or looked up before the first request.
     #[must_use]
     pub fn new(connection: Connection, agent_id: Option<String>, key: Option<Secret>) -> Self {
-        let transport = Transport::new(connection.base_url.clone(), key);
+        let transport = Transport::new(connection.base_url.clone(), key, connection.route.clone());
         Self { connection, agent_id, transport, requests: 0, clock_skew: None }
     }
 
@@ -134,8 +152,12 @@ impl Client {
     pub fn upload(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, ApiError> {
         let payload = Part::File { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let within = self.connection.upload_timeout;
-        let answer =
-            self.send(Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST })?;
+        let request = Request { method: Method::POST, path: "/upload".into(), payload, within, most: MOST };
+        let answer = self.try_send(request).map_err(|unsent| match unsent.torn {
+            // The platform may cut off what is too large for it. There is another way for such a file.
+            true if bytes > ALWAYS_TAKEN => ApiError { kind: ApiErrorKind::TooLarge, ..unsent.error },
+            _ => unsent.error,
+        })?;
         let data = self.judge(&answer).map_err(|error| match error.kind {
             // The platform takes bodies of this size: whoever refuses one is not the marketplace.
             ApiErrorKind::TooLarge if bytes <= ALWAYS_TAKEN => {
@@ -160,12 +182,14 @@ impl Client {
                 _ => fault,
             })?;
         let (token, pathname) = wire::grant(&granted)?;
-        let mut store = Transport::new(self.connection.blob_url.clone(), Some(token));
+        let route = self.connection.route.clone();
+        let mut store = Transport::new(self.connection.blob_url.clone(), Some(token), route);
         self.requests += 1;
         let payload = Part::Bytes { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let path = format!("/?pathname={}", segment(&pathname));
         let within = self.connection.upload_timeout;
-        let answer = store.send(Request { method: Method::PUT, path, payload, within, most: MOST })?;
+        let sent = store.send(Request { method: Method::PUT, path, payload, within, most: MOST });
+        let answer = sent.map_err(|unsent| unsent.error)?;
         log::debug!("PUT to the blob store: {}", answer.status);
         wire::stored(&answer, content_type, store.base_url(), store.key())
     }
@@ -293,6 +317,10 @@ impl Client {
     }
 
     fn send(&mut self, request: Request<'_>) -> Result<wire::Answer, ApiError> {
+        self.try_send(request).map_err(|unsent| unsent.error)
+    }
+
+    fn try_send(&mut self, request: Request<'_>) -> Result<wire::Answer, SendError> {
         self.requests += 1;
         let (method, path) = (request.method.clone(), request.path.clone());
         let answer = self
@@ -305,7 +333,7 @@ impl Client {
                 let date = answer.hints.date.as_deref().and_then(Time::parse_http_date);
                 self.clock_skew = date.map(|date| date.unix() - clock::now().unix());
             }
-            Err(fault) => log::debug!("{method} {path}: {fault}"),
+            Err(unsent) => log::debug!("{method} {path}: {}", unsent.error),
         }
         answer
     }
@@ -316,8 +344,12 @@ impl Client {
 }
 
 /// Asks for an address of the user's own, without any key, and forgets the answer.
+///
+/// # Errors
+///
+/// The cause as one sentence.
 pub fn ping(url: &str) -> Result<(), String> {
-    http::ping(url)
+    http::ping(url, &Route::default())
 }
 
 fn object(data: Value) -> Result<Map<String, Value>, ApiError> {
