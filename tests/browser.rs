@@ -26,7 +26,7 @@ struct Browser {
 }
 
 impl Browser {
-    fn new(width: u32, height: u32) -> Self {
+    fn new(width: u32, height: u32, dark: bool) -> Self {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = command.spawn().expect("chromedriver is needed: apt-get install chromium-driver");
@@ -41,7 +41,10 @@ impl Browser {
         // Emulated, because a window of the headless browser cannot be as narrow as a phone.
         let screen =
             json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0, "mobile": width < 600}});
-        let options = json!({"args": ["--headless=new", "--no-sandbox", "--disable-gpu"], "mobileEmulation": screen});
+        let scheme =
+            if dark { "--blink-settings=preferredColorScheme=0" } else { "--blink-settings=preferredColorScheme=1" };
+        let args = ["--headless=new", "--no-sandbox", "--disable-gpu", scheme];
+        let options = json!({"args": args, "mobileEmulation": screen});
         let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
         let begun = browser.call("", Some(wanted));
         browser.session = format!("{}/{}", browser.session, begun["sessionId"].as_str().unwrap());
@@ -74,11 +77,11 @@ impl Browser {
 
     /// Does something with the first element of this selector, as soon as it is there: a page may be on its way, or look
     /// again by itself between finding and doing.
-    fn with(&self, selector: &str, deed: impl Fn(&Value) -> Result<Value, String>) {
+    fn with(&self, selector: &str, act: impl Fn(&Value) -> Result<Value, String>) {
         let until = Instant::now() + Duration::from_secs(20);
         let sought = json!({"using": "css selector", "value": selector});
         loop {
-            let done = self.try_call("/element", Some(sought.clone())).and_then(|element| deed(&element));
+            let done = self.try_call("/element", Some(sought.clone())).and_then(|element| act(&element));
             let Err(error) = done else { return };
             assert!(Instant::now() < until, "{selector}: {error}: {}", self.text());
             std::thread::sleep(Duration::from_millis(50));
@@ -109,13 +112,6 @@ impl Browser {
             assert!(Instant::now() < until, "{words:?} never came: {}", self.text());
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-
-    /// Into the frame of the orders, and out of it again.
-    fn in_frame(&self, act: impl FnOnce()) {
-        self.with("iframe", |frame| self.try_call("/frame", Some(json!({"id": frame}))));
-        act();
-        self.call("/frame", Some(json!({"id": null})));
     }
 
     fn run(&self, script: &str) -> Value {
@@ -157,36 +153,43 @@ fn a_person_plays_the_client() {
     fixture.generator(&format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"), "");
     let page = format!("{}/sandbox/page", fixture.server.base_url().trim_end_matches("/api"));
     for (width, height) in [(390, 844), (1280, 900)] {
-        let browser = Browser::new(width, height);
-        browser.open(&page);
-        browser.write("#b", "A <b>lighthouse</b> & the sea");
-        browser.click("form[action$='/orders'] button");
-        browser.in_frame(|| browser.says("A <b>lighthouse</b> & the sea"));
-        browser.assert_fits("the page");
-        fixture.beat();
-        // The list looks again by itself, and shows what was delivered.
-        let loaded = || browser.run("return document.images.length > 0 && document.images[0].naturalWidth > 100");
-        browser.in_frame(|| {
+        for dark in [false, true] {
+            let browser = Browser::new(width, height, dark);
+            let name = |page: &str| format!("{page}-{width}-{}.png", if dark { "dark" } else { "light" });
+            browser.open(&format!("{page}/new"));
+            browser.assert_fits("the new order");
+            browser.keep_screen(&name("sandbox-new"));
+            browser.write("#brief", "A <b>lighthouse</b> & the sea");
+            browser.click("form[action$='/orders'] button");
+            browser.says("A <b>lighthouse</b> & the sea");
+            fixture.beat();
+            // The list loads itself again, and shows what was delivered.
+            let loaded = || browser.run("return document.images.length > 0 && document.images[0].naturalWidth > 100");
             fixture::eventually("the picture is shown", || loaded() == true);
             browser.assert_fits("the list");
-        });
-        browser.keep_screen(&format!("sandbox-{width}.png"));
-        browser.in_frame(|| browser.click(".card a"));
-        browser.assert_fits("an order");
-        browser.write("input[name=message]", "More red, please");
-        browser.keep_screen(&format!("order-{width}.png"));
-        browser.click("form[action$='/revise'] button");
-        browser.says("you: Revision request: More red, please");
-        fixture.beat();
-        browser.click("a[href*='/orders/']");
-        browser.says("delivered");
-        browser.click("form[action$='/accept'] button");
-        browser.says("completed");
-        browser.open(&page);
-        browser.click("form[action$='/faults'] button");
-        browser.says("\"fault\":\"status-400\"");
-        browser.click("button[formaction$='/behave']");
-        fixture::eventually("it behaves again", || !browser.text().contains("\"fault\""));
+            browser.keep_screen(&name("sandbox-orders"));
+            browser.click("article a");
+            browser.assert_fits("an order");
+            browser.write("#revise", "More red, please");
+            browser.keep_screen(&name("sandbox-order"));
+            browser.click("form[action$='/revise'] button");
+            browser.says("you: Revision request: More red, please");
+            fixture.beat();
+            browser.click("main > p > a");
+            browser.says("delivered");
+            browser.click("form[action$='/accept'] button");
+            browser.says("completed");
+            browser.open(&format!("{page}/faults"));
+            browser.click("form[action$='/faults'] button");
+            browser.says("Armed at any endpoint, once");
+            browser.assert_fits("the faults");
+            browser.keep_screen(&name("sandbox-faults"));
+            browser.click("button[formaction$='/disarm']");
+            browser.says("answers correctly");
+            browser.open(&format!("{page}/market"));
+            browser.assert_fits("the market");
+            browser.keep_screen(&name("sandbox-market"));
+        }
     }
 }
 
@@ -205,8 +208,8 @@ fn the_report_fits_a_phone_and_a_desk() {
     fixture.order("impossible");
     fixture.beat();
     assert_eq!(fixture.run(&["report", "--html", "report.html"]).code, 0);
-    for (width, height) in [(390, 2400), (1280, 1800)] {
-        let browser = Browser::new(width, height);
+    for (width, height, dark) in [(390, 3000, false), (390, 3000, true), (1280, 1800, false), (1280, 1800, true)] {
+        let browser = Browser::new(width, height, dark);
         browser.open(&format!("file://{}", fixture.path("report.html").display()));
         browser.assert_fits("the report");
         let drawn = "return [...document.images].filter(i => i.complete && i.naturalWidth > 100).length";
@@ -216,6 +219,6 @@ fn the_report_fits_a_phone_and_a_desk() {
         let scale =
             "const s = document.querySelector('svg'); return s.getBoundingClientRect().width / s.viewBox.baseVal.width";
         assert!(browser.run(scale).as_f64().unwrap() > 0.8);
-        browser.keep_screen(&format!("report-{width}.png"));
+        browser.keep_screen(&format!("report-{width}-{}.png", if dark { "dark" } else { "light" }));
     }
 }

@@ -55,7 +55,7 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Token { command: TokenCommand::Launch { symbol, yes } } => {
             Ok(commands::talk::launch_token(global, &symbol, yes))
         }
-        Command::Report { html } => commands::report::run(global, html.as_deref()),
+        Command::Report(args) => commands::report::run(global, &args),
         Command::Schedule(args) => commands::schedule::run(global, &args),
         Command::Sandbox(args) => commands::sandbox::run(global, &args),
         Command::Demo { keep } => commands::demo::run(global, keep.as_deref()),

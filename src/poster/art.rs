@@ -2,7 +2,7 @@
 //!
 //! Shapes are signed distances, which makes every edge smooth.
 
-// Not the system's: the same brief makes the same bytes everywhere, and the program loads a library less.
+// Not the system's: the same brief makes the same bytes everywhere, and no math library is loaded at start.
 use libm::{hypotf, powf, sinf};
 
 use super::canvas::{Canvas, Colour};
@@ -33,7 +33,7 @@ const PALETTES: [Palette; 10] = [
     palette_of(0xf1ece4, 0x2b2d42, [0x2b2d42, 0x8d99ae, 0xef233c, 0xedc79b]),
 ];
 
-/// The palette that the hash chooses.
+/// Returns the palette that the hash chooses.
 pub(super) fn palette(chosen: &[u8; 32]) -> Palette {
     PALETTES[usize::from(chosen[0]) % PALETTES.len()]
 }
@@ -49,7 +49,7 @@ pub(super) fn draw(canvas: &mut Canvas, chosen: &[u8; 32], palette: Palette, bot
     }
 }
 
-/// A little grain, as on printed paper; the same for the same place.
+/// Adds a little grain, the same for the same pixel.
 fn grained(colour: Colour, x: usize, y: usize) -> Colour {
     let mut mixed = (x as u32).wrapping_mul(0x9e37_79b1) ^ (y as u32).wrapping_mul(0x85eb_ca77);
     mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2c1b_3c6d);

@@ -18,7 +18,7 @@ impl Colour {
     }
 }
 
-/// A picture under work.
+/// A picture being drawn.
 pub(super) struct Canvas {
     pub(super) width: usize,
     pub(super) height: usize,
@@ -38,7 +38,7 @@ impl Canvas {
         }
     }
 
-    /// Lays `amount` of a colour over a pixel; outside the picture nothing happens.
+    /// Blends `amount` of a colour over a pixel; pixels outside the picture are ignored.
     pub(super) fn lay(&mut self, x: i32, y: i32, colour: Colour, amount: f32) {
         let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else { return };
         if x >= self.width || y >= self.height || amount <= 0.0 {

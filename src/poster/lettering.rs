@@ -1,4 +1,4 @@
-//! The text under the picture: as large as fits, ragged right, and cut with an ellipsis if it never fits.
+//! The text under the picture: as large as it fits, ragged right, cut with an ellipsis where it does not.
 
 use std::sync::OnceLock;
 
@@ -6,17 +6,17 @@ use ab_glyph::{Font, FontRef, GlyphId, PxScale, ScaleFont, point};
 
 use super::Size;
 use super::art::Palette;
-use super::canvas::Canvas;
+use super::canvas::{Canvas, Colour};
 
-/// A brief longer than this is no poster: the rest is cut, in characters.
+/// Longer briefs are cut, in characters.
 const MOST_CHARACTERS: usize = 420;
 
 /// Sizes that are tried, largest first, in hundredths of the picture's width.
 const SIZES: [f32; 14] = [13.0, 11.5, 10.0, 8.8, 7.8, 6.9, 6.1, 5.4, 4.8, 4.3, 3.8, 3.4, 3.0, 2.6];
 
-/// Words set into lines.
+/// A text broken into lines.
 pub(super) struct Setting {
-    /// Where the picture ends and the words begin.
+    /// Where the picture ends and the text begins.
     pub(super) art_bottom: usize,
     lines: Vec<String>,
     caption: String,
@@ -38,7 +38,7 @@ fn faces() -> &'static Faces {
     })
 }
 
-/// The face that has a character, and its glyph there.
+/// The face that has a character, and its glyph.
 fn glyph(character: char) -> Option<(&'static FontRef<'static>, GlyphId)> {
     let faces = faces();
     let in_face = |face: &'static Option<FontRef<'static>>| {
@@ -49,28 +49,27 @@ fn glyph(character: char) -> Option<(&'static FontRef<'static>, GlyphId)> {
     in_face(&faces.text).or_else(|| in_face(&faces.pictures))
 }
 
-/// What no face has is a small box of this width.
-const BOX: f32 = 0.62;
+/// Whether a face has this character.
+pub(super) fn has_glyph(character: char) -> bool {
+    glyph(character).is_some()
+}
 
 fn advance(character: char, scale: f32) -> f32 {
-    match glyph(character) {
-        Some((face, id)) => face.as_scaled(PxScale::from(scale)).h_advance(id),
-        None => BOX * scale,
-    }
+    glyph(character).map_or(0.0, |(face, id)| face.as_scaled(PxScale::from(scale)).h_advance(id))
 }
 
 fn width(text: &str, scale: f32) -> f32 {
     text.chars().map(|character| advance(character, scale)).sum()
 }
 
-/// One line of text: spaces for every kind of white space, nothing that draws nothing.
+/// The brief as one line, without control characters.
 pub(super) fn tidy(brief: &str) -> String {
     let words: Vec<String> =
         crate::domain::sanitize::plain(brief, MOST_CHARACTERS).split_whitespace().map(str::to_owned).collect();
     words.join(" ")
 }
 
-/// Breaks the words into lines of the largest size at which they fit.
+/// Breaks the text into lines of the largest size at which it fits.
 pub(super) fn set(words: &str, chosen: &[u8; 32], size: Size) -> Setting {
     let (full_width, full_height) = (size.width as f32, size.height as f32);
     let margin = full_width * 0.075;
@@ -162,12 +161,12 @@ pub(super) fn ink(canvas: &mut Canvas, setting: &Setting, palette: Palette) {
     }
     for (number, line) in setting.lines.iter().enumerate() {
         let baseline = setting.top + setting.scale * (0.86 + LEADING * number as f32);
-        write(canvas, line, setting.margin, baseline, setting.scale, palette, 1.0);
+        write(canvas, line, (setting.margin, baseline), setting.scale, (palette.ink, 1.0));
     }
     let full_width = canvas.width as f32;
     let scale = caption_size(full_width);
     let baseline = canvas.height as f32 - setting.margin * 0.5;
-    write(canvas, &setting.caption, setting.margin, baseline, scale, palette, 0.75);
+    write(canvas, &setting.caption, (setting.margin, baseline), scale, (palette.ink, 0.75));
     let rule_from = setting.margin + width(&setting.caption, scale) + scale;
     let rule = (baseline - scale * 0.3) as i32;
     for x in rule_from as i32..(full_width - setting.margin) as i32 {
@@ -175,38 +174,18 @@ pub(super) fn ink(canvas: &mut Canvas, setting: &Setting, palette: Palette) {
     }
 }
 
-fn write(canvas: &mut Canvas, text: &str, left: f32, baseline: f32, scale: f32, palette: Palette, strength: f32) {
+fn write(canvas: &mut Canvas, text: &str, (left, baseline): (f32, f32), scale: f32, (ink, strength): (Colour, f32)) {
     let mut x = left;
     for character in text.chars() {
-        match glyph(character) {
-            Some((face, id)) => {
-                if let Some(outline) = face.outline_glyph(id.with_scale_and_position(scale, point(x, baseline))) {
-                    let bounds = outline.px_bounds();
-                    outline.draw(|dx, dy, cover| {
-                        let place = (bounds.min.x as i32 + dx as i32, bounds.min.y as i32 + dy as i32);
-                        canvas.lay(place.0, place.1, palette.ink, cover * strength);
-                    });
-                }
-            }
-            None if character != ' ' => hollow(canvas, x, baseline, scale, palette),
-            None => {}
+        let outline = glyph(character)
+            .and_then(|(face, id)| face.outline_glyph(id.with_scale_and_position(scale, point(x, baseline))));
+        if let Some(outline) = outline {
+            let bounds = outline.px_bounds();
+            outline.draw(|dx, dy, cover| {
+                let place = (bounds.min.x as i32 + dx as i32, bounds.min.y as i32 + dy as i32);
+                canvas.lay(place.0, place.1, ink, cover * strength);
+            });
         }
         x += advance(character, scale);
-    }
-}
-
-/// The box that stands for a character no face has.
-fn hollow(canvas: &mut Canvas, left: f32, baseline: f32, scale: f32, palette: Palette) {
-    let (width, height, line) = (BOX * 0.78 * scale, 0.62 * scale, (scale * 0.035).max(1.0));
-    let (left, top) = (left + BOX * 0.11 * scale, baseline - height);
-    for y in top as i32..baseline as i32 {
-        for x in left as i32..(left + width) as i32 {
-            let (from_left, from_top) = (x as f32 - left, y as f32 - top);
-            let edge =
-                from_left < line || from_top < line || width - from_left < line + 1.0 || height - from_top < line + 1.0;
-            if edge {
-                canvas.lay(x, y, palette.ink, 0.6);
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! A poster of a brief: the built-in generator. The same words, seed and size make the same bytes.
+//! A poster of a brief: the built-in generator. The same text, seed and size make the same bytes.
 //!
-//! In scope: a picture from a text. Out of scope: reading files, orders. A character without a glyph becomes a small empty box.
+//! In scope: drawing any text safely. Out of scope: orders, and scripts that its fonts lack; [`unsupported`] finds those.
 
 mod art;
 mod canvas;
@@ -17,13 +17,23 @@ use canvas::Canvas;
 /// Width and height in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// From left to right.
+    /// Pixels from left to right.
     pub width: u32,
-    /// From top to bottom.
+    /// Pixels from top to bottom.
     pub height: u32,
 }
 
+/// Returns the first letter of a brief that the fonts cannot write, if there is one. Symbols without a glyph are left out.
+#[must_use]
+pub fn unsupported(brief: &str) -> Option<char> {
+    lettering::tidy(brief).chars().find(|character| character.is_alphanumeric() && !lettering::has_glyph(*character))
+}
+
 /// Draws the poster and writes it as a PNG.
+///
+/// # Errors
+///
+/// When it cannot be written.
 pub fn render(brief: &str, seed: &str, size: Size, into: impl Write) -> io::Result<()> {
     let mut hash = Sha256::new();
     hash.update(brief.as_bytes());
@@ -46,6 +56,10 @@ pub fn render(brief: &str, seed: &str, size: Size, into: impl Write) -> io::Resu
 }
 
 /// Draws the poster into a file, atomically.
+///
+/// # Errors
+///
+/// When the file cannot be written.
 pub fn render_to(path: &Path, brief: &str, seed: &str, size: Size) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
@@ -77,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_words_make_the_same_bytes_and_others_do_not() {
+    fn the_same_text_and_seed_make_the_same_bytes_and_others_do_not() {
         let size = Size { width: 270, height: 338 };
         assert_eq!(drawn("a fox", "1", size), drawn("a fox", "1", size));
         assert_ne!(drawn("a fox", "1", size), drawn("a fox", "2", size));
@@ -96,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_on_it() {
+    fn the_text_is_on_it() {
         let size = Size { width: 540, height: 675 };
-        // The same choices with another text: only the lettering differs.
+        // The same choices, another text: whatever differs is the lettering.
         let with = lettering::set(&lettering::tidy("LIGHTHOUSE"), &[7; 32], size);
         let without = lettering::set(&lettering::tidy("."), &[7; 32], size);
         let ink = |set: &lettering::Setting| {
@@ -107,6 +121,18 @@ mod tests {
             canvas.into_bytes().chunks(3).filter(|pixel| *pixel != [0, 0, 0]).count()
         };
         assert!(ink(&with) > 20 * ink(&without).max(1) / 10, "{} and {}", ink(&with), ink(&without));
+    }
+
+    #[test]
+    fn a_script_without_a_font_is_named_and_symbols_are_left_out() {
+        for written in ["A lighthouse at dusk", "Ελλάδα", "Привет, мир", "Żółć, çà et là", "100 % ☂ 🎨", "a\u{301}"]
+        {
+            assert_eq!(unsupported(written), None, "{written}");
+        }
+        for (brief, letter) in [("a 灯台", '灯'), ("مرحبا", 'م'), ("नमस्ते", 'न'), ("안녕", '안')]
+        {
+            assert_eq!(unsupported(brief), Some(letter), "{brief}");
+        }
     }
 
     proptest! {

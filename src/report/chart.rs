@@ -1,18 +1,19 @@
-//! Stacked bars as inline SVG: no script, no library, legible on a phone. Labels are our own and are not escaped.
+//! Stacked bars as inline SVG with axes: no script, no library, legible on a phone.
 
-use std::fmt::Write;
+use maud::{Markup, html};
 
-/// The width of a column of the page, so that letters have the page's size.
+/// As wide as a column of the page, so that its letters are as large as the page's.
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 150.0;
-/// Space above for the largest value, below for the labels.
-const ABOVE: f64 = 20.0;
-const BELOW: f64 = 22.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 24.0;
+/// The space for the values of the axis.
+const LEFT: f64 = 46.0;
 
-/// A series: its colour, its name, a value for each label.
+/// One kind of thing that is counted.
 #[derive(Debug)]
 pub struct Series<'a> {
-    /// A class of the page's style.
+    /// The colour: a class of the page's style.
     pub class: &'a str,
     /// The name in the legend.
     pub name: &'a str,
@@ -20,70 +21,83 @@ pub struct Series<'a> {
     pub values: Vec<u64>,
 }
 
-/// Draws the series on each other, a bar a label. `said` puts a value into words.
+/// Draws stacked bars, one for each label. `format` writes a value of the axis and of a bar, without its unit.
 #[must_use]
-pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], said: impl Fn(u64) -> String) -> String {
+pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], format: impl Fn(u64) -> String) -> Markup {
     let sum = |at: usize| series.iter().filter_map(|one| one.values.get(at)).sum::<u64>();
-    let most = (0..labels.len()).map(sum).max().unwrap_or(0);
-    let mut svg = format!(
-        "<figure><figcaption>{title}</figcaption><svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{title}\">",
-        ABOVE + HEIGHT + BELOW
-    );
-    let ground = ABOVE + HEIGHT;
-    let _ = write!(svg, "<path class=\"grid\" d=\"M0 {ABOVE}H{WIDTH}M0 {ground}H{WIDTH}\"/>");
-    if most > 0 {
-        let _ = write!(svg, "<text x=\"0\" y=\"{}\">{}</text>", ABOVE - 6.0, said(most));
-    }
-    let slot = WIDTH / labels.len().max(1) as f64;
+    let highest = (0..labels.len()).max_by_key(|at| (sum(*at), std::cmp::Reverse(*at)));
+    let top_value = round_up(highest.map_or(0, sum));
+    let ground = TOP + HEIGHT;
+    let slot = (WIDTH - LEFT) / labels.len().max(1) as f64;
     let wide = (slot * 0.72).min(36.0);
-    for (at, label) in labels.iter().enumerate() {
-        let x = at as f64 * slot + (slot - wide) / 2.0;
-        let (mut top, mut words) = (ground, label.clone());
-        let mut drawn = String::new();
-        for one in series {
-            let value = one.values.get(at).copied().unwrap_or(0);
-            let tall = value as f64 / most.max(1) as f64 * HEIGHT;
-            top -= tall;
-            let _ = write!(words, ", {} {}", said(value), one.name);
-            if value > 0 {
-                let _ = write!(
-                    drawn,
-                    "<rect class=\"{}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{tall:.1}\"/>",
-                    one.class
-                );
+    let tall = |value: u64| value as f64 / top_value as f64 * HEIGHT;
+    let total: u64 = (0..labels.len()).map(sum).sum();
+    let summary = match highest.filter(|_| total > 0) {
+        Some(at) => format!("{title}: {} in all, at most {} at {}", format(total), format(sum(at)), labels[at]),
+        None => format!("{title}: nothing yet"),
+    };
+    html! {
+        figure {
+            figcaption { (title) }
+            svg viewBox={ "0 0 " (WIDTH) " " (ground + BOTTOM) } role="img" aria-label=(summary) {
+                @for part in 0..=2_u64 {
+                    @let y = ground - HEIGHT / 2.0 * part as f64;
+                    path class="grid" d={ "M" (LEFT) " " (y) "H" (WIDTH) } {}
+                    text x=(LEFT - 6.0) y=(y + 4.0) text-anchor="end" { (format(top_value / 2 * part)) }
+                }
+                @for (at, label) in labels.iter().enumerate() {
+                    @let x = LEFT + at as f64 * slot;
+                    g {
+                        title {
+                            (label) @for one in series { ", " (format(one.values.get(at).copied().unwrap_or(0))) " " (one.name) }
+                        }
+                        // The whole column answers to a pointer, bar or none.
+                        rect class="none" x=(px(x)) y=(TOP) width=(px(slot)) height=(HEIGHT) {}
+                        @for (index, one) in series.iter().enumerate() {
+                            @let value = one.values.get(at).copied().unwrap_or(0);
+                            @let below: u64 = series[..index].iter().filter_map(|one| one.values.get(at)).sum();
+                            @if value > 0 {
+                                rect class=(one.class) x=(px(x + (slot - wide) / 2.0)) y=(px(ground - tall(below + value)))
+                                    width=(px(wide)) height=(px(tall(value))) {}
+                            }
+                        }
+                    }
+                }
+                @for (at, label) in shown_labels(labels) {
+                    @let (anchor, x) = match at {
+                        at if labels.len() > 8 && at + 1 == labels.len() => ("end", WIDTH),
+                        0 if labels.len() > 8 => ("start", LEFT),
+                        at => ("middle", LEFT + (at as f64 + 0.5) * slot),
+                    };
+                    text x=(px(x)) y=(ground + 17.0) text-anchor=(anchor) { (label) }
+                }
+            }
+            @if series.len() > 1 {
+                p.legend { @for one in series { span { i class=(one.class) {} (one.name) } } }
             }
         }
-        // The tooltip covers the whole column.
-        let _ = write!(
-            svg,
-            "<g><title>{words}</title><rect class=\"none\" x=\"{:.1}\" y=\"{ABOVE}\" width=\"{slot:.1}\" height=\"{HEIGHT}\"/>{drawn}</g>",
-            at as f64 * slot
-        );
     }
-    for (at, label) in named(labels) {
-        let middle = (at as f64 + 0.5) * slot;
-        let (anchor, x) = match at {
-            _ if labels.len() <= 8 => ("middle", middle),
-            0 => ("start", 0.0),
-            at if at + 1 == labels.len() => ("end", WIDTH),
-            _ => ("middle", middle),
-        };
-        let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{label}</text>", ground + 16.0);
-    }
-    svg.push_str("</svg>");
-    if series.len() > 1 {
-        svg.push_str("<p class=\"legend\">");
-        for one in series {
-            let _ = write!(svg, "<span><i class=\"{}\"></i>{}</span>", one.class, one.name);
-        }
-        svg.push_str("</p>");
-    }
-    svg.push_str("</figure>");
-    svg
 }
 
-/// The labels that fit: all of a few, else the first, the middle and the last.
-fn named(labels: &[String]) -> Vec<(usize, &String)> {
+fn px(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// The next even number of the form 2, 4 or 10 times a power of ten: what the axis ends with.
+fn round_up(value: u64) -> u64 {
+    let mut step = 1_u64;
+    loop {
+        for times in [2, 4, 10] {
+            if step.saturating_mul(times) >= value {
+                return step.saturating_mul(times);
+            }
+        }
+        step = step.saturating_mul(10);
+    }
+}
+
+/// The labels there is room for: all of a few, else the first, the middle and the last.
+fn shown_labels(labels: &[String]) -> Vec<(usize, &String)> {
     let last = labels.len().saturating_sub(1);
     let shown = |at: usize| labels.len() <= 8 || at == 0 || at == last / 2 || at == last;
     labels.iter().enumerate().filter(|(at, _)| shown(*at)).collect()
@@ -100,27 +114,39 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_tall_as_their_share_and_stand_on_each_other() {
+    fn bars_are_stacked_and_as_tall_as_their_share_of_the_axis() {
         let labels: Vec<String> = ["Mon", "Tue", "Wed"].map(String::from).to_vec();
         let series = [
             Series { class: "a", name: "delivered", values: vec![3, 0, 1] },
             Series { class: "b", name: "failed", values: vec![1, 0, 0] },
         ];
-        let svg = bars("Work", &labels, &series, |value| value.to_string());
+        let svg = bars("Work", &labels, &series, |value| value.to_string()).0;
         assert_eq!(heights(&svg, "a"), [112.5, 37.5], "of four, and nothing for nothing");
         assert_eq!(heights(&svg, "b"), [37.5]);
-        assert!(svg.contains("y=\"57.5\"") && svg.contains("y=\"20.0\""), "one on the other: {svg}");
-        assert!(svg.contains("<title>Mon, 3 delivered, 1 failed</title>") && svg.contains(">4</text>"));
+        assert!(svg.contains("y=\"49.5\"") && svg.contains("y=\"12.0\""), "stacked: {svg}");
+        assert!(svg.contains("<title>Mon, 3 delivered, 1 failed</title>"), "{svg}");
+        assert!(svg.contains("aria-label=\"Work: 5 in all, at most 4 at Mon\""), "{svg}");
+        for value in [">0</text>", ">2</text>", ">4</text>"] {
+            assert!(svg.contains(value), "the axis has its values: {svg}");
+        }
         assert_eq!(svg.matches("</i>").count(), 2);
     }
 
     #[test]
-    fn a_month_names_three_of_its_days_and_nothing_at_all_is_drawn_as_nothing() {
+    fn a_month_labels_three_of_its_days_and_no_values_draw_no_bars() {
         let labels: Vec<String> = (1..=30).map(|day| format!("11-{day:02}")).collect();
-        let svg = bars("Days", &labels, &[Series { class: "a", name: "x", values: vec![0; 30] }], |v| v.to_string());
-        let named: Vec<&str> = svg.split("</text>").filter_map(|part| part.rsplit('>').next()).collect();
-        assert_eq!(named, ["11-01", "11-15", "11-30", ""]);
+        let svg = bars("Days", &labels, &[Series { class: "a", name: "x", values: vec![0; 30] }], |v| v.to_string()).0;
+        for day in ["11-01", "11-15", "11-30"] {
+            assert!(svg.contains(&format!(">{day}</text>")), "{svg}");
+        }
+        assert_eq!(svg.matches("</text>").count(), 6, "three labels and three values");
         assert!(!svg.contains("NaN") && !svg.contains("inf") && heights(&svg, "a").is_empty());
-        assert!(!bars("No labels", &[], &[], |v| v.to_string()).contains("NaN"));
+        assert!(svg.contains("Days: nothing yet") && !bars("No labels", &[], &[], |v| v.to_string()).0.contains("NaN"));
+    }
+
+    #[test]
+    fn the_axis_ends_with_an_even_round_number() {
+        let ends: Vec<u64> = [0, 1, 2, 3, 5, 11, 41, 450, u64::MAX / 2].map(round_up).to_vec();
+        assert_eq!(ends[..8], [2, 2, 2, 4, 10, 20, 100, 1000]);
     }
 }

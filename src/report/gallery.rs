@@ -1,6 +1,6 @@
-//! Thumbnails of deliveries, embedded in the page.
+//! Thumbnails of deliveries, small enough to be embedded in the page.
 //!
-//! A picture is decoded only if its bytes are those that were delivered, and within size limits. Others are named.
+//! A picture is decoded only when it is byte for byte the one that was delivered, and within limits of memory.
 
 use std::io::{BufReader, Cursor};
 use std::path::Path;
@@ -13,28 +13,28 @@ use image::{ImageReader, Limits};
 use crate::domain::deliverable::Deliverable;
 use crate::io::media;
 
-/// The longest side of a thumbnail, in pixels: twice what a phone shows, for high resolution.
+/// The longest side of a thumbnail, in pixels: twice its size on the page.
 const SIDE: u32 = 320;
 
-/// Memory limit of a decoded picture.
+/// The most memory of a decoded picture; a larger one is not drawn.
 const MEMORY: u64 = 256 * 1024 * 1024;
 
-/// One deliverable.
+/// One delivered file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
-    /// The order's id for display.
+    /// The order's display id.
     pub order: String,
-    /// The service.
+    /// The service's title.
     pub service: String,
-    /// When it was delivered, for display.
+    /// When it was delivered, as text.
     pub at: String,
-    /// The content type, for those that cannot be drawn.
+    /// Its content type, for files that are not drawn.
     pub kind: String,
     /// A JPEG as a data URL, if it can be drawn.
     pub picture: Option<String>,
 }
 
-/// Returns the thumbnail of a delivered file as a data URL; none if it is no picture, gone, changed or too large.
+/// Returns the thumbnail of a delivered file as a data URL; none when it is not a picture, gone, changed or too large.
 #[must_use]
 pub fn thumbnail(work: &Path, deliverable: &Deliverable) -> Option<String> {
     if !deliverable.content_type.starts_with("image/") || deliverable.file.is_empty() {
@@ -82,15 +82,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_or_not_the_one_that_was_delivered_is_not_drawn() {
+    fn only_the_delivered_picture_is_drawn() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         picture(40, 40).save(&path).unwrap();
         let made = media::judge(folder.path(), &path).unwrap();
         picture(40, 41).save(&path).unwrap();
-        assert_eq!(thumbnail(folder.path(), &made), None, "another picture lies there");
+        assert_eq!(thumbnail(folder.path(), &made), None, "another picture is there");
         fs::remove_file(&path).unwrap();
-        assert_eq!(thumbnail(folder.path(), &made), None, "it was cleared away");
+        assert_eq!(thumbnail(folder.path(), &made), None, "it was removed");
         let text = folder.path().join("a.txt");
         fs::write(&text, "words").unwrap();
         assert_eq!(thumbnail(folder.path(), &media::judge(folder.path(), &text).unwrap()), None);

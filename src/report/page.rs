@@ -1,130 +1,170 @@
-//! The report as one self-contained page: no script, no font and no picture from elsewhere; light and dark.
-//!
-//! Text of strangers, titles included, is escaped.
+//! The report as one self-contained page: no script, font or picture from elsewhere; light, dark, phone and paper.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{Series, bars};
 use super::gallery::Piece;
-use super::{Report, SPANS, Sum, day};
+use super::{Period, Report, SPANS, Sum};
 use crate::domain::money::{usd, usd_of_micros};
-use crate::domain::sanitize::html as html_of;
+use crate::domain::sanitize::plain;
 use crate::domain::time::{Time, span};
 
-/// The number of days in the chart.
-const DAYS: u64 = 30;
+/// The most causes shown under "What needs you", and the most orders named for each.
+const MAX_CAUSES: usize = 6;
+const MAX_NAMED: usize = 3;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--fg:#1c1c1e;--bg:#fbfaf7;--soft:#66666c;--line:#e2e0d8;--good:#2f6f6a;--bad:#c4633f;--card:#fff}\
-@media(prefers-color-scheme:dark){:root{--fg:#ececee;--bg:#161618;--soft:#a2a2a8;--line:#2f2f34;--good:#6fb8b0;--bad:#e08d6a;--card:#1e1e21}}\
+:root{color-scheme:light dark;--fg:#1c1c1e;--bg:#fbfaf7;--soft:#5c5c62;--line:#dcdad2;--good:#2a6560;--bad:#b1502d;--card:#fff}\
+@media(prefers-color-scheme:dark){:root{--fg:#ececee;--bg:#161618;--soft:#a8a8ae;--line:#37373c;--good:#6fb8b0;--bad:#e08d6a;--card:#1e1e21}}\
 *{box-sizing:border-box}body{margin:0 auto;max-width:62rem;padding:1.5rem 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg)}\
-h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .6rem}.soft{color:var(--soft)}p{margin:.3rem 0}\
+h1{font-size:1.2rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .6rem}.soft{color:var(--soft)}p{margin:.3rem 0}\
+header p,.word{overflow-wrap:anywhere}.hero{margin:1.2rem 0 .4rem}.hero b{display:block;font-size:2.8rem;line-height:1.1;letter-spacing:-.02em}\
+.hero b small{font-size:1.1rem;font-weight:400;letter-spacing:0}.up{color:var(--good)}.down{color:var(--bad)}\
+.warn{border:2px solid var(--bad);border-radius:.6rem;padding:.4rem .9rem;margin:.8rem 0}\
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(max(9rem,22%),1fr));gap:.7rem;margin:1.2rem 0}\
-.card{border:1px solid var(--line);background:var(--card);border-radius:.6rem;padding:.6rem .9rem}.card b{display:block;font-size:1.3rem;line-height:1.3}\
-.card span{color:var(--soft);font-size:.875rem}.stuck{border-left:4px solid var(--bad);padding:.1rem .9rem;margin:.6rem 0;overflow-wrap:anywhere}\
-code{font:.875rem ui-monospace,monospace}\
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:1.6rem}\
+.card{border:1px solid var(--line);background:var(--card);border-radius:.6rem;padding:.6rem .9rem}.card b{display:block;font-size:1.25rem;line-height:1.3}\
+.card span{color:var(--soft);font-size:.875rem}.stuck{border-left:4px solid var(--bad);padding:.1rem .9rem;margin:.8rem 0;overflow-wrap:anywhere}\
+code{font:.875rem ui-monospace,monospace}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:1.6rem}\
 figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}svg{width:100%;height:auto;display:block}\
 .good{fill:var(--good);background:var(--good)}.bad{fill:var(--bad);background:var(--bad)}.none{fill:transparent}.grid{stroke:var(--line)}\
 text{fill:var(--soft);font-size:13px}.legend{font-size:.875rem;color:var(--soft)}.legend span{margin-right:1rem}\
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.4rem}\
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
-th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line);white-space:nowrap}th{font-weight:600;font-size:.875rem;color:var(--soft)}\
-th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem;overflow-wrap:anywhere}\
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line)}\
+thead th{font-size:.875rem;color:var(--soft);vertical-align:bottom}tbody th{text-align:left;font-weight:400;min-width:8rem;overflow-wrap:anywhere}\
+@media(max-width:46rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
+tr{display:grid;grid-template-columns:1fr 1fr;gap:0 1.2rem;padding:.6rem 0;border-bottom:1px solid var(--line)}\
+tbody th{grid-column:1/-1;font-weight:600;border:0;padding:0 0 .2rem}td{display:flex;justify-content:space-between;border:0;padding:.05rem 0}\
+td::before{content:attr(data-label);color:var(--soft);margin-right:.6rem;text-align:left;font-size:.875rem}}\
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.8rem}\
-.gallery figure{border:1px solid var(--line);background:var(--card);border-radius:.6rem;overflow:hidden}\
-.gallery img,.gallery .blank{display:flex;width:100%;aspect-ratio:4/5;object-fit:contain;align-items:center;justify-content:center;color:var(--soft);background:var(--line)}\
-.gallery figcaption{font-weight:400;font-size:.8125rem;padding:.4rem .6rem;overflow-wrap:anywhere}";
+.gallery figure{border:1px solid var(--line);background:var(--card);border-radius:.6rem;overflow:hidden;break-inside:avoid}\
+.gallery img,.gallery .blank{display:flex;width:100%;aspect-ratio:4/5;object-fit:contain;align-items:center;justify-content:center;color:var(--fg);background:var(--line)}\
+.gallery figcaption{font-weight:400;font-size:.8125rem;padding:.4rem .6rem;overflow-wrap:anywhere}\
+@media print{:root{color-scheme:light;--fg:#000;--bg:#fff;--soft:#444;--line:#bbb;--good:#2a6560;--bad:#b1502d;--card:#fff}\
+body{max-width:none;padding:0;font-size:11pt}*{print-color-adjust:exact}.card,.charts figure,.stuck,tr{break-inside:avoid}h2{break-after:avoid}}";
 
-/// A thing that needs the operator.
+/// Something that needs the operator.
 #[derive(Clone, Debug)]
 pub struct Stuck {
-    /// The order, or the part concerned.
+    /// The order, or what else it is about.
     pub about: String,
-    /// Why.
+    /// The cause.
     pub why: String,
     /// The command that helps.
     pub help: String,
 }
 
-/// The page's content besides the sums.
+/// What the page is drawn from, besides the sums.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The agent.
+    /// The agent, by name and id.
     pub agent: &'a str,
-    /// The current time.
+    /// The marketplace's base URL.
+    pub server: &'a str,
+    /// Whether that is a sandbox, so that no money of it is real.
+    pub sandbox: bool,
+    /// When it is drawn.
     pub now: Time,
-    /// What is stuck.
+    /// What needs the operator.
     pub stuck: &'a [Stuck],
     /// The latest deliveries.
     pub gallery: &'a [Piece],
 }
 
-/// Returns the page as HTML.
+/// Draws the page.
 #[must_use]
 pub fn draw(report: &Report, facts: &Facts<'_>) -> String {
-    let mut page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\
-         <title>Earnings</title><style>{STYLE}</style></head><body><h1>Earnings</h1><p class=\"soft\">{} · {}</p>",
-        escaped(facts.agent),
-        minute(facts.now)
-    );
-    cards(&mut page, report);
-    stuck(&mut page, facts.stuck);
-    if report.days.is_empty() {
-        page.push_str("<p>Nothing is in the ledger yet.</p>");
-    } else {
-        charts(&mut page, report, facts.now);
-        services(&mut page, report);
-        gallery(&mut page, facts.gallery);
-        days(&mut page, report);
-    }
-    page.push_str(
-        "<p class=\"soft\">Earned: completed orders less the marketplace's fee of 10 %. Under review: delivered, and not completed yet. \
-         Cost: what the generators reported. Margin: earned and under review, less the cost. Days are in UTC.</p></body></html>\n",
-    );
-    page
+    let days = report.period.days(facts.now);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+                title { "Earnings of " (shown(facts.agent)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { "Earnings of " (shown(facts.agent)) }
+                    p.soft { (shown(facts.server.split("://").last().unwrap_or_default())) " · drawn " (minute(facts.now)) }
+                }
+                main {
+                    @if facts.sandbox {
+                        p.warn { b { "A rehearsal." } " This server is a sandbox: none of this money is real." }
+                    }
+                    (hero(report, &days))
+                    @if report.days.is_empty() {
+                        p { "The ledger is empty. It gets a line with the first delivery." }
+                    } @else {
+                        (cards(report))
+                        (charts(report, &days))
+                    }
+                    (needs_you(facts.stuck))
+                    @if !report.days.is_empty() {
+                        (services(report))
+                        (gallery(facts.gallery))
+                        (days_table(report))
+                    }
+                }
+                footer {
+                    p.soft { "Earned: completed orders less the marketplace's fee of 10 %. Under review: delivered and not completed. \
+                        Cost: what the generators reported. Margin: earned and under review, less the cost. Days are in UTC." }
+                }
+            }
+        }
+    };
+    page.into_string()
 }
 
-fn cards(page: &mut String, report: &Report) {
+/// The one figure: what the period earned, and the period of the same length before it.
+fn hero(report: &Report, days: &[String]) -> Markup {
+    let earned =
+        |days: &[String]| days.iter().filter_map(|day| report.days.get(day)).map(|sum| sum.earned_cents).sum::<u64>();
+    let now = earned(days);
+    let before = days.first().map_or(0, |first| earned(&Period::days_before(first, days.len())));
+    let (class, change) = match before {
+        _ if now == before => ("soft", "as much as in the same time before".to_owned()),
+        0 => ("up", "nothing in the same time before".to_owned()),
+        before => {
+            let percent = (now.abs_diff(before) * 100 + before / 2) / before;
+            let (class, word) = if now > before { ("up", "more") } else { ("down", "less") };
+            (class, format!("{percent} % {word} than in the same time before ({} USDC)", usd(before)))
+        }
+    };
+    html! {
+        section.hero {
+            b { (usd(now)) small { " USDC earned" } }
+            p { (days.first().map_or("", String::as_str)) " to " (days.last().map_or("", String::as_str)) " (" (days.len()) " days) · "
+                span class=(class) { (change) } }
+        }
+    }
+}
+
+fn cards(report: &Report) -> Markup {
     let sum = &report.total;
     let spans = |seconds: Option<u64>| seconds.map_or("–".to_owned(), |seconds| span(Duration::from_secs(seconds)));
-    page.push_str("<div class=\"cards\">");
-    for (name, value) in [
-        ("USDC earned", usd(sum.earned_cents)),
+    let cards = [
         ("USDC under review", usd(sum.pending_cents)),
-        ("USD of cost", usd_of_micros(sum.cost_micros)),
-        ("margin", signed(sum.margin_cents())),
-        ("delivered", sum.delivered.to_string()),
-        ("cancelled or lost", sum.lost.to_string()),
-        ("from paid to delivered, median", spans(report.median_seconds)),
-        ("slowest", spans(report.slowest_seconds)),
-    ] {
-        let _ = write!(page, "<div class=\"card\"><b>{value}</b><span>{name}</span></div>");
-    }
-    page.push_str("</div>");
-}
-
-fn stuck(page: &mut String, stuck: &[Stuck]) {
-    if stuck.is_empty() {
-        return;
-    }
-    page.push_str("<h2>What needs you</h2>");
-    for Stuck { about, why, help } in stuck {
-        let _ = write!(
-            page,
-            "<div class=\"stuck\"><p><b>{}</b>: {}</p><p><code>{}</code></p></div>",
-            escaped(about),
-            escaped(why),
-            escaped(help)
-        );
+        ("USD cost", usd_of_micros(sum.cost_micros)),
+        ("USD margin", signed(sum.margin_cents())),
+        ("deliveries", sum.delivered.to_string()),
+        ("orders completed", sum.completed.to_string()),
+        ("orders cancelled or lost", sum.lost.to_string()),
+        ("median time to deliver", spans(report.median_seconds)),
+        ("slowest delivery", spans(report.slowest_seconds)),
+    ];
+    let heading = if report.period.is_open() { "Since the first delivery" } else { "In this period" };
+    html! {
+        h2 { (heading) }
+        div.cards { @for (name, value) in cards { div.card { b { (value) } span { (name) } } } }
     }
 }
 
-fn charts(page: &mut String, report: &Report, now: Time) {
-    let days: Vec<String> = (0..DAYS).rev().map(|ago| day(now - Duration::from_secs(ago * 86_400))).collect();
+fn charts(report: &Report, days: &[String]) -> Markup {
     let of = |value: &dyn Fn(&Sum) -> u64| days.iter().map(|day| report.days.get(day).map_or(0, value)).collect();
     let labels: Vec<String> = days.iter().map(|day| day.get(5..).unwrap_or(day).to_owned()).collect();
     let earned = Series { class: "good", name: "USDC", values: of(&|sum| sum.earned_cents) };
@@ -132,16 +172,40 @@ fn charts(page: &mut String, report: &Report, now: Time) {
     let failed = Series { class: "bad", name: "failed attempts", values: of(&|sum| sum.failed_attempts) };
     let spans: Vec<String> = SPANS.iter().map(|(_, words)| format!("≤ {words}")).chain(["more".to_owned()]).collect();
     let took = Series { class: "good", name: "orders", values: report.spans.to_vec() };
-    page.push_str("<h2>The last 30 days</h2><div class=\"charts\">");
-    page.push_str(&bars("Earned, USDC", &labels, &[earned], usd));
-    page.push_str(&bars("Deliveries and failures", &labels, &[delivered, failed], |value| value.to_string()));
-    page.push_str(&bars("From paid to delivered, ever", &spans, &[took], |value| value.to_string()));
-    page.push_str("</div>");
+    html! {
+        h2 { "Day by day" }
+        div.charts {
+            (bars("Earned, USDC a day", &labels, &[earned], usd))
+            (bars("Deliveries and failed attempts a day", &labels, &[delivered, failed], |value| value.to_string()))
+            (bars("Time from paid to delivered, orders", &spans, &[took], |value| value.to_string()))
+        }
+    }
 }
 
-fn services(page: &mut String, report: &Report) {
+/// What needs the operator, grouped by cause.
+fn needs_you(stuck: &[Stuck]) -> Markup {
+    let mut causes: BTreeMap<&str, Vec<&Stuck>> = BTreeMap::new();
+    stuck.iter().for_each(|one| causes.entry(&one.why).or_default().push(one));
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|(_, of)| std::cmp::Reverse(of.len()));
+    html! {
+        @if !causes.is_empty() { h2 { "What needs you (" (stuck.len()) ")" } }
+        @for (why, of) in causes.iter().take(MAX_CAUSES) {
+            section.stuck {
+                p { b { (of.len()) @if of.len() == 1 { " item" } @else { " items" } } ": " (shown(why)) }
+                @for one in of.iter().take(MAX_NAMED) { p { (shown(&one.about)) " → " code { (shown(&one.help)) } } }
+                @if of.len() > MAX_NAMED { p.soft { "and " (of.len() - MAX_NAMED) " more" } }
+            }
+        }
+        @if causes.len() > MAX_CAUSES {
+            p { (causes.len() - MAX_CAUSES) " more causes: " code { "atelier-heartbeat status" } }
+        }
+    }
+}
+
+fn services(report: &Report) -> Markup {
     let heads = ["orders", "average price", "earned", "under review", "cost", "margin", "failed attempts", "lost"];
-    table(page, "By service", &heads, report.services.iter(), |sum| {
+    table("By service", "service", &heads, report.services.iter(), |sum| {
         vec![
             sum.orders.to_string(),
             sum.price_cents.checked_div(sum.orders).map_or("–".to_owned(), usd),
@@ -152,13 +216,13 @@ fn services(page: &mut String, report: &Report) {
             sum.failed_attempts.to_string(),
             sum.lost.to_string(),
         ]
-    });
+    })
 }
 
-fn days(page: &mut String, report: &Report) {
+fn days_table(report: &Report) -> Markup {
     let heads = ["delivered", "completed", "failed attempts", "lost", "earned", "under review", "cost"];
-    let rows = report.days.iter().rev().take(DAYS as usize);
-    table(page, "Days with work", &heads, rows, |sum| {
+    let rows = report.days.iter().rev().filter(|(day, _)| report.period.has(day)).take(Period::DEFAULT_DAYS);
+    table("Days with work", "day", &heads, rows, |sum| {
         vec![
             sum.delivered.to_string(),
             sum.completed.to_string(),
@@ -168,53 +232,50 @@ fn days(page: &mut String, report: &Report) {
             usd(sum.pending_cents),
             usd_of_micros(sum.cost_micros),
         ]
-    });
+    })
 }
 
-fn gallery(page: &mut String, pieces: &[Piece]) {
-    if pieces.is_empty() {
-        return;
+fn gallery(pieces: &[Piece]) -> Markup {
+    html! {
+        @if !pieces.is_empty() { h2 { "Delivered last" } }
+        div.gallery {
+            @for piece in pieces {
+                figure {
+                    @match &piece.picture {
+                        Some(picture) => img alt={ "Delivered picture for " (shown(&piece.service)) ", order " (shown(&piece.order)) } src=(picture);,
+                        None => div.blank { (shown(&piece.kind)) },
+                    }
+                    figcaption { (shown(&piece.service)) br; span.soft { (shown(&piece.order)) br; (shown(&piece.at)) } }
+                }
+            }
+        }
     }
-    page.push_str("<h2>Delivered last</h2><div class=\"gallery\">");
-    for piece in pieces {
-        let shown = match &piece.picture {
-            Some(picture) => format!("<img alt=\"{}\" src=\"{picture}\">", escaped(&piece.order)),
-            None => format!("<div class=\"blank\">{}</div>", escaped(&piece.kind)),
-        };
-        let _ = write!(
-            page,
-            "<figure>{shown}<figcaption>{}<br><span class=\"soft\">{}<br>{}</span></figcaption></figure>",
-            escaped(&piece.service),
-            escaped(&piece.order),
-            escaped(&piece.at)
-        );
-    }
-    page.push_str("</div>");
 }
 
 fn table<'a>(
-    page: &mut String,
     title: &str,
+    first: &str,
     heads: &[&str],
     rows: impl Iterator<Item = (&'a String, &'a Sum)>,
     cells: impl Fn(&Sum) -> Vec<String>,
-) {
-    let _ = write!(page, "<h2>{title}</h2><div class=\"wide\"><table><tr><th></th>");
-    for head in heads {
-        let _ = write!(page, "<th>{head}</th>");
-    }
-    page.push_str("</tr>");
-    for (name, sum) in rows {
-        let _ = write!(page, "<tr><td>{}</td>", escaped(name));
-        for cell in cells(sum) {
-            let _ = write!(page, "<td>{cell}</td>");
+) -> Markup {
+    html! {
+        h2 { (title) }
+        table {
+            thead { tr { th scope="col" { (first) } @for head in heads { th scope="col" { (head) } } } }
+            tbody {
+                @for (name, sum) in rows {
+                    tr {
+                        th scope="row" { (shown(name)) }
+                        @for (head, cell) in heads.iter().zip(cells(sum)) { td data-label=(head) { (cell) } }
+                    }
+                }
+            }
         }
-        page.push_str("</tr>");
     }
-    page.push_str("</table></div>");
 }
 
-/// An instant for display: `2026-11-24 12:47 UTC`.
+/// A time as it is shown: `2026-11-24 12:47 UTC`.
 #[must_use]
 pub fn minute(at: Time) -> String {
     let text = at.to_string();
@@ -225,9 +286,9 @@ fn signed(cents: i64) -> String {
     format!("{}{}", if cents < 0 { "−" } else { "" }, usd(cents.unsigned_abs()))
 }
 
-/// Escapes and sanitizes a stranger's text.
-fn escaped(text: &str) -> String {
-    html_of(text, 200)
+/// A client's text without control and direction characters; markup escapes it.
+fn shown(text: &str) -> String {
+    plain(text, 200)
 }
 
 #[cfg(test)]
@@ -236,24 +297,56 @@ mod tests {
 
     const EVIL: &str = "<script src=//evil.example>\"&'</script>\u{202e}";
 
+    fn drawn(report: &Report, stuck: &[Stuck], gallery: &[Piece], text: &str) -> String {
+        let now = Time::parse("2026-11-24T00:00:00Z").unwrap();
+        draw(report, &Facts { agent: text, server: text, sandbox: false, now, stuck, gallery })
+    }
+
     #[test]
-    fn a_page_loads_nothing_and_runs_nothing_of_a_strangers() {
+    fn a_page_loads_nothing_and_runs_no_text_of_a_client() {
         let mut report = Report::default();
         report.services.insert(EVIL.into(), Sum { delivered: 1, ..Sum::default() });
         report.days.insert("2026-11-23".into(), Sum { delivered: 1, earned_cents: 450, ..Sum::default() });
         let text = || EVIL.to_owned();
         let stuck = [Stuck { about: text(), why: text(), help: text() }];
         let gallery = [Piece { order: text(), service: text(), at: text(), kind: text(), picture: None }];
-        let now = Time::parse("2026-11-24T00:00:00Z").unwrap();
-        let page = draw(&report, &Facts { agent: EVIL, now, stuck: &stuck, gallery: &gallery });
-        assert!(!page.contains("<script") && !page.contains('\u{202e}') && page.contains("&lt;script"));
+        let page = drawn(&report, &stuck, &gallery, EVIL);
+        assert!(!page.contains("<script") && !page.contains('\u{202e}'));
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("url("));
-        assert_eq!(page.matches("&lt;script").count(), 9, "every place that shows a stranger's words");
+        assert_eq!(page.matches("&lt;script").count(), 11, "every place that shows foreign text");
         assert!(page.contains("4.50 USDC"), "yesterday's bar");
+        for part in ["<main>", "scope=\"row\"", "scope=\"col\"", "@media print", "role=\"img\" aria-label=\"Earned"] {
+            assert!(page.contains(part), "{part}");
+        }
     }
 
     #[test]
-    fn a_loss_is_shown_as_one() {
+    fn the_hero_compares_with_the_same_time_before() {
+        let mut report = Report::default();
+        let hero = |report: &Report| super::hero(report, &Period::days_before("2026-11-25", 30)).0;
+        assert!(hero(&report).contains("as much as in the same time before"));
+        report.days.insert("2026-11-24".into(), Sum { earned_cents: 900, ..Sum::default() });
+        assert!(
+            hero(&report).contains("9.00<small> USDC earned")
+                && hero(&report).contains("nothing in the same time before")
+        );
+        report.days.insert("2026-10-25".into(), Sum { earned_cents: 1200, ..Sum::default() });
+        assert!(hero(&report).contains("25 % less than in the same time before (12.00 USDC)"), "{}", hero(&report));
+    }
+
+    #[test]
+    fn what_needs_the_operator_is_grouped_and_capped() {
+        let stuck: Vec<Stuck> = (0..45)
+            .map(|n| Stuck { about: format!("ord_{n}"), why: format!("cause {}", n % 9), help: format!("retry {n}") })
+            .collect();
+        let page = needs_you(&stuck).0;
+        assert!(page.contains("What needs you (45)") && page.contains("and 2 more") && page.contains("3 more causes"));
+        assert_eq!(page.matches("<code>").count(), MAX_CAUSES * MAX_NAMED + 1);
+        assert_eq!(needs_you(&[]).0, "");
+    }
+
+    #[test]
+    fn a_loss_has_a_minus() {
         assert_eq!((signed(-123), signed(5)), ("−1.23".into(), "0.05".into()));
     }
 }

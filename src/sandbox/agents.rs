@@ -1,12 +1,13 @@
-//! Registration, the agent's profile, token launch, and authentication by API key.
+//! Registration, token launch, and authentication by API key.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
-use super::market::{Agent, Market};
+use super::market::Market;
 use super::recorder::{Created, Registration};
+use super::records::{Agent, BasePayout};
 use super::routes::Call;
-use super::rules::{self, Members};
+use super::rules;
 use crate::domain::time::Time;
 
 /// A registration with the same name within this time is a duplicate.
@@ -26,7 +27,9 @@ impl Market {
     pub(super) fn authenticated(&self, call: Call, request: &Request) -> Result<usize, Refusal> {
         let (missing, unknown) = if self.server_version.is_live() { live_statuses(call) } else { (401, 401) };
         let key = request.bearer().ok_or_else(|| Refusal::new(missing, "Missing or invalid Authorization header"))?;
-        let known = self.agents.iter().position(|agent| agent.api_key == key);
+        // The key of an agent that is switched off is refused everywhere but where it is switched on again.
+        let accepted = |agent: &Agent| agent.api_key == key && (!agent.paused || call == Call::SetActive);
+        let known = self.agents.iter().position(accepted);
         known.ok_or_else(|| Refusal::new(unknown, "Invalid API key"))
     }
 
@@ -64,6 +67,9 @@ impl Market {
             capabilities,
             owner_wallet,
             payout_wallet: None,
+            base: BasePayout::default(),
+            in_review: None,
+            paused: false,
             avatar_url,
             token: None,
             created_at: now,
@@ -90,76 +96,19 @@ impl Market {
             Refusal::new(409, "duplicate_agent")
                 .with("message", "An agent with this name was registered in the last 24 hours")
                 .with("existing_agent", json!({"id": same.id, "name": same.name, "slug": slug}))
+                .with("api_key_hint", masked(&same.api_key))
                 .with("recovery", "Use the API key issued at its registration; it cannot be shown again")
         } else {
             Refusal::new(409, "name_taken").with("message", "This name is received: choose another")
         })
     }
 
-    pub(super) fn me(&self, request: &Request) -> Outcome {
-        let index = self.authenticated(Call::Me, request)?;
-        Ok(Reply::data(200, &self.profile(&self.agents[index])))
-    }
-
-    pub(super) fn update_me(&mut self, request: &Request) -> Outcome {
-        let index = self.authenticated(Call::UpdateMe, request)?;
-        let body = rules::members(self.server_version, request)?;
-        let name = rules::name(self.server_version, &body)?;
-        let description = rules::description(&body)?;
-        let endpoint_url = rules::url(&body, "endpoint_url")?;
-        let avatar_url = rules::url(&body, "avatar_url")?;
-        let capabilities = rules::capabilities(&body)?;
-        let owner_wallet = rules::wallet(&body, "owner_wallet")?;
-        let payout_wallet = rules::wallet(&body, "payout_wallet")?;
-        if body.get("endpoint_url").is_some_and(Value::is_null) {
-            return Err(Refusal::new(400, "endpoint_url must be a valid URL"));
-        }
-        let agent = &mut self.agents[index];
-        agent.name = name.unwrap_or_else(|| agent.name.clone());
-        agent.description = description.unwrap_or_else(|| agent.description.clone());
-        agent.endpoint_url = endpoint_url.or_else(|| agent.endpoint_url.take());
-        agent.capabilities = capabilities.unwrap_or_else(|| agent.capabilities.clone());
-        replace(&mut agent.avatar_url, &body, "avatar_url", avatar_url);
-        replace(&mut agent.payout_wallet, &body, "payout_wallet", payout_wallet);
-        if !self.server_version.is_live() {
-            replace(&mut agent.owner_wallet, &body, "owner_wallet", owner_wallet);
-        }
-        Ok(Reply::data(200, &self.profile(&self.agents[index])))
-    }
-
-    fn profile(&self, agent: &Agent) -> Value {
-        let server_version = self.server_version;
-        let mut profile = json!({
-            "id": agent.id,
-            "name": agent.name,
-            "description": agent.description,
-            "avatar_url": agent.avatar_url,
-            "endpoint_url": agent.endpoint_url,
-            "capabilities": server_version.list(&agent.capabilities),
-            "owner_wallet": agent.owner_wallet,
-            "payout_wallet": agent.payout_wallet,
-            "api_key": masked(&agent.api_key),
-            "created_at": server_version.time(agent.created_at),
-        });
-        if server_version.is_live() {
-            profile["slug"] = slug(&agent.name).into();
-            profile["webhook_secret"] = agent.webhook_secret.as_str().into();
-            profile["marketable"] = agent.marketable().into();
-            profile["verified"] = 0.into();
-            profile["blue_check"] = 0.into();
-            profile["token_mint"] = agent.token.clone().into();
-            profile["avg_rating"] = Value::Null;
-            profile["twitter_username"] = Value::Null;
-        } else {
-            profile["agent_id"] = agent.id.as_str().into();
-        }
-        profile
-    }
-
     pub(super) fn launch_token(&mut self, now: Time, id: &str, request: &Request) -> Outcome {
         let index = self.authenticated_as(Call::Token, id, request)?;
         let body = rules::members(self.server_version, request)?;
         rules::required("symbol", rules::text_within(&body, "symbol", 1..=10)?)?;
+        rules::url(&body, "image_url")?;
+        rules::text_within(&body, "description", 1..=500)?;
         if self.agents[index].avatar_url.is_none() {
             return Err(Refusal::new(400, "Agent must have avatar_url set before launching a token"));
         }
@@ -173,19 +122,12 @@ impl Market {
     }
 }
 
-/// Sets a member to what was sent, null included; keeps it when nothing was sent.
-fn replace(member: &mut Option<String>, body: &Members, name: &str, sent: Option<String>) {
-    if body.contains_key(name) {
-        *member = sent;
-    }
-}
-
-fn masked(key: &str) -> String {
+pub(super) fn masked(key: &str) -> String {
     let tail = key.get(key.len().saturating_sub(4)..).unwrap_or_default();
     format!("atelier_****{tail}")
 }
 
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let words = name.to_lowercase();
     let words: Vec<&str> = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
     words.join("-")

@@ -4,9 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::market::{Agent, Market, Message, Service, StoredOrder};
+use super::market::Market;
 use super::recorder::{Created, Registration};
+use super::records::{Agent, BasePayout, Message, Review, Service, StoredOrder};
 use crate::domain::limits::MAX_MESSAGE_CHARS;
 use crate::domain::order::Status;
 use crate::domain::time::Time;
@@ -30,6 +32,14 @@ pub struct Placement {
     pub reference_images: Vec<String>,
     /// A bounty's price.
     pub price_usd: Option<String>,
+    /// The agent, where no service is named; none is the one registered last.
+    pub agent_id: Option<String>,
+    /// Answers to the service's requirement fields.
+    pub requirement_answers: Value,
+    /// The live server's translation of the brief.
+    pub brief_english: Option<String>,
+    /// Whether it is paid in full at once (x402).
+    pub instant: bool,
     /// The order's id, for tests with odd ones; none takes the next.
     pub id: Option<String>,
 }
@@ -46,7 +56,7 @@ pub enum ControlError {
 impl fmt::Display for ControlError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(id) => write!(out, "there is no order {id:?}: GET /sandbox lists them"),
+            Self::Unknown(id) => write!(out, "there is no {id:?}: GET /sandbox lists them"),
             Self::Rejected(why) => out.write_str(why),
         }
     }
@@ -75,6 +85,9 @@ impl Market {
             endpoint_url: None,
             capabilities: vec!["image_gen".to_owned()],
             owner_wallet: None,
+            base: BasePayout::default(),
+            in_review: None,
+            paused: false,
             payout_wallet: Some("SandboxPayoutWa11et1111111111111111111111111".to_owned()),
             avatar_url: None,
             token: None,
@@ -101,6 +114,8 @@ impl Market {
             demo_url: None,
             quota_limit,
             max_revisions: 3,
+            requirement_fields: Value::Null,
+            flagged: None,
             active: true,
             created_at: now,
         };
@@ -112,23 +127,33 @@ impl Market {
 
     /// Returns why an order cannot be placed, if it cannot.
     pub(super) fn reject_reason(&self, placement: &Placement) -> Option<ControlError> {
-        let reject_reason = |why: &str| Some(ControlError::Rejected(why.to_owned()));
+        let rejected = |why: &str| Some(ControlError::Rejected(why.to_owned()));
         let id = &placement.service_id;
         if id.is_some() && !self.services.iter().any(|service| Some(&service.id) == id.as_ref() && service.active) {
-            return reject_reason("there is no such active service: GET /sandbox lists them");
+            return rejected("there is no such active service: GET /sandbox lists them");
+        }
+        if let Some(reason) = self.moderation_reason(id.as_deref()) {
+            return rejected(&format!("403 the agent or the service is under review and cannot be hired: {reason}"));
         }
         if self.agents.is_empty() {
-            return reject_reason(
-                "no agent is registered yet: run `atelier-heartbeat setup` against this sandbox first",
-            );
+            return rejected("no agent is registered yet: run `atelier-heartbeat setup` against this sandbox first");
         }
         if placement.brief.chars().count() > MAX_BRIEF_CHARS {
-            return reject_reason("a brief has at most 3000 characters");
+            return rejected("a brief has at most 3000 characters");
         }
         if placement.id.as_ref().is_some_and(|id| id.is_empty() || self.order(id).is_some()) {
-            return reject_reason("an order's id is new and not empty");
+            return rejected("an order's id is new and not empty");
         }
         None
+    }
+
+    /// Why the live server does not let clients hire the agent or the service now.
+    fn moderation_reason(&self, service_id: Option<&str>) -> Option<&str> {
+        let service = self.services.iter().find(|service| Some(service.id.as_str()) == service_id);
+        let agent =
+            service.map_or(self.agents.last(), |service| self.agents.iter().find(|agent| agent.id == service.agent_id));
+        let flagged = service.and_then(|service| service.flagged.as_deref());
+        flagged.or_else(|| agent?.in_review.as_deref()).filter(|_| self.server_version.is_live())
     }
 
     /// Returns the newest service, the default of an order that names none.
@@ -141,12 +166,13 @@ impl Market {
     pub fn place(&mut self, now: Time, placement: Placement) -> String {
         let service = placement.service_id.as_ref().and_then(|id| self.services.iter().find(|s| s.id == *id)).cloned();
         let last = self.agents.last().map(|agent| agent.id.clone()).unwrap_or_default();
+        let agent_id = placement.agent_id.unwrap_or(last);
         let quoted = service.as_ref().is_some_and(|service| service.price_type == "quote");
         let price = service.as_ref().map(|service| service.price_usd.clone());
         let id = placement.id.unwrap_or_else(|| self.new_id("ord", now));
         self.orders.push(StoredOrder {
             id: id.clone(),
-            agent_id: service.as_ref().map_or(last, |service| service.agent_id.clone()),
+            agent_id: service.as_ref().map_or(agent_id, |service| service.agent_id.clone()),
             service_id: placement.service_id,
             service_title: service.as_ref().map(|service| service.title.clone()),
             brief: placement.brief,
@@ -163,6 +189,11 @@ impl Market {
             revision_count: 0,
             max_revisions: service.as_ref().map_or(3, |service| service.max_revisions),
             deliverables: Vec::new(),
+            superseded: Vec::new(),
+            requirement_answers: placement.requirement_answers,
+            brief_english: placement.brief_english,
+            instant: placement.instant,
+            review: None,
             messages: Vec::new(),
             paid_out: false,
         });
@@ -186,6 +217,9 @@ impl Market {
         };
         let Some(window) = window else {
             order.status = Status::Paid;
+            if order.instant {
+                self.pay_out(now, index);
+            }
             return;
         };
         order.status = Status::InProgress;
@@ -220,6 +254,54 @@ impl Market {
         Ok(())
     }
 
+    /// The client reviews a completed order with one to five stars.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not completed, or the rating is out of range.
+    pub fn review(&mut self, now: Time, id: &str, rating: u8, comment: &str) -> Result<(), ControlError> {
+        self.run_due(now);
+        let index = self.order_in_status(id, "review", &[Status::Completed])?;
+        if !(1..=5).contains(&rating) {
+            return Err(ControlError::Rejected("a rating is from 1 to 5".into()));
+        }
+        self.orders[index].review = Some(Review { rating, comment: comment.to_owned(), at: now });
+        Ok(())
+    }
+
+    /// The client tries to generate in a workspace, which no server can do for a service listed through the API.
+    ///
+    /// # Errors
+    ///
+    /// Always: as the real server does.
+    pub fn generate(&mut self, id: &str) -> Result<(), ControlError> {
+        self.order_in_status(id, "generate in", &[Status::InProgress])?;
+        Err(ControlError::Rejected(
+            "500 Service provider not configured: only the seller's delivery can fill it".into(),
+        ))
+    }
+
+    /// Changes what the marketplace itself decides of an agent or a service: its review, its flag, its owner.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such agent or service, or no such action.
+    pub fn moderate(&mut self, id: &str, action: &str, reason: &str) -> Result<(), ControlError> {
+        let reason = if reason.is_empty() { "flagged for a manual review" } else { reason };
+        let agent = self.agents.iter_mut().find(|agent| agent.id == id);
+        let service = self.services.iter_mut().find(|service| service.id == id);
+        match (agent, service, action) {
+            (Some(agent), _, "review") => agent.in_review = Some(reason.to_owned()),
+            (Some(agent), _, "approve") => agent.in_review = None,
+            (Some(agent), _, "own") => agent.owner_wallet = Some("SandboxOwnerWa11et11111111111111111111111111".into()),
+            (_, Some(service), "review") => service.flagged = Some(reason.to_owned()),
+            (_, Some(service), "approve") => service.flagged = None,
+            (None, None, _) => return Err(ControlError::Unknown(id.to_owned())),
+            _ => return Err(ControlError::Rejected(format!("{action:?} is not one of review approve own"))),
+        }
+        Ok(())
+    }
+
     /// The client disputes a delivery. The real server sends the reason by webhook only, so none is kept.
     ///
     /// # Errors
@@ -232,7 +314,8 @@ impl Market {
         Ok(())
     }
 
-    /// The client requests a revision, which only the live server has; a message holds the feedback.
+    /// The client requests a revision, which only the live server has. The feedback goes into a message; without one
+    /// it is sent by webhook only, so it is nowhere to be read.
     ///
     /// # Errors
     ///
@@ -251,7 +334,8 @@ impl Market {
         }
         order.revision_count += 1;
         order.status = Status::RevisionRequested;
-        self.message(now, id, &format!("Revision request: {wish}"))
+        // The web page posts the feedback as a message after the request; other clients send it by webhook only.
+        if wish.trim().is_empty() { Ok(()) } else { self.message(now, id, &format!("Revision request: {wish}")) }
     }
 
     /// The client cancels an order.

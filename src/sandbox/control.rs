@@ -14,6 +14,15 @@ use crate::domain::time::Time;
 #[serde(default, deny_unknown_fields)]
 struct MessageBody {
     message: String,
+    rating: u8,
+}
+
+/// The body of a bounty.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BountyBody {
+    brief: String,
+    price_usd: String,
 }
 
 /// The body of a request that arms a fault.
@@ -60,12 +69,20 @@ impl Market {
                 Ok(Reply::json(200, &self.faults_overview()))
             }
             ("POST", ["orders"]) => self.place_from(now, request),
+            ("POST", ["bounties"]) => read::<BountyBody>(request).map(|body| {
+                Reply::json(201, &json!({"bounty_id": self.post_bounty(now, &body.brief, &body.price_usd)}))
+            }),
+            ("POST", ["bounties", id, "accept"]) => {
+                self.accept_claim(now, id).map(|order_id| self.status_reply(201, &order_id)).map_err(status_and_text)
+            }
+            ("POST", ["agents" | "services", id, action]) => self.moderate_from(id, action, request),
             ("POST", ["orders", id, verb]) => self.act(now, id, verb, request),
             _ => {
                 return error_reply(
                     404,
                     "GET /sandbox; POST /sandbox/orders {brief, service_id, …}; POST /sandbox/orders/ID/\
-                     {accept,dispute,revise,cancel,message,pay,advance}; GET, POST, DELETE /sandbox/faults {fault, endpoint, times}",
+                     {accept,dispute,revise,cancel,message,pay,advance,generate,review}; POST /sandbox/{agents,services}/ID/\
+                     {review,approve,own} {message}; POST /sandbox/bounties {brief, price_usd}, /sandbox/bounties/ID/accept; GET, POST, DELETE /sandbox/faults {fault, endpoint, times}",
                 );
             }
         };
@@ -85,16 +102,25 @@ impl Market {
     }
 
     fn act(&mut self, now: Time, id: &str, verb: &str, request: &Request) -> Result<Reply, (u16, String)> {
-        let MessageBody { message } = if request.body.is_empty() { MessageBody::default() } else { read(request)? };
-        match self.client_action(now, id, verb, &message) {
-            Ok(()) => Ok(self.status_reply(200, id)),
-            Err(refused @ ControlError::Unknown(_)) => Err((404, refused.to_string())),
-            Err(refused) => Err((409, refused.to_string())),
-        }
+        let body: MessageBody = if request.body.is_empty() { MessageBody::default() } else { read(request)? };
+        self.client_action(now, id, verb, (&body.message, body.rating)).map_err(status_and_text)?;
+        Ok(self.status_reply(200, id))
     }
 
-    /// Performs a client's action by its name.
-    pub(super) fn client_action(&mut self, now: Time, id: &str, verb: &str, message: &str) -> Result<(), ControlError> {
+    fn moderate_from(&mut self, id: &str, action: &str, request: &Request) -> Result<Reply, (u16, String)> {
+        let body: MessageBody = if request.body.is_empty() { MessageBody::default() } else { read(request)? };
+        self.moderate(id, action, &body.message).map_err(status_and_text)?;
+        Ok(Reply::json(200, &json!({"id": id})))
+    }
+
+    /// Performs a client's action by its name, with what it says and a rating.
+    pub(super) fn client_action(
+        &mut self,
+        now: Time,
+        id: &str,
+        verb: &str,
+        (message, rating): (&str, u8),
+    ) -> Result<(), ControlError> {
         match verb {
             "accept" => self.accept(now, id),
             "dispute" => self.dispute(now, id),
@@ -103,8 +129,10 @@ impl Market {
             "message" => self.message(now, id, message),
             "pay" => self.pay_quote(now, id),
             "advance" => self.advance(now, id),
+            "generate" => self.generate(id),
+            "review" => self.review(now, id, rating, message),
             _ => Err(ControlError::Rejected(format!(
-                "{verb:?} is not one of accept dispute revise cancel message pay advance"
+                "{verb:?} is not one of accept dispute revise cancel message pay advance generate review"
             ))),
         }
     }
@@ -138,7 +166,9 @@ impl Market {
         let agents: Vec<Value> = self
             .agents
             .iter()
-            .map(|agent| json!({"id": agent.id, "name": agent.name, "payout_wallet": agent.payout_wallet, "token": agent.token}))
+            .map(|agent| json!({"id": agent.id, "name": agent.name, "payout_wallet": agent.payout_wallet,
+                "payout_address_base": agent.base.payout_address_base, "in_review": agent.in_review, "paused": agent.paused,
+                "token": agent.token}))
             .collect();
         let orders: Vec<Value> = self
             .orders
@@ -147,8 +177,8 @@ impl Market {
             .map(|order| {
                 let mut shape = json!(self.order_shape(order));
                 let files: Vec<Value> =
-                    order.deliverables.iter().map(|(url, kind)| json!({"url": url, "media_type": kind})).collect();
-                let message = |message: &super::market::Message| {
+                    order.deliverables.iter().map(|file| json!({"url": file.url, "media_type": file.media_type})).collect();
+                let message = |message: &super::records::Message| {
                     json!({"from": if message.by_client { "client" } else { "agent" }, "content": message.content, "at": message.at})
                 };
                 shape["deliverables"] = files.into();
@@ -162,10 +192,15 @@ impl Market {
             "agents": agents,
             "services": self.services,
             "orders": orders,
+            "bounties": self.bounties,
             "armed": self.armed(),
             "recorder": self.recorder(),
         })
     }
+}
+
+fn status_and_text(error: ControlError) -> (u16, String) {
+    (if matches!(error, ControlError::Unknown(_)) { 404 } else { 409 }, error.to_string())
 }
 
 fn read<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, (u16, String)> {

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::exchange::{Refusal, Reply, Request};
 use super::faults::{ArmedFault, Fault};
-use super::market::{Market, ReceivedFile};
+use super::market::Market;
 use super::recorder::FiredFault;
+use super::records::ReceivedFile;
 use super::routes::{Call, Routed, route};
 use crate::domain::time::Time;
 
@@ -153,6 +154,7 @@ fn instead(fault: Fault, now: Time, request: &Request, public_url: &str) -> Opti
     let refusal = |status, sentence: &str| Reply::from(Refusal::new(status, sentence));
     let limited = || Reply::from(Refusal::new(429, "Rate limit exceeded. Try again later."));
     let page = |status, title| Reply::html(status, title);
+    let platform = |status, text: &str| Reply::of(status, "text/plain; charset=utf-8", text);
     Some(match fault {
         Fault::Status400 => refusal(400, "Bad request"),
         Fault::Status401 => refusal(401, "Invalid API key"),
@@ -170,7 +172,17 @@ fn instead(fault: Fault, now: Time, request: &Request, public_url: &str) -> Opti
         Fault::Status429Absurd => limited().with("Retry-After", "1".to_owned() + &"0".repeat(20)),
         Fault::Status429Negative => limited().with("Retry-After", "-5"),
         Fault::Status404Html => page(404, "404: This page could not be found."),
-        Fault::Status413 => Reply::of(413, "text/plain", "Request Entity Too Large\n\nFUNCTION_PAYLOAD_TOO_LARGE\n"),
+        Fault::Status413 => platform(413, "Request Entity Too Large\n\nFUNCTION_PAYLOAD_TOO_LARGE\n"),
+        Fault::Checkpoint403 => page(403, "Vercel Security Checkpoint"),
+        Fault::Checkpoint429 => page(429, "Vercel Security Checkpoint"),
+        Fault::DeploymentDisabled => platform(402, "Payment required\n\nDEPLOYMENT_DISABLED\n"),
+        Fault::DeploymentNotFound => {
+            platform(404, "The deployment could not be found on Vercel.\n\nDEPLOYMENT_NOT_FOUND\n")
+        }
+        Fault::Status522 => page(522, "522: Connection timed out"),
+        Fault::TokenWallet => refusal(503, "Agent wallet is unavailable"),
+        Fault::TokenAvatar => refusal(502, "Failed to download agent avatar"),
+        Fault::TokenAccount => refusal(400, "Link an X account before launching a token"),
         Fault::Html200 => page(200, "Welcome to the hotel. Please accept our terms."),
         Fault::Html403 => page(403, "Checking that you are human"),
         Fault::Success200False => refusal(200, "Something went wrong"),

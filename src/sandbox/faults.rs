@@ -72,6 +72,14 @@ faults! {
         RedirectForeign "redirect-foreign" "308 to another host"
         RedirectSame "redirect-same" "308 to the very same address"
         RedirectFile "redirect-file" "301 to file:///etc/passwd"
+        Checkpoint403 "checkpoint-403" "403 and the hosting platform's Security Checkpoint page"
+        Checkpoint429 "checkpoint-429" "429 and the hosting platform's Security Checkpoint page"
+        DeploymentDisabled "deployment-disabled" "402 DEPLOYMENT_DISABLED from the hosting platform"
+        DeploymentNotFound "deployment-not-found" "404 DEPLOYMENT_NOT_FOUND from the hosting platform"
+        Status522 "status-522" "522 and the page of a proxy that cannot reach the marketplace"
+        TokenWallet "token-wallet" "503 Agent wallet is unavailable, as a token launch can answer"
+        TokenAvatar "token-avatar" "502 Failed to download agent avatar, as a token launch can answer"
+        TokenAccount "token-account" "400 that asks for a linked X account, as a token launch can answer"
         DropBefore "drop-before" "the connection is closed without an answer"
     }
     after {

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
-use super::market::{Market, Service};
+use super::market::Market;
+use super::profile::moderation;
 use super::recorder::Created;
+use super::records::Service;
 use super::routes::Call;
 use super::rules::{self, Members};
 use crate::domain::time::Time;
@@ -21,10 +23,12 @@ struct ServiceFields {
     demo_url: Option<String>,
     quota_limit: Option<u64>,
     max_revisions: Option<u64>,
+    requirement_fields: Option<Value>,
 }
 
 impl Market {
     fn service_fields(&self, body: &Members) -> Result<ServiceFields, Refusal> {
+        let live = self.server_version.is_live();
         Ok(ServiceFields {
             category: rules::category(self.server_version, body)?,
             title: rules::text_within(body, "title", self.server_version.title_length())?,
@@ -35,11 +39,8 @@ impl Market {
             deliverables: rules::deliverables(body)?,
             demo_url: rules::url(body, "demo_url")?,
             quota_limit: rules::integer(body, "quota_limit", 0..=1_000_000)?,
-            max_revisions: if self.server_version.is_live() {
-                rules::integer(body, "max_revisions", 0..=10)?
-            } else {
-                None
-            },
+            max_revisions: if live { rules::integer(body, "max_revisions", 0..=10)? } else { None },
+            requirement_fields: if live { rules::requirement_fields(body)? } else { None },
         })
     }
 
@@ -59,6 +60,8 @@ impl Market {
             demo_url: fields.demo_url,
             quota_limit: fields.quota_limit.unwrap_or(0),
             max_revisions: fields.max_revisions.unwrap_or(3),
+            requirement_fields: fields.requirement_fields.unwrap_or_default(),
+            flagged: None,
             active: true,
             created_at: now,
         };
@@ -87,6 +90,7 @@ impl Market {
         set(&mut service.deliverables, fields.deliverables);
         set(&mut service.quota_limit, fields.quota_limit);
         set(&mut service.max_revisions, fields.max_revisions);
+        set(&mut service.requirement_fields, fields.requirement_fields);
         service.demo_url = fields.demo_url.or_else(|| service.demo_url.take());
         Ok(Reply::data(200, &self.service_shape(&self.services[index])))
     }
@@ -108,7 +112,7 @@ impl Market {
         Ok(index)
     }
 
-    fn service_shape(&self, service: &Service) -> Value {
+    pub(super) fn service_shape(&self, service: &Service) -> Value {
         let server_version = self.server_version;
         let mut shape = json!({
             "id": service.id,
@@ -127,9 +131,14 @@ impl Market {
         });
         if server_version.is_live() {
             shape["max_revisions"] = service.max_revisions.into();
+            shape["moderation"] = moderation(service.flagged.as_deref());
+            shape["requirement_fields"] = match &service.requirement_fields {
+                Value::Null => Value::Null,
+                fields => fields.to_string().into(),
+            };
             shape["total_orders"] =
                 self.orders.iter().filter(|order| order.service_id.as_ref() == Some(&service.id)).count().into();
-            for unset in ["avg_rating", "requirement_fields", "portfolio", "provider_key", "updated_at"] {
+            for unset in ["avg_rating", "portfolio", "provider_key", "updated_at"] {
                 shape[unset] = Value::Null;
             }
         }

@@ -1,7 +1,6 @@
 //! The state of the sandbox, and the dispatch of a request to its endpoint. The same state, time and request give the same answer.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::exchange::{Refusal, Reply, Request};
 use super::faults::ArmedFault;
 use super::limiter::Limiter;
-use super::recorder::{CountedRequest, Payout, Recorder};
+use super::recorder::{CountedRequest, Recorder};
+use super::records::{Agent, Bounty, ReceivedFile, Service, StoredOrder, Upload, UploadGrant};
 use super::routes::{Call, Routed, route};
-use super::rules;
 use super::server_version::ServerVersion;
 use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::Status;
@@ -33,6 +32,11 @@ pub struct Market {
     /// Bodies larger than this are refused before the marketplace sees them.
     platform_limit: u64,
     pub(super) agents: Vec<Agent>,
+    #[serde(default)]
+    pub(super) bounties: Vec<Bounty>,
+    /// Whether requests are counted but never refused.
+    #[serde(default)]
+    pub(super) no_limits: bool,
     pub(super) services: Vec<Service>,
     /// In the order they were placed.
     pub(super) orders: Vec<StoredOrder>,
@@ -40,109 +44,11 @@ pub struct Market {
     pub(super) uploads: BTreeMap<String, Upload>,
     /// By upload token.
     pub(super) grants: BTreeMap<String, UploadGrant>,
-    limiter: Limiter,
+    pub(super) limiter: Limiter,
     pub(super) recorder: Recorder,
     pub(super) armed: Vec<ArmedFault>,
     /// When the next timed change is due.
     due: Option<Time>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Agent {
-    pub(super) id: String,
-    pub(super) api_key: String,
-    pub(super) webhook_secret: String,
-    pub(super) name: String,
-    pub(super) description: String,
-    pub(super) endpoint_url: Option<String>,
-    pub(super) capabilities: Vec<String>,
-    pub(super) owner_wallet: Option<String>,
-    pub(super) payout_wallet: Option<String>,
-    pub(super) avatar_url: Option<String>,
-    /// The mint of its token, once launched.
-    pub(super) token: Option<String>,
-    pub(super) created_at: Time,
-}
-
-impl Agent {
-    pub(super) fn marketable(&self) -> bool {
-        self.payout_wallet.is_some() || self.owner_wallet.is_some()
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Service {
-    pub(super) id: String,
-    pub(super) agent_id: String,
-    pub(super) category: String,
-    pub(super) title: String,
-    pub(super) description: String,
-    pub(super) price_usd: String,
-    pub(super) price_type: String,
-    pub(super) turnaround_hours: u64,
-    pub(super) deliverables: Vec<String>,
-    pub(super) demo_url: Option<String>,
-    pub(super) quota_limit: u64,
-    pub(super) max_revisions: u64,
-    pub(super) active: bool,
-    pub(super) created_at: Time,
-}
-
-/// An order as the marketplace keeps it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct StoredOrder {
-    pub(super) id: String,
-    pub(super) agent_id: String,
-    pub(super) service_id: Option<String>,
-    pub(super) service_title: Option<String>,
-    pub(super) brief: String,
-    pub(super) reference_urls: Vec<String>,
-    pub(super) reference_images: Vec<String>,
-    pub(super) price_usd: Option<String>,
-    pub(super) status: Status,
-    pub(super) created_at: Time,
-    pub(super) begun_at: Option<Time>,
-    pub(super) delivered_at: Option<Time>,
-    pub(super) completed_at: Option<Time>,
-    pub(super) workspace_expires_at: Option<Time>,
-    pub(super) quota_total: u64,
-    pub(super) revision_count: u64,
-    pub(super) max_revisions: u64,
-    /// Address and media type of each file of the delivery that counts.
-    pub(super) deliverables: Vec<(String, String)>,
-    pub(super) messages: Vec<Message>,
-    pub(super) paid_out: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Message {
-    pub(super) id: String,
-    pub(super) by_client: bool,
-    pub(super) content: String,
-    pub(super) at: Time,
-}
-
-/// An uploaded file; its bytes are stored by the server.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Upload {
-    pub(super) sha256: String,
-    pub(super) bytes: u64,
-    pub(super) content_type: String,
-    pub(super) at: Time,
-}
-
-/// Permission to put one file into the blob store.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct UploadGrant {
-    pub(super) content_type: String,
-    pub(super) pathname: String,
-}
-
-/// A file received: the path it is served at, and its range in the request's body.
-#[derive(Clone, Debug)]
-pub(super) struct ReceivedFile {
-    pub(super) path: String,
-    pub(super) bytes: Range<usize>,
 }
 
 impl Market {
@@ -157,6 +63,8 @@ impl Market {
             // The document names no platform limit: allow the largest file and its multipart overhead.
             platform_limit: if server_version.is_live() { PLATFORM_LIMIT } else { MAX_UPLOAD_BYTES + 65_536 },
             agents: Vec::new(),
+            bounties: Vec::new(),
+            no_limits: false,
             services: Vec::new(),
             orders: Vec::new(),
             uploads: BTreeMap::new(),
@@ -255,6 +163,12 @@ impl Market {
             Call::ReadMessages => self.read_messages(id, request),
             Call::Messages => self.send_message(now, id, request),
             Call::Token => self.launch_token(now, id, request),
+            Call::Agent => self.public_agent(id),
+            Call::SetActive => self.set_active(id, request),
+            Call::PayoutRetry => self.retry_payout(now, id, request),
+            Call::Bounties => self.list_bounties(request),
+            Call::ClaimBounty => self.claim_bounty(id, request),
+            Call::WithdrawClaim => self.withdraw_claim(id, request),
         };
         (outcome.unwrap_or_else(Reply::from), received)
     }
@@ -262,7 +176,10 @@ impl Market {
     /// Counts a request against its limit. This runs before authentication.
     pub(super) fn admit(&mut self, now: Time, call: Call, request: &Request) -> Result<(), Reply> {
         let Some(endpoint) = call.endpoint() else { return Ok(()) };
-        let admitted = self.limiter.admit(self.server_version, now, &request.address, endpoint);
+        let admitted = match self.limiter.admit(self.server_version, now, &request.address, endpoint) {
+            Err(_) if self.no_limits => Ok(()),
+            admitted => admitted,
+        };
         let refused = admitted.is_err();
         self.recorder.requests.push(CountedRequest { at: now, address: request.address.clone(), endpoint, refused });
         admitted.map_err(|too_many| {
@@ -301,21 +218,6 @@ impl Market {
     /// Schedules a timed change at `due`.
     pub(super) fn schedule(&mut self, due: Time) {
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
-    }
-
-    /// Completes an order and pays its agent, if it has a payout address.
-    pub(super) fn complete(&mut self, at: Time, index: usize) {
-        let Some(order) = self.orders.get_mut(index) else { return };
-        order.status = Status::Completed;
-        order.completed_at = Some(at);
-        let agent = self.agents.iter().find(|agent| agent.id == order.agent_id);
-        let price = order.price_usd.as_deref().and_then(rules::micros);
-        if let (Some(price), false, true) = (price, order.paid_out, agent.is_some_and(Agent::marketable)) {
-            order.paid_out = true;
-            let paid = price / 10 * 9;
-            let usd = format!("{}.{:06}", paid / 1_000_000, paid % 1_000_000);
-            self.recorder.payouts.push(Payout { at, order_id: order.id.clone(), usd });
-        }
     }
 
     pub(super) fn order(&self, id: &str) -> Option<&StoredOrder> {

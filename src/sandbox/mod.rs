@@ -18,6 +18,7 @@
 //! ```
 
 mod agents;
+mod bounties;
 mod client;
 mod control;
 mod exchange;
@@ -30,7 +31,10 @@ mod market;
 mod multipart;
 mod orders;
 mod page;
+mod payouts;
+mod profile;
 mod recorder;
+mod records;
 mod request_reader;
 mod response_writer;
 mod routes;
@@ -40,6 +44,7 @@ mod server_version;
 mod shapes;
 mod thread;
 mod uploads;
+mod views;
 
 pub use client::{AgentCredentials, ControlError, Placement};
 pub use exchange::{Reply, Request};

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::{Market, REVIEW};
 use super::recorder::{Delivery, Quote};
+use super::records::Deliverable;
 use super::routes::Call;
 use super::rules::{self, Members};
 use crate::domain::order::Status;
@@ -62,7 +63,13 @@ impl Market {
         }
         let from = std::mem::replace(&mut order.status, Status::Delivered);
         let urls = files.iter().map(|(url, _)| url.clone()).collect();
-        order.deliverables = files;
+        let files = files.into_iter().map(|(url, media_type)| {
+            let path = url.strip_prefix(&self.public_url).filter(|_| media_type == "image");
+            let shown = path.and_then(|path| self.uploads.get(path)).is_some_and(|upload| upload.previewable);
+            Deliverable { preview_url: shown.then(|| format!("{url}?preview=1")), url, media_type, at: now }
+        });
+        let replaced = std::mem::replace(&mut order.deliverables, files.collect());
+        order.superseded.extend(replaced);
         order.delivered_at = Some(now);
         let delivery = Delivery { at: now, urls, from: from.as_str().to_owned() };
         self.recorder.deliveries.entry(id.to_owned()).or_default().push(delivery);
@@ -78,11 +85,14 @@ impl Market {
             let address = rules::required(url, rules::url(members, url)?)?;
             Ok((address, rules::required(kind, rules::one_of(members, kind, known)?)?))
         };
-        let list = body.get("deliverables").filter(|_| self.server_version.is_live());
+        let live = self.server_version.is_live();
+        // The server of the document's time reads the single pair, or the first of a list, and drops the rest.
+        let list = body.get("deliverables").filter(|_| live || !body.contains_key("deliverable_url"));
         match list {
             None | Some(Value::Null) => Ok(vec![file(body, "deliverable_url", "deliverable_media_type")?]),
             Some(Value::Array(items)) if (1..=MAX_FILES).contains(&items.len()) => items
                 .iter()
+                .take(if live { MAX_FILES } else { 1 })
                 .map(|item| match item {
                     Value::Object(item) if item.contains_key("deliverable_url") => {
                         file(item, "deliverable_url", "deliverable_media_type")

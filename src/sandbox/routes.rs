@@ -47,11 +47,23 @@ pub enum Call {
     Messages,
     /// `POST /agents/:id/token/launch`
     Token,
+    /// `GET /agents/:id`, which only the live server has
+    Agent,
+    /// `PATCH /agents/:id/active`, which only the live server has
+    SetActive,
+    /// `POST /orders/:id/request-payout-retry`, which only the live server has
+    PayoutRetry,
+    /// `GET /bounties`, which only the live server has
+    Bounties,
+    /// `POST /bounties/:id/claim`, which only the live server has
+    ClaimBounty,
+    /// `DELETE /bounties/:id/claim`, which only the live server has
+    WithdrawClaim,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Register,
         Self::Me,
         Self::UpdateMe,
@@ -69,6 +81,12 @@ impl Call {
         Self::ReadMessages,
         Self::Messages,
         Self::Token,
+        Self::Agent,
+        Self::SetActive,
+        Self::PayoutRetry,
+        Self::Bounties,
+        Self::ClaimBounty,
+        Self::WithdrawClaim,
     ];
 
     const fn name(self) -> &'static str {
@@ -90,6 +108,12 @@ impl Call {
             Self::ReadMessages => "read-messages",
             Self::Messages => "messages",
             Self::Token => "token",
+            Self::Agent => "agent",
+            Self::SetActive => "set-active",
+            Self::PayoutRetry => "payout-retry",
+            Self::Bounties => "bounties",
+            Self::ClaimBounty => "claim-bounty",
+            Self::WithdrawClaim => "withdraw-claim",
         }
     }
 
@@ -102,7 +126,8 @@ impl Call {
             Self::Upload | Self::UploadToken => Some(Endpoint::Upload),
             Self::Orders => Some(Endpoint::Orders),
             Self::Deliver => Some(Endpoint::Deliver),
-            Self::Quote => Some(Endpoint::Quote),
+            // The rare ones that the live server counts besides have the same limit as quotes, and share its one counter.
+            Self::Quote | Self::PayoutRetry | Self::ClaimBounty => Some(Endpoint::Quote),
             Self::Messages => Some(Endpoint::Messages),
             Self::Token => Some(Endpoint::Token),
             Self::Me
@@ -112,12 +137,27 @@ impl Call {
             | Self::DeleteService
             | Self::Blob
             | Self::Order
-            | Self::ReadMessages => None,
+            | Self::ReadMessages
+            | Self::Agent
+            | Self::SetActive
+            | Self::Bounties
+            | Self::WithdrawClaim => None,
         }
     }
 
     const fn only_live(self) -> bool {
-        matches!(self, Self::UploadToken | Self::Blob | Self::Order)
+        matches!(
+            self,
+            Self::UploadToken
+                | Self::Blob
+                | Self::Order
+                | Self::Agent
+                | Self::SetActive
+                | Self::PayoutRetry
+                | Self::Bounties
+                | Self::ClaimBounty
+                | Self::WithdrawClaim
+        )
     }
 }
 
@@ -166,6 +206,8 @@ pub(super) fn route(server_version: ServerVersion, request: &Request) -> Routed 
     let (calls, id): (&[(&str, Call)], &str) = match parts.as_slice() {
         ["agents", "register"] => (&[("POST", Call::Register)], ""),
         ["agents", "me"] => (&[("GET", Call::Me), ("PATCH", Call::UpdateMe)], ""),
+        ["agents", id] => (&[("GET", Call::Agent)], id),
+        ["agents", id, "active"] => (&[("PATCH", Call::SetActive)], id),
         ["agents", id, "services"] => (&[("POST", Call::Services), ("GET", Call::ListServices)], id),
         ["agents", id, "orders"] => (&[("GET", Call::Orders)], id),
         ["agents", id, "token", "launch"] => (&[("POST", Call::Token)], id),
@@ -173,6 +215,9 @@ pub(super) fn route(server_version: ServerVersion, request: &Request) -> Routed 
         ["upload"] => (&[("POST", Call::Upload)], ""),
         ["upload", "token"] => (&[("POST", Call::UploadToken)], ""),
         ["orders", id] => (&[("GET", Call::Order)], id),
+        ["orders", id, "request-payout-retry"] => (&[("POST", Call::PayoutRetry)], id),
+        ["bounties"] => (&[("GET", Call::Bounties)], ""),
+        ["bounties", id, "claim"] => (&[("POST", Call::ClaimBounty), ("DELETE", Call::WithdrawClaim)], id),
         ["orders", id, "deliver"] => (&[("POST", Call::Deliver)], id),
         ["orders", id, "quote"] => (&[("POST", Call::Quote)], id),
         ["orders", id, "messages"] => (&[("GET", Call::ReadMessages), ("POST", Call::Messages)], id),

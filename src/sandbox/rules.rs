@@ -14,6 +14,16 @@ const PRICE_TYPES: [&str; 4] = ["fixed", "quote", "weekly", "monthly"];
 /// A request's members.
 pub(super) type Members = Map<String, Value>;
 
+/// Words that the live server refuses in an agent's name.
+const RESERVED_WORDS: [&str; 10] =
+    ["claw", "team", "said", "protocol", "peng", "squire", "atelier", "test", "official", "support"];
+
+fn reserved_word(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.find_map(|word| RESERVED_WORDS.into_iter().find(|reserved| *reserved == word))
+}
+
 type Checked<T> = Result<T, Refusal>;
 
 fn bad<T>(sentence: impl Into<String>) -> Checked<T> {
@@ -70,6 +80,9 @@ pub(super) fn name(server_version: ServerVersion, members: &Members) -> Checked<
         Some(name) if server_version.is_live() && !name.chars().all(tight) => {
             bad("name may hold only letters, digits, spaces, dots, dashes and underscores")
         }
+        Some(name) if server_version.is_live() && reserved_word(&name).is_some() => {
+            bad(format!("name contains a reserved word: {}", reserved_word(&name).unwrap_or_default()))
+        }
         name => Ok(name),
     }
 }
@@ -83,7 +96,19 @@ pub(super) fn wallet(members: &Members, name: &str) -> Checked<Option<String>> {
     text_within(members, name, 1..=128)
 }
 
-fn texts(members: &Members, name: &str) -> Checked<Option<Vec<String>>> {
+/// An address on Base: 0x and 40 hexadecimal digits.
+pub(super) fn base_address(members: &Members, name: &str) -> Checked<Option<String>> {
+    let address = text_within(members, name, 1..=128)?;
+    let hex = |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match address {
+        Some(address) if !address.strip_prefix("0x").is_some_and(hex) => {
+            bad(format!("{name} must be a valid Base address"))
+        }
+        address => Ok(address),
+    }
+}
+
+pub(super) fn texts(members: &Members, name: &str) -> Checked<Option<Vec<String>>> {
     let Some(value) = present(members, name) else { return Ok(None) };
     let items = value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
     items.map(Some).ok_or_else(|| Refusal::new(400, format!("{name} must be an array of strings")))
@@ -141,6 +166,17 @@ pub(super) fn micros(price: &str) -> Option<u64> {
 
 pub(super) fn deliverables(members: &Members) -> Checked<Option<Vec<String>>> {
     texts(members, "deliverables")
+}
+
+/// The questions a service asks with an order: a list of objects that have a label.
+pub(super) fn requirement_fields(members: &Members) -> Checked<Option<Value>> {
+    match present(members, "requirement_fields") {
+        None => Ok(None),
+        Some(fields @ Value::Array(items)) if items.iter().all(|item| item["label"].is_string()) => {
+            Ok(Some(fields.clone()))
+        }
+        Some(_) => bad("requirement_fields must be an array of objects with a label"),
+    }
 }
 
 /// An integer within bounds.

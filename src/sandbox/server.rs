@@ -38,6 +38,8 @@ pub struct Options {
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
     /// How long an answer made slow by a fault takes.
     pub slowness: Duration,
+    /// Whether requests are counted but never refused for their number.
+    pub no_limits: bool,
     /// The page served at `/`, if any.
     pub page: Option<&'static str>,
 }
@@ -51,6 +53,7 @@ impl Default for Options {
             seed: 0,
             clock: Box::new(wall_clock),
             slowness: Duration::from_secs(5),
+            no_limits: false,
             page: None,
         }
     }
@@ -97,6 +100,7 @@ impl Server {
         let mut market = files.load(options.server_version, options.seed)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         let address = listener.local_addr()?;
+        market.no_limits = options.no_limits;
         market.serve_files_from(&format!("http://{address}"));
         files.save(&market)?;
         let shared = Arc::new(Shared {
@@ -282,7 +286,10 @@ impl Shared {
         let known = market.uploads.get(path);
         match known.and_then(|upload| Some((upload, lock(&self.files).get(path)?))) {
             Some((upload, bytes)) => {
-                Reply::of(200, &upload.content_type, bytes).with("X-Content-Type-Options", "nosniff")
+                Reply::of(200, &upload.content_type, bytes)
+                    .with("X-Content-Type-Options", "nosniff")
+                    // A path is used once, so the page may show a picture again without asking.
+                    .with("Cache-Control", "private, max-age=31536000, immutable")
             }
             None => Reply::html(404, "404: This page could not be found."),
         }

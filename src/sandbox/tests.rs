@@ -81,7 +81,7 @@ fn the_world_survives_being_written() {
 }
 
 #[test]
-fn each_dialect_writes_orders_its_own_way() {
+fn each_server_version_writes_orders_its_own_way() {
     let mut shop = Shop::open(ServerVersion::Document);
     shop.order();
     let document = shop.poll("paid")[0].clone();
@@ -228,7 +228,7 @@ fn looking_at_stuck_work_offers_it_again() {
 }
 
 #[test]
-fn the_limits_of_each_dialect() {
+fn the_limits_of_each_server_version() {
     let service = json!({"category": "seo", "title": "Tidy", "description": "x".repeat(39), "price_usd": "5.00", "price_type": "fixed"});
     let error = |server_version, change: Value| {
         let mut shop = Shop::open(server_version);

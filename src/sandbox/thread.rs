@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
-use super::market::{Market, Message, StoredOrder};
+use super::market::Market;
+use super::records::{Message, StoredOrder};
 use super::routes::Call;
 use super::rules;
 use crate::domain::limits::MAX_MESSAGE_CHARS;

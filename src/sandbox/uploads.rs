@@ -4,12 +4,13 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::exchange::{Outcome, Refusal, Reply, Request};
-use super::market::{Market, ReceivedFile, Upload, UploadGrant};
+use super::market::Market;
 use super::multipart::{self, MultipartError};
 use super::recorder::Created;
+use super::records::{ReceivedFile, Upload, UploadGrant};
 use super::routes::Call;
 use super::rules;
-use crate::domain::limits::MAX_UPLOAD_BYTES;
+use crate::domain::limits::{MAX_PREVIEW_BYTES, MAX_UPLOAD_BYTES};
 use crate::domain::order::hex;
 use crate::domain::time::Time;
 
@@ -93,10 +94,18 @@ impl Market {
             sha256: hex(&Sha256::digest(bytes)),
             bytes: bytes.len() as u64,
             content_type: content_type.to_owned(),
+            previewable: is_previewable(bytes),
             at: now,
         };
         self.uploads.insert(path.to_owned(), upload);
         self.recorder.uploads.push(Created { at: now, name: url.clone() });
         url
     }
+}
+
+/// Whether the live server can make a preview: an image, by its first bytes, of at most 25 MiB.
+fn is_previewable(bytes: &[u8]) -> bool {
+    let image = [&b"\x89PNG\r\n\x1a\n"[..], b"\xff\xd8\xff", b"GIF8"].iter().any(|start| bytes.starts_with(start))
+        || bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
+    image && bytes.len() as u64 <= MAX_PREVIEW_BYTES
 }

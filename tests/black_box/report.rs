@@ -27,11 +27,19 @@ fn a_report_sums_and_charts_the_ledger() {
     assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
     let page = fs::read_to_string(fixture.path("page.html")).unwrap();
     assert!(
-        page.starts_with("<!doctype html>")
+        page.starts_with("<!DOCTYPE html>")
             && page.contains("<svg")
             && page.contains("<b>9.00</b><span>USDC under review")
     );
     assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&fixture.key));
+    assert!(page.contains("A rehearsal.") && page.contains("30 days"), "a sandbox's money is named as such: {page}");
+    assert!(text.out.contains("(a sandbox: none of this money is real)"), "{text:?}");
+    let year_ago = fixture.run(&["report", "--until", "2020-01-01"]);
+    assert!(year_ago.out.contains("the start to 2020-01-01\t0\t0\t0"), "{year_ago:?}");
+    assert_eq!(fixture.json(&["report", "--since", "2020-01-01"])["total"]["delivered"], 2);
+    assert_eq!(fixture.run(&["report", "--since", "yesterday"]).code, 64);
+    let csv = fixture.run(&["report", "--csv", "-"]).out;
+    assert_eq!((csv.lines().count(), csv.contains(",delivered,Sandbox service,5.00,1,")), (3, true), "{csv}");
     let nowhere = fixture.run(&["report", "--html", "no/such/page.html"]);
     assert!(nowhere.code == 74 && nowhere.err.contains("no/such/page.html"), "{nowhere:?}");
 }
@@ -67,7 +75,7 @@ fn a_report_shows_costs_and_pictures() {
     fixture.beat();
     assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
     let page = fs::read_to_string(fixture.path("page.html")).unwrap();
-    assert!(page.contains("<b>1.2584</b><span>USD of cost") && page.contains("<b>3.24</b><span>margin"), "{page}");
+    assert!(page.contains("<b>1.2584</b><span>USD cost") && page.contains("<b>3.24</b><span>USD margin"), "{page}");
     assert!(page.contains("src=\"data:image/jpeg;base64,"), "its picture");
     assert!(page.contains(&format!("atelier-heartbeat retry {stuck}")) && !page.contains("lighthouse"));
     // A removed file is named, not shown.

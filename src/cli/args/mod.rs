@@ -15,7 +15,8 @@ use crate::fast_path::argv::scheduled_beat;
 use crate::io::progress::Progress;
 
 pub use options::{
-    BeatArgs, PosterArgs, ProfileCommand, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, TokenCommand,
+    BeatArgs, PosterArgs, ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs,
+    TokenCommand,
 };
 pub use values::{Color, Format, Preset, Report, Scheduler};
 
@@ -262,11 +263,7 @@ pub enum Command {
         message: Option<String>,
     },
     /// Show deliveries, earnings (price less the 10 % fee), outcomes and time to deliver
-    Report {
-        /// Write it as one self-contained page
-        #[arg(long, value_name = "FILE")]
-        html: Option<PathBuf>,
-    },
+    Report(ReportArgs),
     /// Print the ready-made integration of a scheduler for this binary, these settings and this user
     Schedule(ScheduleArgs),
     /// Run a local marketplace on loopback that behaves like Atelier

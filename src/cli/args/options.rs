@@ -121,9 +121,29 @@ pub struct SandboxArgs {
     /// Server version to imitate: `live`, or `document` for the published API document
     #[arg(long, value_name = "VERSION", default_value = "live")]
     pub server_version: String,
+    /// Count requests, but never refuse one for their number
+    #[arg(long)]
+    pub no_limits: bool,
     /// Inject a fault: NAME, NAME@ENDPOINT or NAME@ENDPOINT*TIMES; `--fault list` lists them
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<String>,
+}
+
+/// The options of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Write it as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the ledger as CSV; `-` for standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
+    pub csv: Option<PathBuf>,
+    /// Count from this day on, such as 2026-11-01 (UTC)
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<String>,
+    /// Count up to this day, itself included (UTC)
+    #[arg(long, value_name = "DAY")]
+    pub until: Option<String>,
 }
 
 /// The options of `poster`.

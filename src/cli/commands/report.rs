@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, ReportArgs};
 use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
 use crate::cli::output;
@@ -15,54 +15,85 @@ use crate::domain::deliverable::Deliverable;
 use crate::domain::money::{usd, usd_of_micros};
 use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
-use crate::domain::time::span;
+use crate::domain::time::{Time, span};
+use crate::domain::url::Address;
 use crate::io::atomic_file;
 use crate::io::clock;
 use crate::io::credentials;
 use crate::io::store::{History, LedgerEntry, Store, lines};
 use crate::report::gallery::{Piece, thumbnail};
 use crate::report::page::{Facts, Stuck};
-use crate::report::{Report, Sum, day, first_of_month, page};
+use crate::report::{Period, Report, Sum, csv, day, first_of_month, page};
 
-/// Prints it, or writes it as a page.
+/// Prints it, or writes it as a page or as CSV.
 ///
 /// # Errors
-/// State cannot be read, or the page cannot be written.
-pub fn run(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
+/// A day cannot be read, state cannot be read, or the file cannot be written.
+pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
+    let period = Period { since: day_option("--since", &args.since)?, until: day_option("--until", &args.until)? };
     let config = global.settings()?;
     let ledger = config.state_dir.join("ledger.jsonl");
-    let read = lines(&ledger).or_exit(exit_code::STATE, || format!("could not read {}", ledger.display()))?;
-    let report = Report::of(read);
+    let read = || lines(&ledger).or_exit(exit_code::STATE, || format!("could not read {}", ledger.display()));
+    if let Some(path) = &args.csv {
+        return write(global, path, &csv::write(read()?, &period), "csv");
+    }
+    let report = Report::of_period(read()?, period);
     let store = Store::open_read_only(&config.state_dir);
     let mut state = State::default();
     store.orders(&mut state)?;
     state.worker = store.worker()?.unwrap_or_default();
     let stuck = stuck(&state);
     let now = clock::clock().wall;
-    if let Some(path) = html {
-        let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
-        let agent = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);
+    let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
+    let id = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);
+    let agent = config.agent.name.as_ref().map_or_else(|| id.clone(), |name| format!("{name} ({id})"));
+    let server = &config.api.base_url;
+    let sandbox = Address::parse(server).is_some_and(|url| url.is_local());
+    if let Some(path) = &args.html {
         let gallery: Vec<Piece> = report.latest.iter().flat_map(|line| pieces(&store, &state, line)).collect();
-        let page = page::draw(&report, &Facts { agent: &agent, now, stuck: &stuck, gallery: &gallery });
-        atomic_file::replace(path, page.as_bytes())
-            .or_exit(exit_code::STATE, || format!("could not write {}", path.display()))?;
-        if global.json {
-            output::json(&json!({"html": path}));
-        } else if global.speaks() {
-            output::out(&format!("wrote {}", path.display()));
-        }
-        return Ok(0);
+        let facts = Facts { agent: &agent, server, sandbox, now, stuck: &stuck, gallery: &gallery };
+        return write(global, path, &page::draw(&report, &facts), "html");
     }
-    let today = day(now);
-    let month = first_of_month(now);
     if global.json {
         output::json(&json!({
-            "schema": 1, "today": report.since(&today), "month": report.since(&month), "total": report.total, "failed": stuck.len(),
-            "services": report.services, "days": report.days,
+            "schema": 1, "agent": id, "server": server, "sandbox": sandbox, "since": report.period.since, "until": report.period.until,
+            "today": report.since(&day(now)), "month": report.since(&first_of_month(now)), "total": report.total,
+            "failed": stuck.len(), "services": report.services, "days": report.days,
             "spans": report.spans, "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
         }));
         return Ok(0);
     }
+    let rehearsal = if sandbox { " (a sandbox: none of this money is real)" } else { "" };
+    output::out(&format!("{} on {server}{rehearsal}", plain(&agent, 120)));
+    print(&report, now, stuck.len());
+    Ok(0)
+}
+
+/// A day of the command line: `2026-11-01`.
+fn day_option(option: &str, text: &Option<String>) -> Result<Option<String>, CommandError> {
+    let Some(text) = text else { return Ok(None) };
+    let whole = text.len() == 10 && Time::parse(&format!("{text}T00:00:00Z")).is_some();
+    let message = || format!("{option} {}: write a day such as 2026-11-01", plain(text, 40));
+    if whole { Ok(Some(text.clone())) } else { Err(CommandError::usage(message())) }
+}
+
+/// Writes a file, or standard output for `-`.
+fn write(global: &Global, path: &Path, text: &str, kind: &str) -> Result<u8, CommandError> {
+    if path.as_os_str() == "-" {
+        output::out(text.trim_end());
+        return Ok(0);
+    }
+    atomic_file::replace(path, text.as_bytes())
+        .or_exit(exit_code::STATE, || format!("could not write {}", path.display()))?;
+    if global.json {
+        output::json(&json!({ kind: path }));
+    } else if global.speaks() {
+        output::out(&format!("wrote {}", path.display()));
+    }
+    Ok(0)
+}
+
+fn print(report: &Report, now: Time, stuck: usize) {
     let row = |name: &str, sum: &Sum| {
         vec![
             // On a terminal the sums have to fit as well.
@@ -75,24 +106,28 @@ pub fn run(global: &Global, html: Option<&Path>) -> Result<u8, CommandError> {
             usd_of_micros(sum.cost_micros),
         ]
     };
-    let mut rows = vec![
-        row("today", &report.since(&today)),
-        row("this month", &report.since(&month)),
-        row("in all", &report.total),
-    ];
+    let mut rows = vec![];
+    if report.period.is_open() {
+        rows.push(row("today", &report.since(&day(now))));
+        rows.push(row("this month", &report.since(&first_of_month(now))));
+        rows.push(row("in all", &report.total));
+    } else {
+        let end = |day: &Option<String>, open: &str| day.clone().unwrap_or_else(|| open.to_owned());
+        let name = format!("{} to {}", end(&report.period.since, "the start"), end(&report.period.until, "today"));
+        rows.push(row(&name, &report.total));
+    }
     rows.extend(report.services.iter().map(|(name, sum)| row(name, sum)));
     output::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "REVIEW", "COST"], &rows));
-    if !stuck.is_empty() {
-        output::out(&format!("{} thing(s) need you: `atelier-heartbeat status`", stuck.len()));
+    if stuck > 0 {
+        output::out(&format!("{stuck} thing(s) need you: `atelier-heartbeat status`"));
     }
     if let (Some(median), Some(slowest)) = (report.median_seconds, report.slowest_seconds) {
         let span = |seconds| span(std::time::Duration::from_secs(seconds));
         output::out(&format!("from paid to delivered: median {}, slowest {}", span(median), span(slowest)));
     }
-    Ok(0)
 }
 
-/// What needs a person: what the worker noticed, late orders among it, and every order that is held.
+/// What needs the operator: the worker's notices and every held order.
 fn stuck(state: &State) -> Vec<Stuck> {
     let mut stuck: BTreeMap<&str, Stuck> = BTreeMap::new();
     for (about, notice) in &state.worker.notices {
@@ -109,7 +144,7 @@ fn stuck(state: &State) -> Vec<Stuck> {
     stuck.into_values().collect()
 }
 
-/// What a delivery was made of. Its record is where closed orders are, or in flight again for a revision.
+/// The files of a delivery. Its record is among the closed orders, or in flight again for a revision.
 fn pieces(store: &Store, state: &State, line: &LedgerEntry) -> Vec<Piece> {
     let closed = match store.history(&line.order) {
         Ok(History::Closed(record)) => Some(*record),

@@ -32,7 +32,13 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         })?;
     }
     let signals = Signals::watch().or_exit(exit_code::INTERNAL, || "could not watch for signals".to_owned())?;
-    let options = Options { folder: Some(args.dir.clone()), server_version, port: args.port, ..Options::default() };
+    let options = Options {
+        folder: Some(args.dir.clone()),
+        server_version,
+        port: args.port,
+        no_limits: args.no_limits,
+        ..Options::default()
+    };
     let server = Server::start(options)
         .or_exit(exit_code::STATE, || format!("could not serve {} on 127.0.0.1:{}", args.dir.display(), args.port))?;
     for spec in &args.fault {
@@ -46,12 +52,18 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         );
     } else {
         let root = base.trim_end_matches("/api");
+        let limits = if args.no_limits {
+            "no request is refused for its number; set per_hour = 100000 under [budget] so that the worker does not wait either"
+        } else {
+            "30 requests an hour, as on the real server: the page says when that is what you wait for; --no-limits lifts it"
+        };
         output::out(&format!(
             "a {server_version} marketplace on loopback; its state is kept in {}\n\n  \
              base_url = \"{base}\"      put this under [api] in heartbeat.toml\n  \
              {root}/sandbox/page     in a browser: act as the client\n  \
              curl -s {root}/sandbox     what it holds\n  \
              curl -s {root}/sandbox/orders -d '{{\"brief\":\"A lighthouse at dusk\"}}'     a client pays for an order\n\n\
+             {limits}\n\n\
              Ctrl-C stops it.",
             args.dir.display()
         ));
