@@ -31,13 +31,13 @@ fn now() -> Time {
 }
 
 fn rules() -> Rules {
-    let trade = ServiceRules {
+    let service = ServiceRules {
         title: "Posters".into(),
         turnaround: Some(Duration::from_secs(86_400)),
         own: None,
         quote_price: Some("15.00".into()),
     };
-    Rules { message_after_delivery: true, trades: vec![trade], ..Rules::default() }
+    Rules { message_after_delivery: true, services: vec![service], ..Rules::default() }
 }
 
 fn order(status: &str) -> Order {

@@ -140,9 +140,9 @@ impl Session {
     ) -> Result<Result<T, ApiError>, CommandError> {
         let (rules, now) = (self.rules.clone(), clock::clock().wall);
         let patience = match endpoint {
-            Endpoint::Upload => rules.patience.upload,
-            Endpoint::Deliver => rules.patience.deliver,
-            _ => rules.patience.request,
+            Endpoint::Upload => rules.timeouts.upload,
+            Endpoint::Deliver => rules.timeouts.deliver,
+            _ => rules.timeouts.request,
         };
         let (store, worker) = self.lock()?;
         let (mut reservation, mut opens) = (None, None);
@@ -150,7 +150,7 @@ impl Session {
             budget.prune(now);
             let closed = budget.blocked_until(endpoint, now);
             if closed.is_none() && budget.free(rules.allowance, endpoint, now) > 0 {
-                reservation = Some(budget.reserve(endpoint, now, patience));
+                reservation = Some(budget.reserve(endpoint, now, timeout));
             } else {
                 let free = |at: &crate::domain::time::Time| {
                     budget.blocked_until(endpoint, *at).is_none() && budget.free(rules.allowance, endpoint, *at) > 0

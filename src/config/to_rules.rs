@@ -9,14 +9,14 @@ use crate::domain::rules::{Accept, RetryLimits, Rules, ServiceRules, Timeouts};
 /// The settings as far as decisions depend on them.
 #[must_use]
 pub fn rules(config: &Config, agent: &str) -> Rules {
-    let work = |generator: &Generator| RetryLimits {
+    let retry = |generator: &Generator| RetryLimits {
         max_attempts: generator.max_attempts,
         total_timeout: generator.total_timeout,
     };
-    let trade = |service: &Service| ServiceRules {
+    let service = |service: &Service| ServiceRules {
         title: service.title.clone(),
         turnaround: service.turnaround_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600)),
-        own: service.generator.is_some().then(|| work(&config.generator.for_service(Some(service)))),
+        own: service.generator.is_some().then(|| retry(&config.generator.for_service(Some(service)))),
         quote_price: service.quote_price_usd.clone(),
     };
     Rules {
@@ -27,8 +27,8 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
         },
         parallel: config.beat.parallel,
         max_per_beat: config.accept.max_per_beat,
-        work: work(&config.generator),
-        trades: config.services.iter().map(trade).collect(),
+        retry: retry(&config.generator),
+        services: config.services.iter().map(service).collect(),
         accept: Accept {
             services: config.accept.services.clone(),
             min_price_cents: config.accept.min_price_usd.as_deref().and_then(crate::domain::money::cents),
@@ -41,7 +41,7 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
         time_limit: config.beat.time_limit,
         deliver_subscriptions: config.subscriptions.deliver,
         agent: agent.to_owned(),
-        patience: Timeouts {
+        timeouts: Timeouts {
             request: config.api.timeout,
             deliver: config.api.deliver_timeout,
             upload: config.api.upload_timeout,

@@ -1,6 +1,4 @@
-//! The user's settings, as far as decisions depend on them, and what they make of one order.
-//!
-//! This file refuses to know where they are written.
+//! The settings on which decisions depend, and what they say of one order.
 
 use std::time::Duration;
 
@@ -8,39 +6,39 @@ use crate::domain::money::round_down;
 use crate::domain::order::Order;
 use crate::domain::rate_budget::Allowance;
 
-/// The user's settings, as far as decisions depend on them.
+/// The settings on which decisions depend.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The shortest time between two polls.
     pub interval: Duration,
     /// Requests an hour.
     pub allowance: Allowance,
-    /// Generators at once.
+    /// Generators, and transfers, at once.
     pub parallel: usize,
-    /// Orders begun per beat.
+    /// Orders begun per run.
     pub max_per_beat: usize,
-    /// How the generator of services without one of their own is used.
-    pub work: RetryLimits,
-    /// The services, as far as they say more than that.
-    pub trades: Vec<ServiceRules>,
-    /// Work that is left alone.
+    /// Limits of the default generator.
+    pub retry: RetryLimits,
+    /// The services in the settings.
+    pub services: Vec<ServiceRules>,
+    /// Which orders are accepted.
     pub accept: Accept,
-    /// Regenerations per order without a person.
+    /// Regenerations per order without the operator.
     pub revisions: u32,
-    /// Prices are asked of a command.
+    /// A command names prices.
     pub quote_command: bool,
-    /// The client is told something after a delivery.
+    /// A message is posted after a delivery.
     pub message_after_delivery: bool,
-    /// Distinct orders of one generator that may fail in a row before it pauses.
+    /// Distinct orders of one generator that fail in a row before it pauses.
     pub pause_after: usize,
-    /// A beat starts nothing new after this.
+    /// A run starts nothing new after this.
     pub time_limit: Duration,
-    /// Treat subscriptions as any order.
+    /// Subscriptions are delivered like any order.
     pub deliver_subscriptions: bool,
-    /// Who we are among the agents that share one budget.
+    /// The name of this agent among those that share one budget.
     pub agent: String,
-    /// How long each request may take before it is given up: what an unanswered one counts as.
-    pub patience: Timeouts,
+    /// How long each request may take: an unanswered one counts until then.
+    pub timeouts: Timeouts,
 }
 
 /// How often and how long a generator is tried for one order.
@@ -48,24 +46,24 @@ pub struct Rules {
 pub struct RetryLimits {
     /// Attempts per order.
     pub max_attempts: u32,
-    /// How long one that is not ready may be asked again.
+    /// How long a generator that is not ready is asked again.
     pub total_timeout: Duration,
 }
 
-/// What is known of a service.
+/// What the settings say of a service.
 #[derive(Clone, Debug)]
 pub struct ServiceRules {
-    /// Its title: what orders name it by.
+    /// Its title, by which orders name it.
     pub title: String,
-    /// How long it promises to take, for orders that do not tell it.
+    /// Its turnaround, for orders that do not state one.
     pub turnaround: Option<Duration>,
-    /// How its generator is used, when it has one of its own.
+    /// Limits of its own generator, if it has one.
     pub own: Option<RetryLimits>,
-    /// The price that is quoted without asking anybody.
+    /// The price that is quoted without a command.
     pub quote_price: Option<String>,
 }
 
-/// Work that is left alone, and told to a person.
+/// Which orders are accepted; others are reported to the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Accept {
     /// Only services of these ids; empty: all.
@@ -87,10 +85,10 @@ pub struct Timeouts {
     pub upload: Duration,
 }
 
-/// Who names the price of an order.
+/// Where the price of a quote comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pricing {
-    /// The settings, this one.
+    /// The settings: this price.
     Settled(String),
     /// A command.
     Command,
@@ -104,8 +102,8 @@ impl Default for Rules {
             allowance: Allowance { per_hour: 30, shared: true },
             parallel: 1,
             max_per_beat: 10,
-            work: RetryLimits { max_attempts: 3, total_timeout: Duration::from_secs(6 * 3600) },
-            trades: Vec::new(),
+            retry: RetryLimits { max_attempts: 3, total_timeout: Duration::from_secs(6 * 3600) },
+            services: Vec::new(),
             accept: Accept::default(),
             revisions: 1,
             quote_command: false,
@@ -114,7 +112,7 @@ impl Default for Rules {
             time_limit: Duration::from_secs(55 * 60),
             deliver_subscriptions: false,
             agent: String::new(),
-            patience: Timeouts {
+            timeouts: Timeouts {
                 request: Duration::from_secs(30),
                 deliver: Duration::from_secs(150),
                 upload: Duration::from_secs(600),
@@ -124,40 +122,40 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The service that an order was placed on, where the settings know it.
+    /// Returns the service that an order was placed on, if the settings have it.
     #[must_use]
-    pub fn trade(&self, order: &Order) -> Option<&ServiceRules> {
+    pub fn service(&self, order: &Order) -> Option<&ServiceRules> {
         let title = order.service_title.as_deref()?.trim();
-        self.trades.iter().find(|trade| trade.title.trim() == title)
+        self.services.iter().find(|service| service.title.trim() == title)
     }
 
-    /// How the generator of an order is used.
+    /// Returns the limits of the generator of an order.
     #[must_use]
-    pub fn work(&self, order: &Order) -> RetryLimits {
-        self.trade(order).and_then(|trade| trade.own).unwrap_or(self.work)
+    pub fn retry_limits(&self, order: &Order) -> RetryLimits {
+        self.service(order).and_then(|service| service.own).unwrap_or(self.retry)
     }
 
-    /// The name of the generator of an order: its service's title, or nothing for the one that all others share.
+    /// Returns the key of the generator of an order: the title of its service, or nothing for the default one.
     #[must_use]
     pub fn generator_key(&self, order: &Order) -> String {
-        let own = self.trade(order).filter(|trade| trade.own.is_some());
-        own.map(|trade| trade.title.trim().to_owned()).unwrap_or_default()
+        let own = self.service(order).filter(|service| service.own.is_some());
+        own.map(|service| service.title.trim().to_owned()).unwrap_or_default()
     }
 
-    /// What the order's service promises, where that is known.
+    /// Returns the turnaround of an order, where it is known.
     #[must_use]
     pub fn turnaround(&self, order: &Order) -> Option<Duration> {
-        order.turnaround.or_else(|| self.trade(order)?.turnaround)
+        order.turnaround.or_else(|| self.service(order)?.turnaround)
     }
 
-    /// Who names the price of an order that asks for one; nobody, when it is to be left alone.
+    /// Returns where the price of an order comes from; `None` when the settings name none.
     #[must_use]
     pub fn pricing(&self, order: &Order) -> Option<Pricing> {
-        let settled = self.trade(order).and_then(|trade| trade.quote_price.clone());
+        let settled = self.service(order).and_then(|service| service.quote_price.clone());
         settled.map(Pricing::Settled).or_else(|| self.quote_command.then_some(Pricing::Command))
     }
 
-    /// Why this order is left alone, if it is. Never a word of its client's.
+    /// Returns why this order is not accepted, if it is not. It never contains text of the client.
     #[must_use]
     pub fn reject_reason(&self, order: &Order) -> Option<String> {
         let Accept { services, min_price_cents, refuse_words } = &self.accept;
@@ -175,6 +173,6 @@ impl Rules {
         }
         let brief = order.brief.to_lowercase();
         let holds = |word: &&String| brief.contains(&word.to_lowercase());
-        refuse_words.iter().find(holds).map(|word| format!("its brief holds {word:?}, one of accept.refuse_words"))
+        refuse_words.iter().find(holds).map(|word| format!("its brief contains {word:?}, one of accept.refuse_words"))
     }
 }

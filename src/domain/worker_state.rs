@@ -1,6 +1,5 @@
-//! What the worker remembers of itself from one beat to the next: polls, budget, clock, what a person was told.
-//!
-//! This file refuses to know orders.
+//! What the worker itself remembers from one run to the next: polls, budget, generators, notices. [`WorkerState::apply`]
+//! is the only way in which it changes, but for the budget.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,15 +7,26 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::clock::Clock;
+use crate::domain::lifecycle::backoff;
+use crate::domain::notice::{Notice, Notices, Subject};
 use crate::domain::order::OrderId;
-use crate::domain::rate_budget::Budget;
+use crate::domain::rate_budget::{Allowance, Budget};
 use crate::domain::time::Time;
-
-/// A condition is told again after this long.
-const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a generator pauses when too many different orders of it failed in a row.
 const PAUSE: Duration = Duration::from_secs(3600);
+
+/// How long `revision_requested` is left out of polls after the server rejected it.
+const WITHOUT_REVISIONS_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest wait after failed polls, unless the server asks for more.
+const MAX_POLL_BACKOFF: Duration = Duration::from_secs(900);
+
+/// The longest wait between polls that is believed after the clock was turned.
+const MAX_POLL_WAIT: Duration = Duration::from_secs(3600);
+
+/// The marketplace may be away this long before the operator is notified.
+const AWAY_QUIETLY: Duration = Duration::from_secs(3600);
 
 /// The worker's own record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,7 +37,7 @@ pub struct WorkerState {
     /// Polls that failed in a row.
     #[serde(default)]
     pub poll_failures: u32,
-    /// Not before this, after a poll that failed.
+    /// No poll before this, after one that failed.
     #[serde(default)]
     pub poll_not_before: Option<Time>,
     /// Since when the server or the network has been away.
@@ -36,10 +46,10 @@ pub struct WorkerState {
     /// The requests of the last hour.
     #[serde(default)]
     pub budget: Budget,
-    /// What needs a person, by order id or by the name of the thing.
+    /// What needs the operator.
     #[serde(default)]
-    pub notices: BTreeMap<String, Notice>,
-    /// The server has no `GET /orders/:id`: doubts are settled by a wider poll.
+    pub notices: Notices,
+    /// The server has no `GET /orders/:id`: doubts are settled by a poll for more statuses.
     #[serde(default)]
     pub no_lookup: bool,
     /// Per generator, the distinct orders that failed since one succeeded.
@@ -48,10 +58,10 @@ pub struct WorkerState {
     /// Per generator, how long it usually takes, in seconds.
     #[serde(default)]
     pub typical: BTreeMap<String, u64>,
-    /// The server refused a poll that asked for `revision_requested`: it is left out until then.
+    /// The server rejected a poll for `revision_requested`: it is left out until then.
     #[serde(default)]
     pub no_revisions_until: Option<Time>,
-    /// Orders in flight, for a look that opens no other file.
+    /// Number of orders in flight, for checks that read no other file.
     #[serde(default)]
     pub in_flight: usize,
     /// The clocks when this was written.
@@ -59,7 +69,54 @@ pub struct WorkerState {
     pub clock: Option<Clock>,
 }
 
-/// A generator of which one order after the other fails.
+/// Something that happened to the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Intent: a poll is about to be sent.
+    PollIntended,
+    /// The poll was answered. This proves the address, the key and the agent id.
+    PollAnswered,
+    /// The poll failed.
+    PollFailed {
+        /// The wait that the server asked for.
+        wait: Option<Duration>,
+        /// The poll interval.
+        interval: Duration,
+    },
+    /// The server rejected a poll for `revision_requested`.
+    RevisionsUnsupported,
+    /// The server has no `GET /orders/:id`.
+    LookupUnsupported,
+    /// An attempt of a generator succeeded.
+    GeneratorSucceeded {
+        /// Which generator.
+        key: String,
+        /// How long the attempt took.
+        took: Duration,
+    },
+    /// An attempt of a generator failed.
+    GeneratorFailed {
+        /// Which generator.
+        key: String,
+        /// For which order.
+        order: OrderId,
+    },
+    /// The operator decided about an order: the generator that failed for it no longer pauses.
+    OperatorDecided(OrderId),
+    /// A condition needs the operator.
+    NoticeRaised(Subject, Notice),
+    /// A condition is over.
+    NoticeSettled(Subject),
+    /// A run ended.
+    RunEnded {
+        /// Orders in flight.
+        in_flight: usize,
+        /// The clocks.
+        clock: Clock,
+    },
+}
+
+/// A generator that fails for one order after another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
     /// The distinct orders that failed since one succeeded.
@@ -69,120 +126,119 @@ pub struct Failing {
 }
 
 impl Failing {
-    /// When it is tried again, with one order after the other: what was wrong may have passed by itself.
+    /// Returns when it is tried again, one order at a time: the cause may have gone away.
     #[must_use]
     pub fn tried_again_at(&self) -> Time {
         self.last + PAUSE
     }
 }
 
-/// A condition that needs a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// What is wrong, without a word of a stranger's.
-    pub why: String,
-    /// The command that helps.
-    pub help: String,
-    /// When it was last told.
-    #[serde(default)]
-    pub told: Option<Time>,
+/// Returns the wait after `failures` failed polls in a row. A wait that the server asked for is kept to the second.
+#[must_use]
+pub fn poll_backoff(failures: u32, wait: Option<Duration>, interval: Duration) -> Duration {
+    wait.unwrap_or_else(|| interval.max(backoff(failures).min(MAX_POLL_BACKOFF)))
 }
 
 impl WorkerState {
-    /// Brings stored times to the present clock. The wall clock may have been turned since they were written:
-    /// on the same boot by how much is known, else what lies in the future is brought down to what it can be at most.
+    /// Returns the record that replaces a damaged one: as if the budget had been spent just now, so that no limit is broken.
+    #[must_use]
+    pub fn recovered(allowance: Allowance, now: Time) -> Self {
+        let mut worker =
+            Self { last_poll: Some(now), budget: Budget::exhausted(allowance, now), ..Self::default() };
+        let message = "worker.json was damaged and is set aside; polling goes on in an hour";
+        worker.notices.raise(Subject::State, Notice::new(message, "atelier-heartbeat status"));
+        worker
+    }
+
+    /// Applies an event.
+    pub fn apply(&mut self, now: Time, event: Event) {
+        match event {
+            Event::PollIntended => self.last_poll = Some(now),
+            Event::PollAnswered => {
+                (self.poll_failures, self.poll_not_before, self.away_since) = (0, None, None);
+                let proven = [Subject::Marketplace, Subject::Auth, Subject::Credentials, Subject::Config];
+                proven.iter().for_each(|subject| self.notices.settle(subject));
+            }
+            Event::PollFailed { wait, interval } => {
+                self.poll_failures = self.poll_failures.saturating_add(1);
+                self.poll_not_before = Some(now + poll_backoff(self.poll_failures, wait, interval));
+                self.away_since.get_or_insert(now);
+                if let Some(since) = self.long_away_since(now) {
+                    let notice = Notice::new(format!("has not answered a poll since {since}"), "atelier-heartbeat check");
+                    self.notices.raise(Subject::Marketplace, notice);
+                }
+            }
+            Event::RevisionsUnsupported => self.no_revisions_until = Some(now + WITHOUT_REVISIONS_FOR),
+            Event::LookupUnsupported => self.no_lookup = true,
+            Event::GeneratorSucceeded { key, took } => {
+                self.failing.remove(&key);
+                let typical = self.typical.entry(key).or_insert(took.as_secs());
+                // The longest it took, which decays.
+                *typical = took.as_secs().max(*typical - *typical / 8);
+            }
+            Event::GeneratorFailed { key, order } => {
+                let failing = self.failing.entry(key).or_insert_with(|| Failing { orders: BTreeSet::new(), last: now });
+                failing.orders.insert(order);
+                failing.last = now;
+            }
+            Event::OperatorDecided(order) => self.failing.retain(|_, failing| !failing.orders.contains(&order)),
+            Event::NoticeRaised(subject, notice) => self.notices.raise(subject, notice),
+            Event::NoticeSettled(subject) => self.notices.settle(&subject),
+            Event::RunEnded { in_flight, clock } => (self.in_flight, self.clock) = (in_flight, Some(clock)),
+        }
+    }
+
+    /// Marks the notices that are due as reported now, and returns them.
+    #[must_use]
+    pub fn report_notices(&mut self, now: Time) -> Vec<(Subject, Notice)> {
+        self.notices.report(now)
+    }
+
+    /// Returns since when the marketplace has been away, once that is longer than goes unreported.
+    #[must_use]
+    pub fn long_away_since(&self, now: Time) -> Option<Time> {
+        self.away_since.filter(|since| now >= *since + AWAY_QUIETLY)
+    }
+
+    /// Moves stored times to the present clock, because the wall clock may have been turned since they were written: on the
+    /// same boot by the known difference, else what lies in the future is limited to what it can be at most.
     pub fn rebase(&mut self, present: &Clock, interval: Duration) {
         let now = present.wall;
         if let Some(turned) = self.clock.as_ref().and_then(|written| present.turned_since(written)) {
             self.shift(turned);
         }
-        if self.last_poll.is_some_and(|at| at > now) {
-            self.last_poll = Some(now);
-        }
-        if self.poll_not_before.is_some_and(|at| at > now + Duration::from_secs(3600)) {
+        self.last_poll = self.last_poll.map(|at| at.min(now));
+        self.away_since = self.away_since.map(|at| at.min(now));
+        if self.poll_not_before.is_some_and(|at| at > now + MAX_POLL_WAIT) {
             self.poll_not_before = Some(now + interval);
         }
         for failing in self.failing.values_mut() {
             failing.last = failing.last.min(now);
-        }
-        if self.away_since.is_some_and(|at| at > now) {
-            self.away_since = Some(now);
         }
         self.budget.prune(now);
         self.clock = Some(present.clone());
     }
 
     fn shift(&mut self, seconds: i64) {
-        let moved = |time: &mut Option<Time>| *time = time.map(|at| at.shifted(seconds));
-        moved(&mut self.last_poll);
-        moved(&mut self.poll_not_before);
-        moved(&mut self.away_since);
-        moved(&mut self.no_revisions_until);
+        let times =
+            [&mut self.last_poll, &mut self.poll_not_before, &mut self.away_since, &mut self.no_revisions_until];
+        times.into_iter().flatten().for_each(|at| *at = at.shifted(seconds));
+        self.failing.values_mut().for_each(|failing| failing.last = failing.last.shifted(seconds));
         self.budget.shift(seconds);
-        for failing in self.failing.values_mut() {
-            failing.last = failing.last.shifted(seconds);
-        }
-        for notice in self.notices.values_mut() {
-            notice.told = notice.told.map(|at| at.shifted(seconds));
-        }
+        self.notices.shift(seconds);
     }
 
-    /// A person is needed: remembers it, unless it is known in the same words.
-    pub fn notice(&mut self, about: &str, why: &str, help: &str) {
-        match self.notices.get_mut(about) {
-            Some(notice) if notice.why == why => help.clone_into(&mut notice.help),
-            _ => {
-                let notice = Notice { why: why.to_owned(), help: help.to_owned(), told: None };
-                self.notices.insert(about.to_owned(), notice);
-            }
-        }
-    }
-
-    /// Whether a generator pauses: too many distinct orders of it failed in a row.
+    /// Returns whether a generator pauses because `after` distinct orders of it failed in a row.
     #[must_use]
     pub fn is_paused(&self, generator_key: &str, after: usize, now: Time) -> bool {
         let failing = self.failing.get(generator_key).filter(|failing| failing.orders.len() >= after);
         failing.is_some_and(|failing| now < failing.tried_again_at())
     }
 
-    /// How long a generator usually takes, as far as it is known.
+    /// Returns how long a generator usually takes; zero before its first success.
     #[must_use]
     pub fn typical(&self, generator_key: &str) -> Duration {
         Duration::from_secs(self.typical.get(generator_key).copied().unwrap_or(0))
-    }
-
-    /// An attempt of a generator succeeded, after so long.
-    pub fn succeeded(&mut self, generator_key: &str, took: Duration) {
-        self.failing.remove(generator_key);
-        let typical = self.typical.entry(generator_key.to_owned()).or_insert(took.as_secs());
-        // The longest it took, forgotten by and by.
-        *typical = took.as_secs().max(*typical - *typical / 8);
-    }
-
-    /// An attempt of a generator failed, by no fault of the marketplace's.
-    pub fn failed(&mut self, generator_key: &str, order: &OrderId, now: Time) {
-        let new = || Failing { orders: BTreeSet::new(), last: now };
-        let failing = self.failing.entry(generator_key.to_owned()).or_insert_with(new);
-        failing.orders.insert(order.clone());
-        failing.last = now;
-    }
-
-    /// The condition is over.
-    pub fn settled(&mut self, about: &str) {
-        self.notices.remove(about);
-    }
-
-    /// The conditions to tell now: new ones, and those told a day ago. Marks them as told.
-    pub fn tell(&mut self, now: Time) -> Vec<(String, Notice)> {
-        let due = |notice: &Notice| notice.told.is_none_or(|at| at > now || now >= at + TOLD_AGAIN_AFTER);
-        self.notices
-            .iter_mut()
-            .filter(|(_, notice)| due(notice))
-            .map(|(about, notice)| {
-                notice.told = Some(now);
-                (about.clone(), notice.clone())
-            })
-            .collect()
     }
 }
 
@@ -225,17 +281,61 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_told_once_a_day_and_again_when_it_changes() {
+    fn a_condition_is_reported_once_a_day_and_again_when_it_changes() {
         let mut worker = WorkerState::default();
         let at = |s: i64| Time::from_unix(1_000_000_000 + s);
-        worker.notice("ord_1", "out of attempts", "retry");
-        assert_eq!(worker.tell(at(0)).len(), 1);
-        worker.notice("ord_1", "out of attempts", "retry");
-        assert_eq!(worker.tell(at(60)).len(), 0);
-        assert_eq!(worker.tell(at(86_400)).len(), 1);
-        worker.notice("ord_1", "disputed", "show");
-        assert_eq!(worker.tell(at(86_401)).len(), 1);
-        worker.settled("ord_1");
-        assert_eq!(worker.tell(at(200_000)).len(), 0);
+        let raised = |message: &str| Event::NoticeRaised(Subject::Auth, Notice::new(message, "retry"));
+        worker.apply(at(0), raised("out of attempts"));
+        assert_eq!(worker.report_notices(at(0)).len(), 1);
+        worker.apply(at(60), raised("out of attempts"));
+        assert_eq!(worker.report_notices(at(60)).len(), 0);
+        assert_eq!((worker.report_notices(at(86_399)).len(), worker.report_notices(at(86_400)).len()), (0, 1));
+        assert_eq!(worker.report_notices(at(86_399)).len(), 1, "reported in the future: the clock was set back");
+        worker.apply(at(86_400), raised("disputed"));
+        assert_eq!(worker.report_notices(at(86_401)).len(), 1);
+        worker.apply(at(86_402), Event::NoticeSettled(Subject::Auth));
+        assert_eq!(worker.report_notices(at(200_000)).len(), 0);
+    }
+
+    #[test]
+    fn polls_that_fail_are_repeated_after_growing_waits() {
+        let wait = |failures, asked: Option<u64>| {
+            poll_backoff(failures, asked.map(Duration::from_secs), Duration::from_secs(150)).as_secs()
+        };
+        assert_eq!([1, 2, 3, 4, 5, 40].map(|failures| wait(failures, None)), [150, 240, 480, 900, 900, 900]);
+        assert_eq!((wait(1, Some(7)), wait(9, Some(86_401))), (7, 86_401), "the server's own wait counts");
+        assert_eq!(poll_backoff(9, None, Duration::from_secs(7200)).as_secs(), 7200, "never below the interval");
+    }
+
+    #[test]
+    fn an_answered_poll_ends_an_outage() {
+        let at = |s: i64| Time::from_unix(1_000_000_000 + s);
+        let failed = || Event::PollFailed { wait: None, interval: INTERVAL };
+        let mut worker = WorkerState::default();
+        worker.apply(at(0), Event::PollIntended);
+        worker.apply(at(1), failed());
+        assert_eq!((worker.last_poll, worker.poll_not_before), (Some(at(0)), Some(at(121))));
+        worker.apply(at(3600), failed());
+        assert_eq!((worker.away_since, worker.long_away_since(at(3600))), (Some(at(1)), None));
+        assert!(worker.notices.is_empty());
+        worker.apply(at(3601), failed());
+        assert_eq!((worker.poll_failures, worker.long_away_since(at(3601))), (3, Some(at(1))));
+        assert!(worker.notices.get(&Subject::Marketplace).is_some());
+        worker.apply(at(4000), Event::PollAnswered);
+        assert_eq!(
+            (worker.poll_failures, worker.poll_not_before, worker.away_since, worker.notices.is_empty()),
+            (0, None, None, true)
+        );
+    }
+
+    #[test]
+    fn what_the_server_lacks_is_remembered() {
+        let now = Time::from_unix(1_000_000_000);
+        let mut worker = WorkerState::default();
+        worker.apply(now, Event::LookupUnsupported);
+        worker.apply(now, Event::RevisionsUnsupported);
+        assert_eq!((worker.no_lookup, worker.no_revisions_until), (true, Some(now + Duration::from_secs(86_400))));
+        worker.apply(now, Event::RunEnded { in_flight: 3, clock: clock(7, 8) });
+        assert_eq!((worker.in_flight, worker.clock), (3, Some(clock(7, 8))));
     }
 }

@@ -153,7 +153,7 @@ impl<W: World> Beat<'_, W> {
             _ => None,
         };
         let Some(price) = record.price.clone().or_else(settled) else { return Ok(()) };
-        let Some(reservation) = self.reserve(Endpoint::Quote, self.rules.patience.request)? else { return Ok(()) };
+        let Some(reservation) = self.reserve(Endpoint::Quote, self.rules.timeouts.request)? else { return Ok(()) };
         self.apply_event(id, Event::Quoting(price))?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.quote(record);
@@ -170,7 +170,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     pub(super) fn say(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Messages, self.rules.patience.request)? else { return Ok(()) };
+        let Some(reservation) = self.reserve(Endpoint::Messages, self.rules.timeouts.request)? else { return Ok(()) };
         self.apply_event(id, Event::MessageSending)?;
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.say(record);
@@ -186,14 +186,14 @@ impl<W: World> Beat<'_, W> {
     }
 
     pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Upload, self.rules.patience.upload)? else { return Ok(()) };
+        let Some(reservation) = self.reserve(Endpoint::Upload, self.rules.timeouts.upload)? else { return Ok(()) };
         self.apply_event(id, Event::Uploading(file))?;
         self.send(id, Payload::File(file), reservation);
         Ok(())
     }
 
     pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Deliver, self.rules.patience.deliver)? else { return Ok(()) };
+        let Some(reservation) = self.reserve(Endpoint::Deliver, self.rules.timeouts.deliver)? else { return Ok(()) };
         self.apply_event(id, Event::Delivering)?;
         self.send(id, Payload::Delivery, reservation);
         Ok(())

@@ -40,7 +40,7 @@ impl<W: World> Beat<'_, W> {
         let now = self.now();
         self.run.polled = true;
         self.state.worker.last_poll = Some(now);
-        let Some(reservation) = self.reserve(Endpoint::Orders, self.rules.patience.request)? else { return Ok(()) };
+        let Some(reservation) = self.reserve(Endpoint::Orders, self.rules.timeouts.request)? else { return Ok(()) };
         let in_doubt = |record: &OrderRecord| {
             record.stage.unlisted || matches!(record.stage.step, Step::Delivering { .. } | Step::Quoting { .. })
         };
@@ -206,7 +206,7 @@ impl<W: World> Beat<'_, W> {
         self.budget(Durability::Sync, &mut |budget| {
             budget.prune(now);
             if budget.blocked_until(endpoint, now).is_none() && budget.free(allowance, endpoint, now) > 0 {
-                reservation = Some(budget.reserve(endpoint, now, patience));
+                reservation = Some(budget.reserve(endpoint, now, timeout));
                 budget.claim(&agent, need, now);
             }
         })?;

@@ -42,7 +42,7 @@ fn day(seed: u64) {
     let fixed = world.market.add_service(start, &agent, "fixed", 0);
     let quoted = world.market.add_service(start, &agent, "quote", 0);
     let weekly = world.market.add_service(start, &agent, "weekly", 5);
-    let trade = ServiceRules {
+    let service = ServiceRules {
         title: "Sandbox service".into(),
         turnaround: None,
         own: None,
@@ -51,7 +51,7 @@ fn day(seed: u64) {
     let rules = Rules {
         agent,
         accept: Accept { refuse_words: vec!["castle".into()], ..Accept::default() },
-        trades: vec![trade],
+        services: vec![service],
         ..Rules::default()
     };
     let mut orders: Vec<(&str, String)> = Vec::new();

@@ -137,7 +137,7 @@ impl World {
             agent: world.agent_id.clone(),
             message_after_delivery: world.chance(30),
             quote_command: !settled,
-            trades: vec![ServiceRules {
+            services: vec![ServiceRules {
                 title: "Sandbox service".into(),
                 turnaround: Some(Duration::from_secs(24 * 3600)),
                 own: None,

@@ -1,16 +1,13 @@
-//! How one order moves: every event, and what each step makes of it.
-//!
-//! This file refuses to act. It is total: an event that a step does not expect changes nothing but the history.
+//! How events change the record of one order.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::event::{Event, GenerationOutcome};
+use super::event::Event;
 use super::record::{Closed, Ending, Hold, HoldKind, LastError, OrderRecord, Step};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Deliverable;
-use crate::domain::deliverable::Hosted;
-use crate::domain::money::usd_of_micros;
 use crate::domain::rules::Rules;
 use crate::domain::time::Time;
 
@@ -20,82 +17,89 @@ const FIRST_WAIT: Duration = Duration::from_secs(120);
 /// The longest wait between two tries.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// How often a start may vanish without a last word, and may have been paid for, before a person decides.
-const MAX_LOST_STARTS: u32 = 2;
+/// How often in a row this machine may fail an order, some two hours, before the operator is notified.
+const MAX_LOCAL_FAILURES: u32 = 6;
 
-/// How often in a row the machine may refuse an order, some two hours, before a person hears of it.
-const MOST_STUMBLES: u32 = 6;
-
-/// How long to wait after `failures` failures in a row: two minutes, doubling, an hour at most.
+/// Returns the wait after `failures` failures in a row: two minutes, doubling, an hour at most.
 #[must_use]
 pub fn backoff(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(MAX_WAIT)
 }
 
+/// An event that cannot happen at the step of the order. The record was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IllegalTransition {
+    /// The step, or `closed`.
+    pub step: &'static str,
+    /// The event.
+    pub event: &'static str,
+}
+
+impl fmt::Display for IllegalTransition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?} cannot happen to an order that is {}: nothing was changed", self.event, self.step)
+    }
+}
+
+impl std::error::Error for IllegalTransition {}
+
 impl OrderRecord {
-    /// The only way an order changes.
-    pub fn apply(&mut self, now: Time, rules: &Rules, event: Event) {
+    /// Applies an event: the only way in which an order changes by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the event cannot happen at this step; the record is unchanged.
+    pub fn apply(&mut self, now: Time, rules: &Rules, event: Event) -> Result<(), IllegalTransition> {
         if self.stage.closed.is_some() {
-            return;
+            return Err(IllegalTransition { step: "closed", event: event.name() });
         }
-        match event {
-            Event::Reply(told) => self.told(now, rules, told),
-            // What is delivered is absent by right.
-            Event::Absent => self.stage.unlisted = !matches!(self.stage.step, Step::Delivered | Step::MessageSending),
-            Event::Starting => self.starting(now),
-            Event::Cost(micros) => self.cost(now, micros),
-            Event::Generation(made) => self.made(now, rules, made),
-            Event::Uploading(file) => self.stage.step = Step::Uploading { file },
-            Event::Uploaded(file, hosted) => self.uploaded(now, file, hosted),
-            Event::UploadFailed(fault) => self.upload_failed(now, &fault),
-            Event::TooLarge(file) => {
-                if let Some(deliverable) = self.deliverables.get_mut(file) {
-                    deliverable.large = true;
-                }
-                self.note(now, "too large for the marketplace's own upload: it goes by upload token");
+        match (&self.stage.step, event) {
+            (_, Event::Reply(reply)) => self.apply_reply(now, rules, reply),
+            // What is delivered is no longer listed, and that is right.
+            (Step::Delivered | Step::MessageSending, Event::Absent) => self.stage.unlisted = false,
+            (_, Event::Absent) => self.stage.unlisted = true,
+            (_, Event::LookupFailed(error)) => {
+                self.record_error(now, "ask", &error.message);
+                self.stage.not_before = Some(now + wait_after(&error, 1));
+            }
+            (Step::Queued | Step::ReadyToGenerate, Event::Starting) => self.start(now),
+            (Step::Generating, Event::Cost(micros)) => self.add_cost(now, micros),
+            (Step::Generating, Event::Generation(outcome)) => self.apply_outcome(now, rules, outcome),
+            // Also after a crash in the middle of an upload.
+            (Step::Generated | Step::Uploading { .. }, Event::Uploading(file)) => {
+                self.stage.step = Step::Uploading { file };
+            }
+            (Step::Uploading { .. }, Event::Uploaded(file, hosted)) => self.file_uploaded(now, file, hosted),
+            (Step::Uploading { .. }, Event::UploadFailed(error)) => self.upload_failed(now, &error),
+            (Step::Uploading { .. }, Event::TooLarge(file)) => self.file_too_large(now, file),
+            (Step::Uploading { .. }, Event::FileChanged(why)) => self.file_changed(now, &why),
+            (Step::Uploading { .. }, Event::Unread(why)) => {
                 self.stage.step = Step::Generated;
+                self.result_unread(now, "upload", &why);
             }
-            Event::FileChanged(why) => {
-                // It was paid for once: only a person may have it made again.
-                self.record_error(now, "upload", &why);
-                self.stage.step = Step::Generated;
-                self.held(now, HoldKind::FileChanged, "its finished file is gone or has changed");
+            (Step::Uploaded, Event::Delivering) => {
+                self.stage.step = Step::Delivering { since: now, from: self.order.status.clone() };
             }
-            Event::Unread(why) => {
-                self.stage.step = Step::Generated;
-                self.unread(now, "upload", &why);
-            }
-            Event::Delivering => self.stage.step = Step::Delivering { since: now, from: self.order.status.clone() },
-            Event::Delivered => self.delivered(now, rules),
-            Event::DeliverFailed(error) => self.deliver_failed(now, rules, &error),
-            Event::LookupFailed(fault) => {
-                self.record_error(now, "ask", &fault.message);
-                self.stage.not_before = Some(now + wait_after(&fault, 1));
-            }
-            Event::Quoting(price) => {
+            (Step::Delivering { .. }, Event::Delivered) => self.delivered(now, rules),
+            (Step::Delivering { .. }, Event::DeliverFailed(error)) => self.deliver_failed(now, rules, &error),
+            (step, Event::Quoting(price))
+                if *step == Step::Priced || *step == Step::Queued && self.is_quote_request =>
+            {
                 self.price = Some(price);
                 self.stage.step = Step::Quoting { since: now };
             }
-            Event::Quoted => self.close(now, Ending::Quoted),
-            Event::QuoteFailed(error) => self.quote_failed(now, &error),
-            Event::MessageSending => self.stage.step = Step::MessageSending,
-            Event::MessageSent => self.close(now, Ending::Delivered),
-            Event::MessageFailed(fault) => {
-                // A courtesy that is refused is let go; one that came at a bad moment is tried again.
-                self.record_error(now, "message", &fault.message);
-                if fault.is_refusal() {
-                    self.close(now, Ending::Delivered);
-                } else {
-                    self.stage.step = Step::Delivered;
-                    self.tries.failures = self.tries.failures.saturating_add(1);
-                    self.stage.not_before = Some(now + wait_after(&fault, self.tries.failures));
-                }
-            }
+            (Step::Quoting { .. }, Event::Quoted) => self.close(now, Ending::Quoted),
+            (Step::Quoting { .. }, Event::QuoteFailed(error)) => self.quote_failed(now, &error),
+            (Step::Delivered, Event::MessageSending) => self.stage.step = Step::MessageSending,
+            (Step::MessageSending, Event::MessageSent) => self.close(now, Ending::Delivered),
+            (Step::MessageSending, Event::MessageFailed(error)) => self.message_failed(now, &error),
+            (step, event) => return Err(IllegalTransition { step: step.word(), event: event.name() }),
         }
+        Ok(())
     }
 
-    /// Brings stored times to the present clock, as [`crate::domain::worker_state::WorkerState::rebase`] does: each record by the clocks it was written
-    /// with, because a crash may have kept some from being written again.
+    /// Moves stored times to the present clock. Each record uses the clocks it was written with, because a crash may have
+    /// kept some records from being written again.
     pub fn rebase(&mut self, present: &Clock) {
         let now = present.wall;
         let turned = self.clock.as_ref().and_then(|written| present.turned_since(written)).unwrap_or(0);
@@ -114,230 +118,61 @@ impl OrderRecord {
         self.clock = Some(present.clone());
     }
 
-    /// A person asks for another try: clears what holds it and makes it due now.
+    /// Takes up a held order again: the operator asked for another try.
     pub fn retry(&mut self, now: Time) {
-        let goes_on = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Rejected];
-        let afresh = |hold: Hold| !goes_on.contains(&hold.kind);
-        if self.stage.hold.take().is_some_and(afresh) {
+        let continues = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Rejected];
+        if self.stage.hold.take().is_some_and(|hold| !continues.contains(&hold.kind)) {
             // A new series of attempts, in folders of its own.
             self.round += 1;
             self.tries.attempt = 0;
             self.stage.step = Step::Queued;
         }
         self.stage.released_by_operator = true;
-        self.tries.failures = 0;
-        self.stage.not_before = None;
-        self.note(now, "retry asked for");
+        self.reset_failures();
+        self.note(now, "retry requested by the operator");
     }
 
-    /// A person puts these in the place of whatever was made: they are what it is delivered with.
-    pub fn by_hand(&mut self, now: Time, deliverables: Vec<Deliverable>) {
-        self.note(now, format!("{} deliverable(s) put in by hand", deliverables.len()));
-        let hosted = deliverables.iter().all(|deliverable| deliverable.hosted.is_some());
+    /// Holds the order until the operator takes it up again.
+    pub fn decline(&mut self, now: Time) {
+        self.note(now, "declined by the operator");
+        self.stage.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by the operator".to_owned() });
+    }
+
+    /// Replaces the deliverables by those of the operator.
+    pub fn replace_deliverables(&mut self, now: Time, deliverables: Vec<Deliverable>) {
+        self.note(now, format!("{} deliverable(s) provided by the operator", deliverables.len()));
+        self.tries.starts += 1;
+        let stage = &mut self.stage;
+        (stage.hold, stage.released_by_operator, stage.unlisted) = (None, true, false);
+        self.is_quote_request = false;
+        self.take_deliverables(deliverables);
+    }
+
+    /// Continues with these files: hosted ones need no upload.
+    pub(super) fn take_deliverables(&mut self, deliverables: Vec<Deliverable>) {
         self.deliverables = deliverables;
-        self.stage.step = if hosted { Step::Uploaded } else { Step::Generated };
-        self.tries.starts += 1;
-        (self.stage.hold, self.stage.released_by_operator, self.stage.unlisted, self.is_quote_request) =
-            (None, true, false, false);
-        self.progress();
+        self.stage.step = self.step_after_upload();
+        self.reset_failures();
     }
 
-    fn starting(&mut self, now: Time) {
-        if self.stage.step == Step::Queued {
-            self.tries.attempt += 1;
-            self.tries.lost_starts = 0;
-            self.tries.attempt_since = Some(now);
-            self.deliverables.clear();
-        }
-        self.tries.starts += 1;
-        self.stage.step = Step::Generating;
-        self.note(now, format!("attempt {} started", self.tries.attempt));
+    pub(super) fn step_after_upload(&self) -> Step {
+        let is_hosted = |deliverable: &Deliverable| deliverable.hosted.is_some();
+        if self.deliverables.iter().all(is_hosted) { Step::Uploaded } else { Step::Generated }
     }
 
-    fn cost(&mut self, now: Time, micros: u64) {
-        if self.cost.costed_start == self.tries.starts {
-            return;
-        }
-        self.cost.costed_start = self.tries.starts;
-        self.cost.micros = self.cost.micros.saturating_add(micros);
-        self.note(now, format!("its generator says that it cost {} USD", usd_of_micros(micros)));
-    }
-
-    fn made(&mut self, now: Time, rules: &Rules, made: GenerationOutcome) {
-        let again = Step::ReadyToGenerate;
-        if !matches!(
-            made,
-            GenerationOutcome::Running | GenerationOutcome::NeverStarted(_) | GenerationOutcome::Unread(_)
-        ) {
-            self.tries.failures = 0;
-        }
-        match made {
-            GenerationOutcome::Running => {}
-            GenerationOutcome::Stopped => self.stage.step = again,
-            GenerationOutcome::NeverStarted(why) => {
-                self.stage.step = again;
-                self.never_started(now, &why);
-            }
-            GenerationOutcome::Lost => {
-                self.tries.lost_starts += 1;
-                self.record_error(now, "generate", "the generator vanished without a last word");
-                self.stage.step = again;
-                if self.tries.lost_starts >= MAX_LOST_STARTS {
-                    let why = "its generator vanished twice without a last word, and may have cost money each time";
-                    self.held(now, HoldKind::Exhausted, why);
-                }
-            }
-            GenerationOutcome::Done(deliverables) => {
-                self.note(now, format!("made {} file(s)", deliverables.len()));
-                self.deliverables = deliverables;
-                // What is hosted elsewhere needs no upload.
-                let hosted = self.deliverables.iter().all(|d| d.hosted.is_some());
-                self.stage.step = if hosted { Step::Uploaded } else { Step::Generated };
-                self.progress();
-            }
-            GenerationOutcome::Doubtful(deliverables, why) => {
-                self.note(now, format!("made {} file(s)", deliverables.len()));
-                self.deliverables = deliverables;
-                self.stage.step = Step::Generated;
-                self.held(now, HoldKind::Refused, why);
-            }
-            GenerationOutcome::Priced(price) => {
-                self.note(now, format!("the price is {price}"));
-                self.price = Some(price);
-                self.stage.step = Step::Priced;
-                self.progress();
-            }
-            GenerationOutcome::NotReady => {
-                let limit = rules.work(&self.order).total_timeout;
-                let late = self.tries.attempt_since.is_some_and(|since| now >= since + limit);
-                if late {
-                    self.attempt_failed(now, rules, "not ready within generator.total_timeout");
-                } else {
-                    self.stage.step = again;
-                }
-            }
-            // The last word stands: it is looked at again, never made again.
-            GenerationOutcome::Unread(why) => self.unread(now, "generate", &why),
-            GenerationOutcome::Declined(why) => {
-                self.record_error(now, "generate", &why);
-                self.stage.step = Step::Queued;
-                self.held(now, HoldKind::Declined, "the generator says it cannot be done (exit 65)");
-            }
-            GenerationOutcome::Misconfigured(why) => {
-                // Not the order's fault: the attempt is given back.
-                self.record_error(now, "generate", &why);
-                self.tries.attempt = self.tries.attempt.saturating_sub(1);
-                self.stage.step = Step::Queued;
-            }
-            GenerationOutcome::Failed(why) => self.attempt_failed(now, rules, &why),
-        }
-    }
-
-    /// Once is a crash of ours between the intent and the start; more often is a machine that cannot start it.
-    fn never_started(&mut self, now: Time, why: &str) {
+    /// The result was made and paid for, and the disk cannot read it now: that may pass.
+    pub(super) fn result_unread(&mut self, now: Time, step: &str, why: &str) {
         self.tries.failures = self.tries.failures.saturating_add(1);
-        if self.tries.failures > 1 {
-            self.stumbled(
-                now,
-                "generate",
-                why,
-                HoldKind::Exhausted,
-                "its generator could not be started for two hours",
-            );
-        }
-    }
-
-    /// What was made and paid for is there, and the disk will not show it: that is waited out.
-    fn unread(&mut self, now: Time, step: &str, why: &str) {
-        self.tries.failures = self.tries.failures.saturating_add(1);
-        self.stumbled(now, step, why, HoldKind::Unclear, "what was made for it could not be read for two hours");
-    }
-
-    /// The machine would not: again with growing pauses, until a person has to hear of it.
-    fn stumbled(&mut self, now: Time, step: &str, why: &str, kind: HoldKind, told: &str) {
         self.record_error(now, step, why);
-        if self.tries.failures > MOST_STUMBLES {
-            self.held(now, kind, told);
+        self.wait_or_hold(now, HoldKind::Unclear, "its result could not be read for two hours");
+    }
+
+    /// A failure of this machine: tried again with growing waits, then held.
+    pub(super) fn wait_or_hold(&mut self, now: Time, kind: HoldKind, why: &str) {
+        if self.tries.failures > MAX_LOCAL_FAILURES {
+            self.hold(now, kind, why);
         } else {
             self.stage.not_before = Some(now + backoff(self.tries.failures));
-        }
-    }
-
-    fn attempt_failed(&mut self, now: Time, rules: &Rules, why: &str) {
-        self.record_error(now, "generate", why);
-        self.stage.step = Step::Queued;
-        if self.tries.attempt >= rules.work(&self.order).max_attempts {
-            self.held(now, HoldKind::Exhausted, format!("{} attempts failed", self.tries.attempt));
-        } else {
-            self.stage.not_before = Some(now + backoff(self.tries.attempt));
-        }
-    }
-
-    fn uploaded(&mut self, now: Time, file: usize, hosted: Hosted) {
-        if let Some(deliverable) = self.deliverables.get_mut(file) {
-            deliverable.hosted = Some(hosted);
-        }
-        self.note(now, format!("uploaded file {}", file + 1));
-        let all = self.deliverables.iter().all(|d| d.hosted.is_some());
-        self.stage.step = if all { Step::Uploaded } else { Step::Generated };
-        self.progress();
-    }
-
-    fn upload_failed(&mut self, now: Time, fault: &ApiError) {
-        self.stage.step = Step::Generated;
-        self.request_failed(now, "upload", fault);
-    }
-
-    fn quote_failed(&mut self, now: Time, fault: &ApiError) {
-        if fault.kind == ApiErrorKind::AlreadyDone {
-            self.close(now, Ending::Quoted);
-            return;
-        }
-        if !fault.certainly_without_effect() {
-            // Stays `Quoting`: what came of it is asked, never guessed.
-            self.record_error(now, "quote", &fault.message);
-            return;
-        }
-        self.stage.step = Step::Priced;
-        self.stage.unlisted |= fault.is_refusal();
-        self.request_failed(now, "quote", fault);
-    }
-
-    fn deliver_failed(&mut self, now: Time, rules: &Rules, fault: &ApiError) {
-        if fault.kind == ApiErrorKind::AlreadyDone {
-            self.delivered(now, rules);
-            return;
-        }
-        if !fault.certainly_without_effect() {
-            // Stays `Delivering`: what came of it is asked, never guessed.
-            self.record_error(now, "deliver", &fault.message);
-            return;
-        }
-        self.stage.step = Step::Uploaded;
-        // The order may have moved on under us; it is looked up before a person is troubled.
-        self.stage.unlisted |= fault.is_refusal();
-        self.request_failed(now, "deliver", fault);
-    }
-
-    /// A request whose step is back at its start: whose fault was it, and when is the next try?
-    fn request_failed(&mut self, now: Time, step: &str, fault: &ApiError) {
-        self.record_error(now, step, &fault.message);
-        match fault.kind {
-            // The budget, the key or the address is closed for every order: this one is as due as before.
-            ApiErrorKind::Limited { .. } | ApiErrorKind::Unauthorized | ApiErrorKind::Moved { .. } => {}
-            _ if fault.is_refusal()
-                && fault.kind != ApiErrorKind::Conflict
-                && (step == "upload" || self.tries.failures > 0) =>
-            {
-                self.held(now, HoldKind::Refused, format!("the marketplace refuses the {step}"));
-            }
-            _ if fault.is_refusal() && self.tries.failures >= 4 => {
-                self.held(now, HoldKind::Refused, format!("the marketplace keeps refusing the {step}"));
-            }
-            _ => {
-                self.tries.failures = self.tries.failures.saturating_add(1);
-                self.stage.not_before = Some(now + wait_after(fault, self.tries.failures));
-            }
         }
     }
 
@@ -345,8 +180,8 @@ impl OrderRecord {
         self.stage.step = Step::Delivered;
         self.stage.hold = None;
         if rules.message_after_delivery {
-            self.note(now, "delivered, and a message to the client is due");
-            self.progress();
+            self.note(now, "delivered; a message to the client follows");
+            self.reset_failures();
         } else {
             self.close(now, Ending::Delivered);
         }
@@ -358,27 +193,27 @@ impl OrderRecord {
         self.stage.closed = Some(Closed { at: now, ending });
     }
 
-    pub(super) fn held(&mut self, now: Time, kind: HoldKind, why: impl Into<String>) {
+    pub(super) fn hold(&mut self, now: Time, kind: HoldKind, why: impl Into<String>) {
         let hold = Hold { kind, why: why.into() };
         if self.stage.hold.as_ref() != Some(&hold) {
-            self.note(now, format!("a person is needed: {}", hold.why));
+            self.note(now, format!("needs you: {}", hold.why));
             self.stage.hold = Some(hold);
         }
     }
 
-    fn record_error(&mut self, now: Time, step: &str, text: &str) {
+    pub(super) fn record_error(&mut self, now: Time, step: &str, text: &str) {
         self.note(now, format!("{step} failed: {text}"));
         self.last_error = Some(LastError { at: now, step: step.to_owned(), text: text.to_owned() });
     }
 
-    fn progress(&mut self) {
+    pub(super) fn reset_failures(&mut self) {
         self.tries.failures = 0;
         self.stage.not_before = None;
     }
 }
 
-fn wait_after(fault: &ApiError, failures: u32) -> Duration {
-    match fault.kind {
+pub(super) fn wait_after(error: &ApiError, failures: u32) -> Duration {
+    match error.kind {
         ApiErrorKind::Retryable { after: Some(wait) } => wait.max(backoff(failures)),
         _ => backoff(failures),
     }

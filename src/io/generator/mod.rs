@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::generation_outcome::Exit;
 use crate::domain::time::Time;
 use crate::io::atomic_file;
 use crate::io::failpoint;
@@ -122,21 +123,6 @@ pub enum StartStatus {
     Ended(Exit),
     /// The command ran, the lease is free, and there is no exit record: it may have cost money.
     Lost,
-}
-
-/// How a start ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
-    /// Its exit code, unless a signal ended it.
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// It exceeded its timeout.
-    pub timed_out: bool,
-    /// The worker stopped it.
-    pub stopped: bool,
-    /// The last lines of its output: one printable line, at most 300 characters.
-    pub output_tail: String,
 }
 
 /// What the supervisor runs.

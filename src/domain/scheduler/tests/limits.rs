@@ -17,7 +17,7 @@ fn stories() -> Vec<(&'static str, Story, Action)> {
     by_command.rules.quote_command = true;
     let mut settled = pricing().order("a", json!({"status": "pending_quote", "service_title": "S"}));
     settled.state.orders.get_mut(&id("a")).unwrap().is_quote_request = true;
-    settled.rules.trades =
+    settled.rules.services =
         vec![ServiceRules { title: "S".into(), turnaround: None, own: None, quote_price: Some("15.00".into()) }];
     let mut uploaded = Story::new().order("a", json!({})).uploaded("a").polled(0);
     uploaded.run.asked.insert(id("a"));
@@ -330,12 +330,12 @@ fn rules_know_whose_an_order_is_what_it_costs_and_whether_it_is_wanted() {
         Order::parse(raw).unwrap()
     };
     let own = RetryLimits { max_attempts: 7, ..Rules::default().work };
-    let trade = |title: &str, own| ServiceRules { title: title.into(), turnaround: None, own, quote_price: None };
+    let service = |title: &str, own| ServiceRules { title: title.into(), turnaround: None, own, quote_price: None };
     let rules = Rules {
-        trades: vec![
-            trade(" Own ", Some(own)),
-            trade("Shared", None),
-            ServiceRules { quote_price: Some("9".into()), ..trade("Fixed", None) },
+        services: vec![
+            service(" Own ", Some(own)),
+            service("Shared", None),
+            ServiceRules { quote_price: Some("9".into()), ..service("Fixed", None) },
         ],
         ..Rules::default()
     };
@@ -344,7 +344,7 @@ fn rules_know_whose_an_order_is_what_it_costs_and_whether_it_is_wanted() {
         [rules.generator_key(&of("Own")), rules.generator_key(&of("Shared")), rules.generator_key(&of("No"))],
         ["Own", "", ""]
     );
-    assert_eq!((rules.work(&of("Own")).max_attempts, rules.work(&of("Shared")).max_attempts), (7, 3));
+    assert_eq!((rules.retry_limits(&of("Own")).max_attempts, rules.retry_limits(&of("Shared")).max_attempts), (7, 3));
     assert_eq!((rules.pricing(&of("Fixed")), rules.pricing(&of("Own"))), (Some(Pricing::Settled("9".into())), None));
     let asks = Rules { quote_command: true, ..rules.clone() };
     assert_eq!(

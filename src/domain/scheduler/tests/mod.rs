@@ -111,7 +111,7 @@ fn the_oldest_due_goes_first_where_the_turnaround_is_known() {
         .order("z", json!({"created_at": at(-1).to_string()}))
         .polled(0);
     assert_eq!(story.now(), Action::Start(id("by_title")));
-    story.rules.trades = vec![ServiceRules {
+    story.rules.services = vec![ServiceRules {
         title: "Slow".into(),
         turnaround: Some(Duration::from_secs(7200)),
         own: None,

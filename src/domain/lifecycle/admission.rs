@@ -1,0 +1,161 @@
+//! Whether a listed order is new, known, to be reopened, or none of this worker's business.
+
+use std::time::Duration;
+
+use super::event::{Event, MarketplaceReply};
+use super::record::{Ending, Hold, HoldKind, OrderRecord, Stage, Step};
+use crate::domain::clock::Clock;
+use crate::domain::order::{Order, Status};
+use crate::domain::rules::Rules;
+use crate::domain::time::Time;
+
+/// How long the marketplace may go on listing an order after it accepted the delivery.
+const LISTING_LAG: Duration = Duration::from_secs(3600);
+
+/// What is known of a listed order.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// A file or its delivery is in transfer.
+    InTransfer,
+    /// It is in flight.
+    InFlight,
+    /// It was closed with this record.
+    Closed(Box<OrderRecord>),
+    /// There was a record that cannot be read, or work without a record.
+    Damaged,
+    /// Nothing.
+    Nothing,
+}
+
+/// What to do with a listed order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission {
+    /// Nothing.
+    Ignore,
+    /// It is in flight: this event applies to it.
+    Update(Event),
+    /// Take it into flight with this first record.
+    New(Box<OrderRecord>),
+    /// Take it into flight again with this record.
+    Reopen(Box<OrderRecord>),
+}
+
+/// Returns whether a listed order that is not in flight may concern this worker, before its history is read.
+#[must_use]
+pub fn is_admissible(order: &Order, rules: &Rules) -> bool {
+    order.status.takes_delivery() || order.status == Status::PendingQuote && rules.pricing(order).is_some()
+}
+
+/// Decides what to do with a listed order.
+#[must_use]
+pub fn admit(order: Order, known: Known, rules: &Rules, clock: &Clock) -> Admission {
+    let now = clock.wall;
+    let is_new = matches!(known, Known::Nothing);
+    let mut record = match known {
+        // The answer to the transfer is newer than the listing.
+        Known::InTransfer => return Admission::Ignore,
+        Known::InFlight => return Admission::Update(listed(order)),
+        _ if !is_admissible(&order, rules) => return Admission::Ignore,
+        Known::Nothing => OrderRecord::new(order.clone(), now),
+        Known::Damaged => {
+            let mut record = OrderRecord::new(order.clone(), now);
+            let why = "its record was damaged and is set aside: something may have been made or delivered already";
+            record.stage.hold = Some(Hold { kind: HoldKind::Unclear, why: why.to_owned() });
+            record
+        }
+        Known::Closed(mut record) => {
+            record.rebase(clock);
+            match record.reopened(&order, now) {
+                Some(record) => record,
+                None => return Admission::Ignore,
+            }
+        }
+    };
+    record.rebase(clock);
+    // A record in flight takes a listing at every step.
+    if record.apply(now, rules, listed(order)).is_err() {
+        return Admission::Ignore;
+    }
+    if is_new { Admission::New(Box::new(record)) } else { Admission::Reopen(Box::new(record)) }
+}
+
+fn listed(order: Order) -> Event {
+    let urls = order.deliverable_url.iter().cloned().collect();
+    Event::Reply(MarketplaceReply::Found { order: Box::new(order), urls })
+}
+
+impl OrderRecord {
+    /// Returns the record with which a closed order that is listed again continues; `None` when it stays closed.
+    #[must_use]
+    pub fn reopened(&self, order: &Order, now: Time) -> Option<Self> {
+        let closed = self.stage.closed?;
+        let mut record = self.clone();
+        match closed.ending {
+            // The marketplace accepted the delivery, however long its listing lags. When it never catches up, the operator
+            // decides; nothing is generated or delivered a second time automatically.
+            Ending::Delivered if order.status.is_work() => {
+                if now < closed.at + LISTING_LAG {
+                    return None;
+                }
+                record.reopen();
+                let stage = &mut record.stage;
+                (stage.step, stage.unlisted, stage.not_before) = (Step::Uploaded, false, None);
+                let why = "its delivery was accepted, and an hour later it is still listed as not delivered";
+                record.hold(now, HoldKind::Unclear, why);
+                return Some(record);
+            }
+            Ending::Quoted if !order.status.is_work() => return None,
+            _ => {}
+        }
+        record.reopen();
+        record.stage = Stage::from(record.stage.step);
+        match closed.ending {
+            Ending::Delivered => {
+                record.round += 1;
+                record.tries.attempt = 0;
+                record.stage.step = Step::Queued;
+                record.rejected.append(&mut record.deliverables);
+            }
+            Ending::Quoted => record.become_work(),
+            _ => {}
+        }
+        record.note(now, "listed again after it was closed");
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::lifecycle::Closed;
+    use serde_json::json;
+
+    fn clock() -> Clock {
+        Clock { wall: Time::from_unix(1_795_000_000), boot: None }
+    }
+
+    fn order(status: &str) -> Order {
+        Order::parse(json!({"id": "ord_1", "status": status})).unwrap()
+    }
+
+    fn admitted(status: &str, known: Known) -> Admission {
+        admit(order(status), known, &Rules::default(), &clock())
+    }
+
+    #[test]
+    fn a_listed_order_is_ignored_updated_new_or_reopened() {
+        assert_eq!(admitted("paid", Known::InTransfer), Admission::Ignore);
+        assert!(matches!(admitted("completed", Known::InFlight), Admission::Update(Event::Reply(_))));
+        for status in ["completed", "delivered", "cancelled", "quoted", "pending_quote", "on_the_moon"] {
+            assert_eq!(admitted(status, Known::Nothing), Admission::Ignore, "{status}");
+        }
+        let Admission::New(record) = admitted("paid", Known::Nothing) else { panic!("not new") };
+        assert_eq!((record.stage.step, record.stage.hold, record.clock), (Step::Queued, None, Some(clock())));
+        let Admission::Reopen(record) = admitted("paid", Known::Damaged) else { panic!("not held") };
+        assert_eq!(record.stage.hold.unwrap().kind, HoldKind::Unclear);
+        let mut closed = OrderRecord::new(order("paid"), clock().wall);
+        closed.stage.closed = Some(Closed { at: clock().wall, ending: Ending::Delivered });
+        assert_eq!(admitted("paid", Known::Closed(Box::new(closed.clone()))), Admission::Ignore, "the listing lags");
+        assert!(matches!(admitted("disputed", Known::Closed(Box::new(closed))), Admission::Reopen(_)));
+    }
+}
