@@ -1,5 +1,5 @@
-//! The life of an order, as the transition function has it: every step against every word of the marketplace, and the
-//! diagram of the documentation drawn from it. `REWRITE=1` writes both into docs/lifecycle.md anew.
+//! The life of an order, from the transition function: every step against every status of the marketplace, and the diagram of
+//! the documentation. `REWRITE=1 cargo test --test lifecycle` writes both into docs/lifecycle.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeSet;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
 use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::internals::domain::lifecycle::{Event, GenerationOutcome, MarketplaceReply, OrderRecord, Step};
+use atelier_heartbeat::internals::domain::generation_outcome::GenerationOutcome;
+use atelier_heartbeat::internals::domain::lifecycle::{Event, MarketplaceReply, OrderRecord, Step};
 use atelier_heartbeat::internals::domain::order::{Order, Status};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
 use atelier_heartbeat::internals::domain::scheduler::{self, Action, RunState};
@@ -19,7 +20,7 @@ use atelier_heartbeat::internals::domain::time::Time;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// What the marketplace can say of an order: what we know, and one thing that we do not.
+/// Returns every status that the marketplace can send: the known ones, and one that is not.
 fn statuses() -> Vec<&'static str> {
     [&Status::KNOWN[..], &["on_the_moon"]].concat()
 }
@@ -57,7 +58,7 @@ fn file(hosted: bool) -> Deliverable {
     }
 }
 
-/// An order at each step, as it comes there by itself.
+/// Returns an order at each step.
 fn steps() -> Vec<OrderRecord> {
     let at = |step: Step| {
         let asks = matches!(step, Step::Priced | Step::Quoting { .. });
@@ -73,8 +74,8 @@ fn steps() -> Vec<OrderRecord> {
     };
     let mut asking = OrderRecord::new(order("pending_quote"), now());
     asking.note(now(), "asks for a price");
-    let mut again = at(Step::Queued);
-    again.round = 2;
+    let mut revised = at(Step::Queued);
+    revised.round = 2;
     vec![
         at(Step::Queued),
         at(Step::Generating),
@@ -85,41 +86,41 @@ fn steps() -> Vec<OrderRecord> {
         at(Step::Delivering { since: now(), from: Status::Paid }),
         at(Step::Delivered),
         at(Step::MessageSending),
-        again,
+        revised,
         asking,
         at(Step::Priced),
         at(Step::Quoting { since: now() }),
     ]
 }
 
-/// A step as the table names it.
+/// Returns the name of a step in the table.
 fn name(record: &OrderRecord) -> String {
     match (&record.stage.step, record.is_quote_request, record.round) {
         (Step::Queued, true, _) => "asks for a price".into(),
         (Step::Queued, _, 2) => "delivered before".into(),
-        (Step::ReadyToGenerate, ..) => "generating, to be started".into(),
-        (step, ..) => step.word().into(),
+        (Step::ReadyToGenerate, ..) => "ready to generate".into(),
+        (step, ..) => step.word().replace('_', " "),
     }
 }
 
-fn told(record: &OrderRecord, status: &str) -> OrderRecord {
+fn listed(record: &OrderRecord, status: &str) -> OrderRecord {
     let mut after = record.clone();
-    // What the marketplace says was delivered is ours wherever we delivered something.
+    // The marketplace shows what this worker delivered, if it delivered anything.
     let shown = matches!(status, "delivered" | "completed" | "disputed" | "revision_requested");
     let hosted = record.deliverables.iter().filter_map(|d| d.hosted.as_ref()).map(|hosted| hosted.url.clone());
     let urls = hosted.filter(|_| shown).collect();
-    let told = MarketplaceReply::Found { order: Box::new(order(status)), urls };
-    after.apply(now() + Duration::from_secs(60), &rules(), Event::Reply(told));
+    let reply = MarketplaceReply::Found { order: Box::new(order(status)), urls };
+    after.apply(now() + Duration::from_secs(60), &rules(), Event::Reply(reply)).unwrap();
     after
 }
 
-/// What became of it, in a few words.
+/// Returns what became of it, in a few words.
 fn outcome(before: &OrderRecord, after: &OrderRecord) -> String {
     if let Some(closed) = after.stage.closed {
-        return format!("over: {}", closed.ending.word());
+        return format!("closed: {}", closed.ending.word());
     }
     if let Some(hold) = &after.stage.hold {
-        return format!("a person: {:?}", hold.kind).to_lowercase();
+        return format!("held: {:?}", hold.kind).to_lowercase();
     }
     if name(before) != name(after) {
         return format!("→ {}", name(after));
@@ -127,30 +128,30 @@ fn outcome(before: &OrderRecord, after: &OrderRecord) -> String {
     if after.stage.not_before != before.stage.not_before {
         return "waits".into();
     }
-    "goes on".into()
+    "no change".into()
 }
 
-/// What a worker would do with it next.
+/// Returns what a worker would do next.
 fn next(record: &OrderRecord, at: Time) -> Action {
     let mut state = State::default();
     state.worker.last_poll = Some(at);
-    let session = RunState { polled: true, ..RunState::new(at, false) };
+    let run = RunState { polled: true, ..RunState::new(at, false) };
     state.orders.insert(record.order.id.clone(), record.clone());
-    scheduler::what_next(&state, &rules(), &session, at)
+    scheduler::what_next(&state, &rules(), &run, at)
 }
 
 #[test]
-fn every_step_has_an_answer_to_every_word_of_the_marketplace() {
+fn every_step_handles_every_status_of_the_marketplace() {
     for before in steps() {
         for status in statuses() {
-            let after = told(&before, status);
+            let after = listed(&before, status);
             let settled = after.stage.closed.is_some() || after.stage.hold.is_some();
             let soon = after.stage.not_before.unwrap_or(now()) + Duration::from_secs(3600);
             let acts = next(&after, soon) != Action::Done;
-            // What the client is about (paying, accepting) is waited for: the next poll tells of it.
+            // The next step is the client's: the next poll shows it.
             let waits = matches!(status, "quoted" | "accepted" | "pending_quote" | "on_the_moon")
                 || after.stage.step == Step::MessageSending;
-            assert!(settled || acts || waits, "{} and {status}: nothing would ever happen: {after:?}", name(&before));
+            assert!(settled || acts || waits, "{} and {status}: nothing would happen again: {after:?}", name(&before));
             if matches!(status, "cancelled") && !matches!(before.stage.step, Step::Delivered | Step::MessageSending)
                 || status == "cancelled" && before.is_quote_request
             {
@@ -158,27 +159,29 @@ fn every_step_has_an_answer_to_every_word_of_the_marketplace() {
             }
             let begun = |action: &Action| matches!(action, Action::Start(_) | Action::Upload(..) | Action::Deliver(_));
             if matches!(status, "delivered" | "completed" | "cancelled") {
-                assert!(!begun(&next(&after, soon)), "{} and {status}: work on what is over", name(&before));
+                assert!(!begun(&next(&after, soon)), "{} and {status}: work on a closed order", name(&before));
             }
         }
     }
 }
 
 proptest! {
-    /// Whatever comes, in whatever order: a record can always be written, read again and asked, and what is over stays over.
+    /// After any events in any order, a record can be written and read, a closed order stays closed, and an illegal event
+    /// changes nothing.
     #[test]
-    fn no_story_ends_in_a_panic_or_wakes_what_is_over(
-        start in 0..13usize, story in proptest::collection::vec((0..1000usize, 0..statuses().len(), 0u64..100_000), 1..40)
+    fn no_sequence_of_events_panics_or_reopens_a_closed_order(
+        start in 0..13usize, sequence in proptest::collection::vec((0..1000usize, 0..statuses().len(), 0u64..100_000), 1..40)
     ) {
         let mut record = steps().swap_remove(start);
         let mut at = now();
-        for (what, status, later) in story {
+        for (what, status, later) in sequence {
             at = at + Duration::from_secs(later);
-            let over = record.stage.closed;
+            let before = record.clone();
             let mut events = events(&record, statuses()[status]);
             let event = events.swap_remove(what % events.len());
-            record.apply(at, &rules(), event);
-            prop_assert!(over.is_none() || record.stage.closed == over);
+            let is_legal = record.apply(at, &rules(), event).is_ok();
+            prop_assert!(is_legal || record == before);
+            prop_assert!(before.stage.closed.is_none() || record.stage.closed == before.stage.closed);
             let text = serde_json::to_string(&record).unwrap();
             prop_assert_eq!(&serde_json::from_str::<OrderRecord>(&text).unwrap(), &record);
             let _ = next(&record, at);
@@ -186,9 +189,9 @@ proptest! {
     }
 }
 
-/// Everything that can happen.
+/// Returns every kind of event.
 fn events(record: &OrderRecord, status: &str) -> Vec<Event> {
-    let fault = |kind| ApiError::new(kind, "dreamt");
+    let error = |kind| ApiError::new(kind, "simulated");
     let found = |urls| Event::Reply(MarketplaceReply::Found { order: Box::new(order(status)), urls });
     vec![
         found(Vec::new()),
@@ -208,7 +211,7 @@ fn events(record: &OrderRecord, status: &str) -> Vec<Event> {
         Event::Generation(GenerationOutcome::Lost),
         Event::Uploading(0),
         Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() }),
-        Event::UploadFailed(fault(ApiErrorKind::Permanent)),
+        Event::UploadFailed(error(ApiErrorKind::Permanent)),
         Event::TooLarge(0),
         Event::Generation(GenerationOutcome::NeverStarted("no".into())),
         Event::Generation(GenerationOutcome::Unread("no".into())),
@@ -216,41 +219,41 @@ fn events(record: &OrderRecord, status: &str) -> Vec<Event> {
         Event::FileChanged("gone".into()),
         Event::Delivering,
         Event::Delivered,
-        Event::DeliverFailed(fault(ApiErrorKind::Unanswered)),
+        Event::DeliverFailed(error(ApiErrorKind::Unanswered)),
         Event::Quoting(record.price.clone().unwrap_or_else(|| "15.00".into())),
-        Event::QuoteFailed(fault(ApiErrorKind::Permanent)),
+        Event::QuoteFailed(error(ApiErrorKind::Permanent)),
     ]
 }
 
-/// The events that an order meets when all goes its way, at the step where each is met, by the words of the diagram.
+/// Returns the arrows of the diagram: the usual events of each step.
 fn arrows() -> BTreeSet<(String, String, String)> {
-    let refused = || ApiError::new(ApiErrorKind::NotSent, "dreamt");
-    let met: Vec<(&str, &str, Event)> = vec![
-        ("seen", "started", Event::Starting),
+    let not_sent = || ApiError::new(ApiErrorKind::NotSent, "simulated");
+    let events: Vec<(&str, &str, Event)> = vec![
+        ("queued", "started", Event::Starting),
         ("generating", "exit 0", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
         ("generating", "exit 75", Event::Generation(GenerationOutcome::NotReady)),
         ("generating", "failed", Event::Generation(GenerationOutcome::Failed("no".into()))),
         ("generating", "hosted elsewhere", Event::Generation(GenerationOutcome::Done(vec![file(true)]))),
-        ("generating, to be started", "started", Event::Starting),
-        ("generated", "about to upload", Event::Uploading(0)),
+        ("ready to generate", "started", Event::Starting),
+        ("generated", "upload intended", Event::Uploading(0)),
         ("uploading", "hosted", Event::Uploaded(0, Hosted { url: URL.into(), media_type: "image".into() })),
-        ("uploading", "failed", Event::UploadFailed(refused())),
-        ("uploaded", "about to deliver", Event::Delivering),
-        ("delivering", "taken", Event::Delivered),
-        ("delivering", "certainly not taken", Event::DeliverFailed(refused())),
-        ("delivered", "about to post the message", Event::MessageSending),
-        ("saying", "posted", Event::MessageSent),
-        ("asks for a price", "about to quote", Event::Quoting("15.00".into())),
+        ("uploading", "failed", Event::UploadFailed(not_sent())),
+        ("uploaded", "delivery intended", Event::Delivering),
+        ("delivering", "accepted", Event::Delivered),
+        ("delivering", "certainly not accepted", Event::DeliverFailed(not_sent())),
+        ("delivered", "message intended", Event::MessageSending),
+        ("message sending", "posted", Event::MessageSent),
+        ("asks for a price", "quote intended", Event::Quoting("15.00".into())),
         ("asks for a price", "command started", Event::Starting),
-        ("priced", "about to quote", Event::Quoting("15.00".into())),
-        ("quoting", "taken", Event::Quoted),
+        ("priced", "quote intended", Event::Quoting("15.00".into())),
+        ("quoting", "accepted", Event::Quoted),
     ];
     let mut arrows = BTreeSet::new();
     for before in steps() {
-        for (_, what, event) in met.iter().filter(|(at, ..)| *at == name(&before)) {
+        for (_, what, event) in events.iter().filter(|(at, ..)| *at == name(&before)) {
             let mut after = before.clone();
-            after.apply(now(), &rules(), event.clone());
-            let to = if after.stage.closed.is_some() { "over".to_owned() } else { name(&after) };
+            after.apply(now(), &rules(), event.clone()).unwrap();
+            let to = if after.stage.closed.is_some() { "closed".to_owned() } else { name(&after) };
             arrows.insert((name(&before), (*what).to_owned(), to));
         }
     }
@@ -259,10 +262,10 @@ fn arrows() -> BTreeSet<(String, String, String)> {
 
 fn drawn() -> String {
     let mut text = String::from("```mermaid\nstateDiagram-v2\n");
-    let plain = |name: &str| name.replace([' ', ','], "_");
+    let node = |name: &str| name.replace([' ', ','], "_");
     for (from, what, to) in arrows() {
-        let to = if to == "over" { "[*]".to_owned() } else { plain(&to) };
-        let _ = writeln!(text, "    {} --> {to}: {what}", plain(&from));
+        let to = if to == "closed" { "[*]".to_owned() } else { node(&to) };
+        let _ = writeln!(text, "    {} --> {to}: {what}", node(&from));
     }
     text.push_str("```\n\n| step | ");
     text.push_str(&statuses().join(" | "));
@@ -270,7 +273,7 @@ fn drawn() -> String {
     text.push_str(&"---|".repeat(statuses().len()));
     text.push('\n');
     for before in steps() {
-        let cells: Vec<String> = statuses().iter().map(|status| outcome(&before, &told(&before, status))).collect();
+        let cells: Vec<String> = statuses().iter().map(|status| outcome(&before, &listed(&before, status))).collect();
         let _ = writeln!(text, "| {} | {} |", name(&before), cells.join(" | "));
     }
     text
@@ -280,12 +283,12 @@ fn drawn() -> String {
 fn the_documentation_shows_what_the_transitions_do() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/lifecycle.md");
     let page = fs::read_to_string(&path).unwrap();
-    let (begin, end) = ("<!-- drawn from the transitions -->\n", "<!-- to here -->");
+    let (begin, end) = ("<!-- written by tests/lifecycle.rs -->\n", "<!-- end -->");
     let (before, rest) = page.split_once(begin).unwrap();
     let (shown, after) = rest.split_once(end).unwrap();
     if std::env::var_os("REWRITE").is_some() {
         fs::write(&path, format!("{before}{begin}{}{end}{after}", drawn())).unwrap();
         return;
     }
-    assert_eq!(shown, drawn(), "docs/lifecycle.md lies: REWRITE=1 cargo test --test lifecycle draws it anew");
+    assert_eq!(shown, drawn(), "docs/lifecycle.md is out of date: REWRITE=1 cargo test --test lifecycle writes it");
 }

@@ -111,7 +111,8 @@ impl GenerationOutcome {
     /// Returns what the checked files of a start mean.
     #[must_use]
     pub fn of_files(files: Vec<Deliverable>) -> Self {
-        let has_no_preview = |one: &&Deliverable| one.content_type.starts_with("image/") && one.bytes > MAX_PREVIEW_BYTES;
+        let has_no_preview =
+            |one: &&Deliverable| one.content_type.starts_with("image/") && one.bytes > MAX_PREVIEW_BYTES;
         match files.iter().find(has_no_preview).map(|file| file.bytes / 1024 / 1024) {
             Some(mebibytes) => {
                 let why = format!(
@@ -197,7 +198,10 @@ mod tests {
     #[test]
     fn only_an_image_without_a_preview_is_doubtful() {
         let is_doubtful = |bytes, content_type| {
-            matches!(GenerationOutcome::of_files(vec![file("00", bytes, content_type)]), GenerationOutcome::Doubtful(..))
+            matches!(
+                GenerationOutcome::of_files(vec![file("00", bytes, content_type)]),
+                GenerationOutcome::Doubtful(..)
+            )
         };
         assert!(!is_doubtful(MAX_PREVIEW_BYTES, "image/png") && is_doubtful(MAX_PREVIEW_BYTES + 1, "image/png"));
         assert!(!is_doubtful(MAX_PREVIEW_BYTES + 1, "video/mp4"));

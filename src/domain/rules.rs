@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::limits::Endpoint;
 use crate::domain::money::round_down;
 use crate::domain::order::Order;
 use crate::domain::rate_budget::Allowance;
@@ -83,6 +84,18 @@ pub struct Timeouts {
     pub deliver: Duration,
     /// An upload.
     pub upload: Duration,
+}
+
+impl Timeouts {
+    /// Returns the timeout of a request to this endpoint.
+    #[must_use]
+    pub const fn of(&self, endpoint: Endpoint) -> Duration {
+        match endpoint {
+            Endpoint::Upload => self.upload,
+            Endpoint::Deliver => self.deliver,
+            _ => self.request,
+        }
+    }
 }
 
 /// Where the price of a quote comes from.

@@ -143,8 +143,7 @@ impl WorkerState {
     /// Returns the record that replaces a damaged one: as if the budget had been spent just now, so that no limit is broken.
     #[must_use]
     pub fn recovered(allowance: Allowance, now: Time) -> Self {
-        let mut worker =
-            Self { last_poll: Some(now), budget: Budget::exhausted(allowance, now), ..Self::default() };
+        let mut worker = Self { last_poll: Some(now), budget: Budget::exhausted(allowance, now), ..Self::default() };
         let message = "worker.json was damaged and is set aside; polling goes on in an hour";
         worker.notices.raise(Subject::State, Notice::new(message, "atelier-heartbeat status"));
         worker
@@ -164,7 +163,8 @@ impl WorkerState {
                 self.poll_not_before = Some(now + poll_backoff(self.poll_failures, wait, interval));
                 self.away_since.get_or_insert(now);
                 if let Some(since) = self.long_away_since(now) {
-                    let notice = Notice::new(format!("has not answered a poll since {since}"), "atelier-heartbeat check");
+                    let notice =
+                        Notice::new(format!("has not answered a poll since {since}"), "atelier-heartbeat check");
                     self.notices.raise(Subject::Marketplace, notice);
                 }
             }

@@ -1,6 +1,4 @@
-//! The real world: the store, the marketplace, the generator and the clocks, tied together for one beat.
-//!
-//! It does what a beat says and decides nothing. Nothing but `commands` builds it.
+//! The real world of a run: state folder, marketplace, generators and clocks.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,13 +13,11 @@ use serde_json::{Value, json};
 use crate::config::{self, Config, Generator, Service};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
-use crate::domain::deliverable::{Deliverable, MediaError};
-use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, OrderRecord};
-use crate::domain::limits::{MAX_MESSAGE_CHARS, MAX_PREVIEW_BYTES};
-use crate::domain::money;
+use crate::domain::generation_outcome::GenerationOutcome;
+use crate::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
+use crate::domain::limits::MAX_MESSAGE_CHARS;
 use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
-use crate::domain::sanitize::plain;
 use crate::domain::time::{Time, span};
 use crate::domain::wake_hint::{Wake, WakeHint};
 use crate::domain::worker_state::WorkerState;
@@ -36,15 +32,15 @@ use crate::io::progress::Progress;
 use crate::io::signals::Signals;
 use crate::io::store::{History, Store, StoreError};
 use crate::worker::transfers::{Transfer, Transfers};
-use crate::worker::{Payload, StateError, TransferResult, World};
+use crate::worker::{Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult};
 
-/// How often a generator that is not our child is looked at.
+/// Time between two checks of a generator that is not a child of this process.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How long a beat that was told to stop listens for what is on its way.
+/// How long a run that was told to stop waits for running transfers.
 const DRAIN_FOR: Duration = Duration::from_secs(1);
 
-/// The hands of one beat.
+/// The real world of one run.
 #[derive(Debug)]
 pub struct Env<'a> {
     config: &'a Config,
@@ -52,11 +48,11 @@ pub struct Env<'a> {
     client: Client,
     signals: Signals,
     supervisor: PathBuf,
-    /// Attempts that are, or may be, at work: what the guard stops when this thread cannot.
+    /// Attempts that may be running: what the watchdog stops when this thread cannot.
     at_work: AtWork,
     children: Vec<Child>,
     dispatch: Transfers,
-    /// The worker's record was written durably in this beat.
+    /// The worker's record was written durably in this run.
     recorded: bool,
     progress: Progress,
 }
@@ -64,7 +60,11 @@ pub struct Env<'a> {
 type AtWork = Arc<Mutex<BTreeSet<PathBuf>>>;
 
 impl<'a> Env<'a> {
-    /// Ties them together. No connection is made before the first request.
+    /// Prepares the world of one run. No connection is made before the first request.
+    ///
+    /// # Errors
+    ///
+    /// The signals cannot be watched, or the path of this program is unknown.
     pub fn new(config: &'a Config, store: Store, credentials: &Credentials, progress: Progress) -> io::Result<Self> {
         let signals = Signals::watch()?;
         let at_work = AtWork::default();
@@ -90,19 +90,19 @@ impl<'a> Env<'a> {
         })
     }
 
-    /// Requests made so far.
+    /// Returns the number of requests made so far.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.client.requests() + self.dispatch.requests()
     }
 
-    /// The signal that stopped us.
+    /// Returns the signal that stopped this process.
     #[must_use]
     pub fn stopped_by(&self) -> Option<i32> {
         self.signals.stopping()
     }
 
-    /// The state folder.
+    /// Returns the state folder.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
@@ -121,7 +121,7 @@ impl<'a> Env<'a> {
         }
     }
 
-    /// The service that an order was placed on, where the settings know it.
+    /// Returns the service that an order was placed on, if the settings have it.
     fn service(&self, record: &OrderRecord) -> Option<&Service> {
         self.config.service_titled(record.order.service_title.as_deref()?)
     }
@@ -130,10 +130,10 @@ impl<'a> Env<'a> {
         self.config.generator.for_service(self.service(record))
     }
 
-    /// The order as the generator is given it: everything the server sent, and what we add to it.
+    /// Returns the order as JSON for the generator: everything the server sent, and what is added to it.
     fn stdin(&mut self, record: &OrderRecord, references: &[Reference]) -> Vec<u8> {
         let work = self.store.work(&record.order.id);
-        // What the client is not content with is said in the thread, if anywhere.
+        // The thread holds the reason of a revision, if there is one.
         let messages =
             if record.round > 1 { self.client.messages(&record.order.id).unwrap_or_default() } else { Vec::new() };
         let previous = record.rejected.iter().map(|before| {
@@ -160,7 +160,7 @@ impl<'a> Env<'a> {
         Value::Object(order).to_string().into_bytes()
     }
 
-    /// Downloads what the client refers to, once for all attempts.
+    /// Downloads the references of an order, once for all attempts.
     fn references(&self, record: &OrderRecord) -> Vec<Reference> {
         let order = &record.order;
         let urls: Vec<String> = order.reference_urls.iter().chain(&order.reference_images).cloned().collect();
@@ -175,73 +175,34 @@ impl<'a> Env<'a> {
         downloads::fetch(&urls, &folder, self.config.api.is_local(), &|| self.signals.stopping().is_some())
     }
 
-    /// What the files of an attempt come to: judged one by one, none of them another order's.
-    fn collect(&self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
+    /// Checks the files that a start left.
+    fn files(&self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         let work = self.store.work(&record.order.id);
         let results = match generator::results(&work, &self.attempt_dir(record)) {
             Ok(results) => results,
-            Err(unfit) => return Ok(made_unfit(unfit)),
+            Err(error) => return Ok(GenerationOutcome::of_media_error(error)),
         };
         let mut deliverables = results.hosted;
         for file in results.files {
-            let deliverable = match media::judge(&work, &file) {
-                Ok(deliverable) => deliverable,
-                Err(unfit) => return Ok(made_unfit(unfit)),
+            let file = match media::judge(&work, &file) {
+                Ok(file) => file,
+                Err(error) => return Ok(GenerationOutcome::of_media_error(error)),
             };
-            let owner = self
-                .store
-                .claim_content_hash(&deliverable.sha256, &record.order.id)
-                .map_err(|fault| state_error(&fault))?;
-            if owner != record.order.id {
-                return Ok(GenerationOutcome::Failed(format!(
-                    "{} holds the very bytes that were made for another order",
-                    deliverable.file
-                )));
+            let owner = self.store.claim_content_hash(&file.sha256, &record.order.id).map_err(state_error)?;
+            match GenerationOutcome::check_file(file, owner != record.order.id, &record.rejected) {
+                Ok(file) => deliverables.push(file),
+                Err(outcome) => return Ok(outcome),
             }
-            if record.rejected.iter().any(|before| before.sha256 == deliverable.sha256) {
-                return Ok(GenerationOutcome::Failed(format!(
-                    "{} holds the very bytes that the client refused",
-                    deliverable.file
-                )));
-            }
-            deliverables.push(deliverable);
         }
-        let heavy = |one: &&Deliverable| one.content_type.starts_with("image/") && one.bytes > MAX_PREVIEW_BYTES;
-        if let Some(heavy) = deliverables.iter().find(heavy) {
-            let why = format!(
-                "its picture has {} MiB, and its client would see no preview of one over 25: `retry` delivers it all the same",
-                heavy.bytes / 1024 / 1024
-            );
-            return Ok(GenerationOutcome::Doubtful(deliverables, why));
-        }
-        Ok(GenerationOutcome::Done(deliverables))
+        Ok(GenerationOutcome::of_files(deliverables))
     }
 }
 
-fn made_unfit(unfit: MediaError) -> GenerationOutcome {
-    match unfit {
-        MediaError::Judged(why) => GenerationOutcome::Failed(why),
-        MediaError::Unread(why) => GenerationOutcome::Unread(why),
-    }
+fn state_error(error: StoreError) -> StateError {
+    StateError(error.to_string())
 }
 
-/// The price that a command named: its last line.
-fn priced(attempt_dir: &Path) -> GenerationOutcome {
-    let line = match generator::last_line(attempt_dir) {
-        Ok(line) => line.unwrap_or_default(),
-        Err(unfit) => return made_unfit(unfit),
-    };
-    match money::cents(&line) {
-        Some(1..) => GenerationOutcome::Priced(line),
-        _ => GenerationOutcome::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
-    }
-}
-
-fn state_error(fault: &StoreError) -> StateError {
-    StateError(fault.to_string())
-}
-
-impl World for Env<'_> {
+impl Runtime for Env<'_> {
     fn clock(&mut self) -> Clock {
         clock()
     }
@@ -250,10 +211,31 @@ impl World for Env<'_> {
         self.signals.stopping().is_some()
     }
 
-    fn leave_worker(&mut self, worker: &WorkerState) -> Result<(), StateError> {
-        // One of an earlier beat may tell times by a clock that was turned since.
+    fn wait(&mut self, until: Time) {
+        // The end of a child wakes this process; that of a generator from an earlier run does not.
+        let left = until.since(clock().wall).max(Duration::from_millis(1));
+        let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let on_its_way = self.dispatch.on_its_way();
+        self.progress.say(|since| match (at_work, on_its_way) {
+            (_, 0) => format!("making {at_work} order(s), {}", span(since)),
+            (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
+            _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
+        });
+        let children = self.children.len();
+        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        if children == self.children.len() {
+            let _ = self.signals.wait(left.min(LOOK_EVERY));
+        } else {
+            self.progress.done();
+        }
+    }
+}
+
+impl Storage for Env<'_> {
+    fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError> {
+        // A record of an earlier run may hold times of a clock that was turned since.
         let left = if self.recorded { self.store.leave_worker(worker) } else { self.store.save_worker(worker) };
-        left.map_err(|fault| state_error(&fault))
+        left.map_err(state_error)
     }
 
     fn write_wake_hint(&mut self, wake: Wake) {
@@ -261,23 +243,23 @@ impl World for Env<'_> {
     }
 
     fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
-        self.store.save_order(record).map_err(|fault| state_error(&fault))
+        self.store.save_order(record).map_err(state_error)
     }
 
     fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
-        self.store.save_new_orders(records).map_err(|fault| state_error(&fault))
+        self.store.save_new_orders(records).map_err(state_error)
     }
 
     fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
-        self.store.close_order(record).map_err(|fault| state_error(&fault))
+        self.store.close_order(record).map_err(state_error)
     }
 
-    fn reopened(&mut self, id: &OrderId) -> Result<(), StateError> {
-        self.store.reopened(id).map_err(|fault| state_error(&fault))
+    fn remove_closed(&mut self, id: &OrderId) -> Result<(), StateError> {
+        self.store.reopened(id).map_err(state_error)
     }
 
     fn history(&mut self, id: &OrderId) -> Result<History, StateError> {
-        self.store.history(id).map_err(|fault| state_error(&fault))
+        self.store.history(id).map_err(state_error)
     }
 
     fn with_budget(
@@ -286,36 +268,34 @@ impl World for Env<'_> {
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError> {
-        self.store.with_budget(worker, durable, change).map_err(|fault| state_error(&fault))?;
+        self.store.with_budget(worker, durable, change).map_err(state_error)?;
         self.recorded |= durable == Durability::Sync;
         Ok(())
     }
 
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, StateError> {
-        self.store.awaiting().map_err(|fault| state_error(&fault))
+        self.store.awaiting().map_err(state_error)
     }
 
     fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), StateError> {
-        self.store.save_awaiting(awaiting).map_err(|fault| state_error(&fault))
+        self.store.save_awaiting(awaiting).map_err(state_error)
     }
 
-    fn completed(&mut self, id: &OrderId) -> Result<(), StateError> {
-        match self.store.history(id).map_err(|fault| state_error(&fault))? {
-            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(|fault| state_error(&fault)),
+    fn record_completed(&mut self, id: &OrderId) -> Result<(), StateError> {
+        match self.store.history(id).map_err(state_error)? {
+            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(state_error),
             History::None | History::Damaged => Ok(()),
         }
     }
+}
 
-    fn heard(&mut self, id: &OrderId) -> Result<usize, ApiError> {
-        Ok(self.client.messages(id)?.iter().filter(|message| message.sender_type == "client").count())
-    }
-
+impl Marketplace for Env<'_> {
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError> {
         let statuses: Vec<&str> = statuses.iter().map(Status::as_str).collect();
         self.client.orders(&statuses)
     }
 
-    fn ask(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
+    fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
         Ok(match self.client.order(id)? {
             Lookup::Found { order, urls } => MarketplaceReply::Found { order, urls },
             Lookup::Missing => MarketplaceReply::Gone,
@@ -327,6 +307,41 @@ impl World for Env<'_> {
         self.client.key_is_refused()
     }
 
+    fn client_messages(&mut self, id: &OrderId) -> Result<usize, ApiError> {
+        Ok(self.client.messages(id)?.iter().filter(|message| message.sender_type == "client").count())
+    }
+
+    fn send(&mut self, record: &OrderRecord, payload: Payload) {
+        let sending = Transfer::of(record, payload, self.store.work(&record.order.id));
+        // One at a time uses one connection and needs no thread.
+        let several = self.config.beat.parallel > 1;
+        if !several || !self.dispatch.send(sending.clone(), self.client.sibling(), &self.signals) {
+            let sent = sending.send(&mut self.client, &mut self.progress);
+            self.dispatch.settle(sending, sent);
+        }
+    }
+
+    fn transfer_result(&mut self) -> Option<(OrderId, TransferResult)> {
+        // Before it stops, a run waits a moment for answers.
+        let at_most = if self.signals.stopping().is_some() { DRAIN_FOR } else { Duration::ZERO };
+        self.dispatch.sent(at_most)
+    }
+
+    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
+        self.client.quote(&record.order.id, record.price.as_deref().unwrap_or_default())
+    }
+
+    fn send_message(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
+        let url = record.deliverables.iter().find_map(|deliverable| deliverable.hosted.as_ref());
+        let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
+        let message =
+            self.config.delivery.message.replace("{order_id}", record.order.id.as_str()).replace("{url}", url);
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        self.client.send_message(&record.order.id, &message)
+    }
+}
+
+impl Generators for Env<'_> {
     fn start(&mut self, record: &OrderRecord) -> GenerationOutcome {
         let references = self.references(record);
         let stdin = self.stdin(record, &references);
@@ -374,99 +389,30 @@ impl World for Env<'_> {
         }
     }
 
-    fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
+    fn check(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         let attempt_dir = self.attempt_dir(record);
         let status = generator::start_status(&attempt_dir, record.tries.starts)
             .map_err(|error| StateError(format!("could not read {}: {error}", attempt_dir.display())))?;
         self.set_at_work(&attempt_dir, status == StartStatus::Running);
-        let ended = match status {
+        let exit = match status {
             StartStatus::Running => return Ok(GenerationOutcome::Running),
-            StartStatus::NeverStarted => return Ok(GenerationOutcome::NeverStarted("it died before it began".into())),
+            StartStatus::NeverStarted => return Ok(GenerationOutcome::NeverStarted("its command never ran".into())),
             StartStatus::Lost => return Ok(GenerationOutcome::Lost),
-            StartStatus::Ended(ended) => ended,
+            StartStatus::Ended(exit) => exit,
         };
-        if ended.stopped {
-            return Ok(GenerationOutcome::Stopped);
+        match GenerationOutcome::of_exit(&exit, self.settings(record).timeout) {
+            Some(outcome) => Ok(outcome),
+            None if record.is_quote_request => Ok(GenerationOutcome::of_price_line(generator::last_line(&attempt_dir))),
+            None => self.files(record),
         }
-        if ended.timed_out {
-            let limit = span(self.settings(record).timeout);
-            return Ok(GenerationOutcome::Failed(format!(
-                "not done within {limit} (generator.timeout): {}",
-                ended.output_tail
-            )));
-        }
-        Ok(match ended.code {
-            Some(0) if record.is_quote_request => priced(&attempt_dir),
-            Some(0) => return self.collect(record),
-            Some(75) => GenerationOutcome::NotReady,
-            Some(65) => GenerationOutcome::Declined(format!("exit 65: {}", ended.output_tail)),
-            Some(code @ (2 | 64 | 78 | 126 | 127)) => GenerationOutcome::Misconfigured(format!(
-                "the generator is misconfigured (exit {code}): {}",
-                ended.output_tail
-            )),
-            Some(code) => GenerationOutcome::Failed(format!("exit {code}: {}", ended.output_tail)),
-            None => GenerationOutcome::Failed(format!(
-                "ended by signal {}: {}",
-                ended.signal.unwrap_or(0),
-                ended.output_tail
-            )),
-        })
     }
 
     fn cost(&mut self, record: &OrderRecord) -> Option<u64> {
         generator::cost(&self.attempt_dir(record))
     }
 
-    fn wait(&mut self, until: Time) {
-        // Our own generators wake us when they end; one that an earlier beat started does not.
-        let left = until.since(clock().wall).max(Duration::from_millis(1));
-        let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
-        let on_its_way = self.dispatch.on_its_way();
-        self.progress.say(|since| match (at_work, on_its_way) {
-            (_, 0) => format!("making {at_work} order(s), {}", span(since)),
-            (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
-            _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
-        });
-        let children = self.children.len();
-        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        if children == self.children.len() {
-            let _ = self.signals.wait(left.min(LOOK_EVERY));
-        } else {
-            self.progress.done();
-        }
-    }
-
     fn stop_all(&mut self, records: &[&OrderRecord]) {
         let folders: Vec<_> = records.iter().map(|record| (self.attempt_dir(record), record.tries.starts)).collect();
         generator::stop_all(&folders);
-    }
-
-    fn send(&mut self, record: &OrderRecord, parcel: Payload) {
-        let sending = Transfer::of(record, parcel, self.store.work(&record.order.id));
-        // One after the other goes over one connection, and needs no thread.
-        let several = self.config.beat.parallel > 1;
-        if !several || !self.dispatch.send(sending.clone(), self.client.sibling(), &self.signals) {
-            let sent = sending.send(&mut self.client, &mut self.progress);
-            self.dispatch.settle(sending, sent);
-        }
-    }
-
-    fn sent(&mut self) -> Option<(OrderId, TransferResult)> {
-        // Told to stop, we hear for a moment what is about to be answered.
-        let at_most = if self.signals.stopping().is_some() { DRAIN_FOR } else { Duration::ZERO };
-        self.dispatch.sent(at_most)
-    }
-
-    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
-        self.client.quote(&record.order.id, record.price.as_deref().unwrap_or_default())
-    }
-
-    fn say(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
-        let url = record.deliverables.iter().find_map(|deliverable| deliverable.hosted.as_ref());
-        let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
-        let message =
-            self.config.delivery.message.replace("{order_id}", record.order.id.as_str()).replace("{url}", url);
-        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
-        self.client.send_message(&record.order.id, &message)
     }
 }

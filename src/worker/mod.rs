@@ -1,67 +1,75 @@
-//! One heartbeat: again and again *what now?* → record the intent → act → record the outcome; then shut the gate.
+//! One run: decide, record the intent, act, record the outcome, and again until nothing is due.
 //!
-//! The table of contents of the program. It refuses to decide (`policy` does) and to touch the world (a [`World`] does).
+//! In scope: the order of these steps. Out of scope: decisions (`domain::scheduler`) and effects (a [`World`]).
 
+mod dry_run;
 pub mod env;
 mod follow_up;
+mod notices;
 pub mod notify;
+pub mod open;
 mod orders;
 mod poll;
+pub mod requests;
 mod summary;
 pub mod transfers;
 mod world;
 
-use std::collections::BTreeMap;
-
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
-use crate::domain::lifecycle::Step;
+use crate::domain::lifecycle::{OrderRecord, Step};
+use crate::domain::notice::Notice;
+use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::rules::Rules;
 use crate::domain::scheduler::{self, Action, RunState};
 use crate::domain::state::State;
 use crate::domain::time::Time;
+use crate::domain::wake_hint::Reason;
+use crate::domain::worker_state;
 
 pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, PlannedAction, Summary};
-pub use world::{Payload, StateError, TransferResult, UploadError, World};
+pub use world::{Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult, UploadError, World};
 
-/// More decisions than this in one beat are a fault of ours, not work.
-const MOST_ACTIONS: usize = 100_000;
+/// More decisions than this in one run are a bug, not work.
+const MAX_ACTIONS: usize = 100_000;
 
-/// The marketplace may be away this long before a person hears of it.
-const AWAY_QUIETLY: std::time::Duration = std::time::Duration::from_secs(3600);
-
-/// What the user asks of this beat.
+/// What the user asks of this run.
 #[derive(Clone, Debug, Default)]
 pub struct BeatOptions {
     /// Ignore the poll interval.
     pub force: bool,
-    /// Poll and tell, but act on nothing.
+    /// Poll and report, but act on nothing.
     pub dry_run: bool,
-    /// Take up this order and no other, and do not poll.
-    pub only: Option<crate::domain::order::OrderId>,
+    /// Work on this order alone, and do not poll.
+    pub only: Option<OrderId>,
 }
 
-/// Runs one beat to its end. The state is on disk whenever an effect is.
+/// The summary of a run, and the kind of its failure if it failed.
+pub type BeatResult = (Summary, Option<FailureKind>);
+
+/// Does one run to its end. The state is on disk whenever an effect happens.
 pub fn run(
     world: &mut impl World,
     state: &mut State,
     rules: &Rules,
-    statuses: &[crate::domain::order::Status],
-    wish: &BeatOptions,
-) -> (Summary, Option<FailureKind>) {
+    statuses: &[Status],
+    options: &BeatOptions,
+) -> BeatResult {
     let clock = world.clock();
-    let mut beat = Beat::new(world, state, rules, statuses, wish, &clock);
-    let ended = match beat.go().and_then(|()| beat.look_after()) {
+    let mut beat = Beat::new(world, state, rules, (statuses, options), &clock);
+    let ended = match beat.work().and_then(|()| beat.follow_up()) {
         Ok(()) => beat.finish(),
-        // A disk that refused once is not asked again.
+        // A disk that failed once is not used again.
         Err(failure) if failure.kind == FailureKind::State => Err(failure),
         Err(failure) => {
             beat.drain_transfers();
             if !matches!(failure.kind, FailureKind::Network | FailureKind::Server) {
-                beat.state.worker.notice(failure.kind.word(), &failure.message, "atelier-heartbeat check");
+                let notice = Notice::new(&failure.message, "atelier-heartbeat check");
+                beat.apply_to_worker(worker_state::Event::NoticeRaised(failure.kind.subject(), notice));
                 beat.summary.noticed = true;
             }
-            // What was learned is kept; the first failure is the one to tell.
+            // What was learned is kept; the first failure is reported, unless the disk fails as well.
             Err(beat.finish().err().filter(|second| second.kind == FailureKind::State).unwrap_or(failure))
         }
     };
@@ -75,13 +83,13 @@ pub fn run(
     }
 }
 
-/// A beat under way.
+/// A run in progress.
 struct Beat<'a, W: World> {
     world: &'a mut W,
     state: &'a mut State,
     rules: &'a Rules,
-    statuses: &'a [crate::domain::order::Status],
-    wish: &'a BeatOptions,
+    statuses: &'a [Status],
+    options: &'a BeatOptions,
     run: RunState,
     summary: Summary,
     acted: bool,
@@ -92,140 +100,123 @@ impl<'a, W: World> Beat<'a, W> {
         world: &'a mut W,
         state: &'a mut State,
         rules: &'a Rules,
-        statuses: &'a [crate::domain::order::Status],
-        wish: &'a BeatOptions,
+        (statuses, options): (&'a [Status], &'a BeatOptions),
         clock: &Clock,
     ) -> Self {
         state.worker.rebase(clock, rules.interval);
         for record in state.orders.values_mut() {
             record.rebase(clock);
         }
-        let reason = scheduler::poll_hold(state, rules, wish.force, clock.wall);
-        let summary = Summary::new(Outcome::Skipped, reason.map(crate::domain::wake_hint::Reason::as_str));
-        let run = RunState { only: wish.only.clone(), ..RunState::new(clock.wall, wish.force) };
-        Self { world, state, rules, statuses, wish, run, summary, acted: false }
+        let reason = scheduler::poll_hold(state, rules, options.force, clock.wall);
+        let summary = Summary::new(Outcome::Skipped, reason.map(Reason::as_str));
+        let run = RunState { only: options.only.clone(), ..RunState::new(clock.wall, options.force) };
+        Self { world, state, rules, statuses, options, run, summary, acted: false }
     }
 
-    fn go(&mut self) -> Result<(), Failure> {
-        // A budget shared with others may have changed since we last looked.
-        self.budget(Durability::Deferred, &mut |_| {})?;
-        self.close_what_is_over()?;
-        for _ in 0..MOST_ACTIONS {
+    fn work(&mut self) -> Result<(), Failure> {
+        // A shared budget may have changed since the last run.
+        self.with_budget(Durability::Deferred, &mut |_| {})?;
+        self.finish_interrupted()?;
+        for _ in 0..MAX_ACTIONS {
             self.collect_results()?;
             if self.world.stopping() {
-                self.stop()?;
-                return Ok(());
+                return self.stop();
             }
             let now = self.now();
             let action = scheduler::what_next(self.state, self.rules, &self.run, now);
             log::debug!("{now}: {action:?}");
-            let acts = !matches!(action, Action::Poll | Action::Done | Action::Wait(_));
-            if self.wish.dry_run && action != Action::Poll {
+            if self.options.dry_run && action != Action::Poll {
                 return Ok(());
             }
-            self.acted |= acts;
+            self.acted |= !matches!(action, Action::Poll | Action::Done | Action::Wait(_));
             match action {
                 Action::Done => return Ok(()),
                 Action::Poll => self.poll()?,
-                Action::Lookup(id) => self.ask(&id)?,
+                Action::Lookup(id) => self.lookup(&id)?,
                 Action::Start(id) => self.start(&id)?,
-                Action::CheckGenerator(id) => self.look(&id)?,
+                Action::CheckGenerator(id) => self.check_generator(&id)?,
                 Action::Upload(id, file) => self.upload(&id, file)?,
                 Action::Deliver(id) => self.deliver(&id)?,
                 Action::Quote(id) => self.quote(&id)?,
-                Action::SendMessage(id) => self.say(&id)?,
+                Action::SendMessage(id) => self.send_message(&id)?,
                 Action::Wait(until) => {
                     self.world.wait(until);
-                    // Whichever ended, a look tells.
+                    // Any of them may have ended: each is checked again.
                     self.run.running.clear();
                 }
             }
         }
-        Err(Failure::new(
-            FailureKind::Internal,
-            format!("a beat took more than {MOST_ACTIONS} decisions: please report this"),
-        ))
+        let message = format!("a run took more than {MAX_ACTIONS} decisions: please report this");
+        Err(Failure::new(FailureKind::Internal, message))
     }
 
     fn now(&mut self) -> Time {
         self.world.clock().wall
     }
 
-    /// A beat that ends early hears out what is on its way: it may have been delivered. The first failure is the one to tell.
+    fn apply_to_worker(&mut self, event: worker_state::Event) {
+        let now = self.now();
+        self.state.worker.apply(now, event);
+    }
+
+    /// Waits for the transfers of a run that ends early: each may have been accepted.
     fn drain_transfers(&mut self) {
         while !self.run.sending.is_empty() && !self.world.stopping() {
             let until = self.now() + scheduler::TRANSFER_CHECK_EVERY;
             self.world.wait(until);
+            // The failure that ended the run is the one to report.
             if self.collect_results().is_err_and(|failure| failure.kind == FailureKind::State) {
                 return;
             }
         }
     }
 
-    /// Orders that a crash left between "over" and "out of the way".
-    fn close_what_is_over(&mut self) -> Result<(), Failure> {
-        // A message that was about to be posted when we were killed may have been: it is not posted twice.
-        let saying = |record: &&crate::domain::lifecycle::OrderRecord| {
-            record.stage.step == Step::MessageSending && record.stage.closed.is_none()
-        };
-        let saying: Vec<_> = self.state.orders.values().filter(saying).map(|r| r.order.id.clone()).collect();
-        saying.iter().try_for_each(|id| self.apply_event(id, crate::domain::lifecycle::Event::MessageSent))?;
-        let over: Vec<_> = self
-            .state
-            .orders
-            .values()
-            .filter(|record| record.stage.closed.is_some())
-            .map(|r| r.order.id.clone())
-            .collect();
-        over.iter().try_for_each(|id| self.archive(id))
+    fn ids(&self, is_wanted: impl Fn(&OrderRecord) -> bool) -> Vec<OrderId> {
+        self.state.orders.values().filter(|record| is_wanted(record)).map(|record| record.order.id.clone()).collect()
     }
 
-    /// Told to stop: every generator is stopped; its attempt is not held against the order.
+    /// Finishes what a crash interrupted between an order's end and its archive.
+    fn finish_interrupted(&mut self) -> Result<(), Failure> {
+        // A message that was about to be posted may have been: it is not posted again.
+        let is_sending =
+            |record: &OrderRecord| record.stage.step == Step::MessageSending && record.stage.closed.is_none();
+        for id in self.ids(is_sending) {
+            self.apply_event(&id, crate::domain::lifecycle::Event::MessageSent)?;
+        }
+        self.ids(|record| record.stage.closed.is_some()).iter().try_for_each(|id| self.archive(id))
+    }
+
+    /// Stops every generator because this process was told to stop. The attempt does not count against the order.
     fn stop(&mut self) -> Result<(), Failure> {
-        let at_work = |record: &&crate::domain::lifecycle::OrderRecord| matches!(record.stage.step, Step::Generating);
-        let records: Vec<_> = self.state.orders.values().filter(at_work).collect();
-        let ids: Vec<_> = records.iter().map(|record| record.order.id.clone()).collect();
+        let is_generating = |record: &&OrderRecord| record.stage.step == Step::Generating;
+        let records: Vec<_> = self.state.orders.values().filter(is_generating).collect();
         if !records.is_empty() {
             self.world.stop_all(&records);
         }
         self.run.running.clear();
-        ids.iter().try_for_each(|id| self.look(id))
+        self.ids(|record| record.stage.step == Step::Generating).iter().try_for_each(|id| self.check_generator(id))
     }
 
-    /// The last words: what waits, what needs a person, when to wake.
+    /// Summarises the run, reports notices, and writes the worker's record and the wake file.
     fn finish(&mut self) -> Result<(), Failure> {
         let clock = self.world.clock();
         let now = clock.wall;
-        let state = &mut *self.state;
-        let summary = &mut self.summary;
-        if !self.run.polled || summary.outcome != Outcome::Polled {
-            summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
-            summary.reason.get_or_insert(crate::domain::wake_hint::Reason::Budget.as_str());
+        if !self.run.polled || self.summary.outcome != Outcome::Polled {
+            self.summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
+            self.summary.reason.get_or_insert(Reason::Budget.as_str());
         }
-        // A beat of one order knows nothing of the others' conditions, and nobody reads them there.
-        let whole = self.run.only.is_none();
-        if whole {
-            sync_notices(state, self.rules, &self.run, now);
+        self.summarise_notices(now);
+        if self.options.dry_run {
+            self.summary.would = Some(dry_run::plan(self.state, self.rules, &self.run, now));
         }
-        summary.waiting =
-            state.orders.values().filter(|r| r.stage.hold.is_none()).map(|r| r.order.id.clone()).collect();
-        let standing = state.worker.notices.iter();
-        let standing = standing.map(|(about, notice)| Attention { order: about.clone(), why: notice.why.clone() });
-        summary.needs_attention.extend(standing);
-        if whole {
-            summary.told.extend(state.worker.tell(now));
-        }
-        if self.wish.dry_run {
-            summary.would = Some(would(state, self.rules, &self.run, now));
-        }
-        state.worker.in_flight = state.orders.len();
-        let wake = scheduler::next_wake(state, self.rules, now);
-        summary.next_poll_at = Some(wake.poll_at);
-        state.worker.clock = Some(clock);
-        let need = scheduler::own_workload(state, now);
+        let wake = scheduler::next_wake(self.state, self.rules, now);
+        self.summary.next_poll_at = Some(wake.poll_at);
+        let in_flight = self.state.orders.len();
+        self.state.worker.apply(now, worker_state::Event::RunEnded { in_flight, clock });
+        let needed = scheduler::own_workload(self.state, now);
         let agent = self.rules.agent.clone();
-        self.budget(Durability::Deferred, &mut |budget| budget.claim(&agent, need, now))?;
-        self.world.leave_worker(&self.state.worker).map_err(state_failure)?;
+        self.with_budget(Durability::Deferred, &mut |budget| budget.claim(&agent, needed, now))?;
+        self.world.save_worker_at_end(&self.state.worker).map_err(state_failure)?;
         self.world.write_wake_hint(wake);
         match self.run.broken.pop_first() {
             Some((_, why)) => {
@@ -236,87 +227,46 @@ impl<'a, W: World> Beat<'a, W> {
         }
     }
 
-    /// Changes the budget.
-    fn budget(&mut self, durable: Durability, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
+    fn summarise_notices(&mut self, now: Time) {
+        // A run of one order does not look at the others, and its output is not read for them.
+        let is_whole = self.run.only.is_none();
+        if is_whole {
+            notices::sync(self.state, self.rules, &self.run, now);
+        }
+        self.summary.waiting = self.ids(|record| record.stage.hold.is_none());
+        let standing = self.state.worker.notices.iter();
+        let standing = standing.map(|(subject, notice)| Attention::new(subject.clone(), &notice.message));
+        self.summary.needs_attention.extend(standing);
+        if is_whole {
+            self.summary.reported.extend(self.state.worker.report_notices(now));
+        }
+    }
+
+    fn with_budget(&mut self, durable: Durability, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
         self.world.with_budget(&mut self.state.worker, durable, change).map_err(state_failure)
     }
 }
 
-fn state_failure(broken: StateError) -> Failure {
-    Failure::new(FailureKind::State, broken.0)
-}
+impl<W: World> requests::RequestContext for Beat<'_, W> {
+    type Error = Failure;
 
-/// Keeps the notices in step with what holds orders, generators and deadlines.
-fn sync_notices(state: &mut State, rules: &Rules, run: &RunState, now: Time) {
-    let mut wanted: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for record in state.orders.values() {
-        let id = record.order.id.as_str();
-        if let Some(hold) = &record.stage.hold {
-            wanted.insert(id.to_owned(), (hold.why.clone(), format!("atelier-heartbeat retry {id}")));
-        } else if scheduler::is_late(state, rules, record, now) {
-            let why = format!("is due at {} and may not be done in time", scheduler::deadline(rules, record));
-            wanted.insert(id.to_owned(), (why, format!("atelier-heartbeat explain {id}")));
-        }
+    fn now(&mut self) -> Time {
+        self.world.clock().wall
     }
-    for (generator_key, failing) in &state.worker.failing {
-        if failing.orders.len() >= rules.pause_after {
-            let why = "one order after the other failed: it pauses, and is tried once an hour".to_owned();
-            let help =
-                failing.orders.first().map(|id| crate::domain::sanitize::display_id(id.as_str())).unwrap_or_default();
-            wanted.insert(generator_name(generator_key), (why, format!("atelier-heartbeat retry {help}")));
-        }
+
+    fn rules(&self) -> &Rules {
+        self.rules
     }
-    for (generator_key, why) in &run.broken {
-        wanted.insert(generator_name(generator_key), (why.clone(), "atelier-heartbeat check".to_owned()));
+
+    fn change_budget(&mut self, durable: Durability, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
+        self.with_budget(durable, change)
     }
-    let things = &THINGS;
-    let over: Vec<String> = state
-        .worker
-        .notices
-        .keys()
-        .filter(|about| !things.contains(&about.as_str()) && !wanted.contains_key(*about))
-        .cloned()
-        .collect();
-    over.iter().for_each(|about| state.worker.settled(about));
-    for (about, (why, help)) in wanted {
-        state.worker.notice(&about, &why, &help);
+
+    fn key_is_refused(&mut self) -> Result<bool, ApiError> {
+        self.world.key_is_refused()
     }
 }
 
-/// A generator as notices name it.
-fn generator_name(generator_key: &str) -> String {
-    if generator_key.is_empty() { "generator".to_owned() } else { format!("generator of {generator_key}") }
-}
-
-/// Whether a notice is about a thing of ours, and not about an order.
-#[must_use]
-pub fn is_subject(about: &str) -> bool {
-    THINGS.contains(&about) || about == "generator" || about.starts_with("generator of ")
-}
-
-/// Notices that come and go by themselves.
-const THINGS: [&str; 6] = ["auth", "config", "credentials", "internal", "marketplace", "state"];
-
-fn would(state: &State, rules: &Rules, run: &RunState, now: Time) -> Vec<PlannedAction> {
-    let mut records: Vec<_> = state.orders.values().filter(|record| record.stage.hold.is_none()).collect();
-    records.sort_by_key(|record| scheduler::deadline(rules, record));
-    let step = |step: &Step| match step {
-        Step::Queued | Step::Generating | Step::ReadyToGenerate => "generate",
-        Step::Generated | Step::Uploading { .. } => "upload",
-        Step::Uploaded => "deliver",
-        Step::Priced => "quote",
-        Step::Delivered => "message",
-        Step::Delivering { .. } | Step::Quoting { .. } | Step::MessageSending => "ask",
-    };
-    let due = |record: &crate::domain::lifecycle::OrderRecord| {
-        record.stage.not_before.is_none_or(|at| at <= now)
-            && !run.broken.contains_key(&rules.generator_key(&record.order))
-    };
-    records
-        .into_iter()
-        .map(|record| PlannedAction {
-            order: record.order.id.clone(),
-            step: if due(record) { step(&record.stage.step) } else { "wait" }.to_owned(),
-        })
-        .collect()
+fn state_failure(error: StateError) -> Failure {
+    Failure::new(FailureKind::State, error.0)
 }

@@ -1,4 +1,4 @@
-//! `[notify]`: a person is told by a command of theirs, and a watchdog by a ping. Neither ever fails a beat.
+//! `[notify]`: a command for the operator and a ping for a watchdog. Neither fails a run.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,19 +10,18 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::domain::time::Time;
 use crate::io::generator;
-use crate::worker::{self, FailureKind, Summary};
+use crate::worker::{FailureKind, Summary};
 
-/// One event may take this long to be told.
+/// The longest time the command may take for one event.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// Tells what a beat found out.
-pub fn tell(config: &Config, agent_id: &str, summary: &Summary, failure: Option<FailureKind>, now: Time) {
+/// Reports what a run found.
+pub fn notify(config: &Config, agent_id: &str, summary: &Summary, failure: Option<FailureKind>, now: Time) {
     if let Some(command) = &config.notify.command {
-        for (about, notice) in &summary.told {
-            let order = (!worker::is_subject(about)).then_some(about);
+        for (subject, notice) in &summary.reported {
             let event = json!({
                 "kind": "attention", "at": now, "agent_id": agent_id,
-                "about": about, "order": order, "why": notice.why, "help": notice.help,
+                "about": subject.to_string(), "order": subject.order(), "why": notice.message, "help": notice.hint,
             });
             if let Err(why) = run(command, &config.dir, &event) {
                 log::warn!("notify.command: {why}");
@@ -33,14 +32,14 @@ pub fn tell(config: &Config, agent_id: &str, summary: &Summary, failure: Option<
         let code = failure.map(|kind| kind.exit_code(summary.long_away));
         match code {
             None => ping(url),
-            // The network being away for a moment is neither a success nor a failure of ours.
+            // A short outage is neither a success nor a failure.
             Some(0) => {}
             Some(_) => ping(&format!("{url}/fail")),
         }
     }
 }
 
-/// Runs the command with one event on its stdin. What it says goes nowhere: a beat is quiet.
+/// Runs the command with one event on its stdin. Its output is discarded: a run is quiet.
 fn run(command: &[String], config_dir: &Path, event: &Value) -> Result<(), String> {
     let program = generator::resolve(command, config_dir)?;
     let mut child = Command::new(program)
@@ -53,7 +52,7 @@ fn run(command: &[String], config_dir: &Path, event: &Value) -> Result<(), Strin
         .spawn()
         .map_err(|error| error.to_string())?;
     if let Some(mut stdin) = child.stdin.take() {
-        // One that does not listen is none of our business; a pipe holds more than an event.
+        // The command need not read it; a pipe holds more than an event.
         let _ = stdin.write_all(format!("{event}\n").as_bytes());
     }
     let until = Instant::now() + WITHIN;

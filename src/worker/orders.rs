@@ -1,149 +1,147 @@
-//! One order's way: ask, start, look, upload, deliver. Each effect stands between two records.
+//! The actions on one order: look up, generate, upload, deliver, quote, message. Each effect stands between two records.
 
 use super::summary::{Failed, Failure};
 use super::{Beat, Payload, TransferResult, UploadError, World, state_failure};
 use crate::domain::api_error::ApiError;
 use crate::domain::deliverable::Hosted;
-use crate::domain::lifecycle::{Ending, Event, GenerationOutcome, HoldKind, MarketplaceReply, Step};
+use crate::domain::generation_outcome::GenerationOutcome;
+use crate::domain::lifecycle::{Ending, Event, HoldKind, MarketplaceReply, OrderRecord, Step};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::OrderId;
 use crate::domain::rate_budget::Reservation;
 use crate::domain::rules::Pricing;
+use crate::domain::time::Time;
+use crate::domain::worker_state;
 
 impl<W: World> Beat<'_, W> {
-    /// Something happened to an order: its record changes, and is on disk before anything else is done.
+    /// Applies an event to an order. Its record is on disk before anything else is done.
     pub(super) fn apply_event(&mut self, id: &OrderId, event: Event) -> Result<(), Failure> {
+        self.intend(id, event).map(drop)
+    }
+
+    /// Applies an event, and returns whether it was legal: no effect may follow an intent that is not recorded.
+    fn intend(&mut self, id: &OrderId, event: Event) -> Result<bool, Failure> {
         let clock = self.world.clock();
-        let now = clock.wall;
-        let Some(record) = self.state.orders.get_mut(id) else { return Ok(()) };
+        let Some(record) = self.state.orders.get_mut(id) else { return Ok(false) };
         record.rebase(&clock);
         let before = record.clone();
-        record.apply(now, self.rules, event);
+        if let Err(illegal) = record.apply(clock.wall, self.rules, event) {
+            log::error!("order {}: {illegal}: please report this", id.file_stem());
+            debug_assert!(false, "order {id}: {illegal}");
+            return Ok(false);
+        }
         if *record == before {
-            return Ok(());
+            return Ok(true);
         }
-        if record.stage.step != before.stage.step {
-            log::info!("order {}: {}", id.file_stem(), record.stage.step.word());
+        let after = record.clone();
+        if after.stage.step != before.stage.step {
+            log::info!("order {}: {}", id.file_stem(), after.stage.step.word());
         }
-        if record.last_error != before.last_error
-            && let Some(trouble) = &record.last_error
-        {
-            log::warn!("order {}: {} failed: {}", id.file_stem(), trouble.step, trouble.text);
-            let declined = record.stage.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Declined);
-            if declined {
-                self.summary.declined.push(id.clone());
-            } else {
-                self.summary.failed.push(Failed {
-                    order: id.clone(),
-                    step: trouble.step.clone(),
-                    error: trouble.text.clone(),
-                    attempt: record.tries.attempt,
-                    retry_at: if record.stage.hold.is_none() {
-                        Some(record.stage.not_before.unwrap_or(now))
-                    } else {
-                        None
-                    },
-                });
-            }
-        }
-        if record.stage.closed.is_some() && matches!(before.stage.step, Step::Generating | Step::ReadyToGenerate) {
-            // Called off, or done elsewhere: what is being made is not wanted any more, and may cost money.
+        self.summarise_error(&before, &after, clock.wall);
+        if after.stage.closed.is_some() && matches!(before.stage.step, Step::Generating | Step::ReadyToGenerate) {
+            // Cancelled, or delivered by another worker: what is being generated may cost money.
             self.world.stop_all(&[&before]);
             self.run.running.remove(id);
         }
-        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        if matches!(record.stage.step, Step::Delivered)
-            && !matches!(before.stage.step, Step::Delivered | Step::MessageSending)
-        {
+        let was_delivered = matches!(before.stage.step, Step::Delivered | Step::MessageSending);
+        if after.stage.step == Step::Delivered && !was_delivered {
             self.summary.delivered.push(id.clone());
         }
-        if record.stage.closed.is_some() {
-            return self.archive(id);
+        if after.stage.closed.is_some() {
+            self.archive(id)?;
+        } else {
+            self.world.save_order(&after).map_err(state_failure)?;
         }
-        self.world.save_order(record).map_err(state_failure)
+        Ok(true)
     }
 
-    /// An order is over: into the ledger and out of the way.
+    fn summarise_error(&mut self, before: &OrderRecord, after: &OrderRecord, now: Time) {
+        let Some(error) = after.last_error.as_ref().filter(|_| after.last_error != before.last_error) else { return };
+        let id = &after.order.id;
+        log::warn!("order {}: {} failed: {}", id.file_stem(), error.step, error.text);
+        if after.stage.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Declined) {
+            self.summary.declined.push(id.clone());
+            return;
+        }
+        self.summary.failed.push(Failed {
+            order: id.clone(),
+            step: error.step.clone(),
+            error: error.text.clone(),
+            attempt: after.tries.attempt,
+            retry_at: after.stage.hold.is_none().then(|| after.stage.not_before.unwrap_or(now)),
+        });
+    }
+
+    /// Moves a closed order to the ledger and out of flight.
     pub(super) fn archive(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         self.world.close_order(record).map_err(state_failure)?;
         self.track_payout(id)?;
-        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        if record.stage.closed.is_some_and(|closed| closed.ending == Ending::Quoted) {
+        let ending = self.state.orders.remove(id).and_then(|record| record.stage.closed).map(|closed| closed.ending);
+        if ending == Some(Ending::Quoted) {
             self.summary.quoted.push(id.clone());
         }
-        self.state.orders.remove(id);
         Ok(())
     }
 
-    pub(super) fn ask(&mut self, id: &OrderId) -> Result<(), Failure> {
+    pub(super) fn lookup(&mut self, id: &OrderId) -> Result<(), Failure> {
         self.run.asked.insert(id.clone());
-        match self.world.ask(id) {
+        match self.world.lookup(id) {
             Ok(MarketplaceReply::Unsupported) => {
-                self.state.worker.no_lookup = true;
+                self.apply_to_worker(worker_state::Event::LookupUnsupported);
                 Ok(())
             }
-            Ok(told) => self.apply_event(id, Event::Reply(told)),
-            Err(fault) => {
-                let fault = self.classify(Endpoint::Messages, fault)?;
-                let needed = self.state.orders.get(id).is_some_and(|r| {
-                    r.stage.unlisted || matches!(r.stage.step, Step::Delivering { .. } | Step::Quoting { .. })
-                });
-                // A look before a delivery is a courtesy: without an answer, the delivery itself will tell.
-                if needed { self.apply_event(id, Event::LookupFailed(fault)) } else { Ok(()) }
+            Ok(reply) => self.apply_event(id, Event::Reply(reply)),
+            Err(error) => {
+                let error = self.classify(Endpoint::Messages, error)?;
+                let is_needed = self.state.orders.get(id).is_some_and(OrderRecord::is_in_doubt);
+                // The lookup before a delivery is optional: without an answer, the delivery itself will show.
+                if is_needed { self.apply_event(id, Event::LookupFailed(error)) } else { Ok(()) }
             }
         }
     }
 
     pub(super) fn start(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let anew = self.state.orders.get(id).is_some_and(|record| !record.is_begun());
-        self.apply_event(id, Event::Starting)?;
-        self.run.begun += usize::from(anew);
+        let is_first = self.state.orders.get(id).is_some_and(|record| !record.is_begun());
+        if !self.intend(id, Event::Starting)? {
+            return Ok(());
+        }
+        self.run.begun += usize::from(is_first);
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        let made = self.world.start(record);
-        self.made(id, made)
+        let outcome = self.world.start(record);
+        self.apply_outcome(id, outcome)
     }
 
-    pub(super) fn look(&mut self, id: &OrderId) -> Result<(), Failure> {
+    pub(super) fn check_generator(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        let made = self.world.look(record).map_err(state_failure)?;
-        // Of a start that did not come to be there may be another's words.
-        let ended =
-            !matches!(made, GenerationOutcome::Running | GenerationOutcome::NeverStarted(_) | GenerationOutcome::Lost);
-        if let Some(micros) = ended.then(|| self.world.cost(record)).flatten() {
+        let outcome = self.world.check(record).map_err(state_failure)?;
+        // Without an end, the output may be that of an earlier start.
+        if let Some(micros) = outcome.has_ended().then(|| self.world.cost(record)).flatten() {
             self.apply_event(id, Event::Cost(micros))?;
         }
-        self.made(id, made)
+        self.apply_outcome(id, outcome)
     }
 
-    fn made(&mut self, id: &OrderId, made: GenerationOutcome) -> Result<(), Failure> {
-        match &made {
-            GenerationOutcome::Running => {
-                self.run.running.insert(id.clone());
-            }
-            GenerationOutcome::NotReady => {
-                self.run.not_ready.insert(id.clone());
-            }
+    fn apply_outcome(&mut self, id: &OrderId, outcome: GenerationOutcome) -> Result<(), Failure> {
+        let Some(record) = self.state.orders.get(id) else { return Ok(()) };
+        let (key, began) = (self.rules.generator_key(&record.order), record.tries.attempt_since);
+        let now = self.now();
+        match &outcome {
+            GenerationOutcome::Running => drop(self.run.running.insert(id.clone())),
+            GenerationOutcome::NotReady => drop(self.run.not_ready.insert(id.clone())),
             GenerationOutcome::Misconfigured(why) => {
-                let generator_key = self.generator_key(id);
-                self.run.broken.entry(generator_key).or_insert_with(|| why.clone());
+                self.run.broken.entry(key).or_insert_with(|| why.clone());
             }
             GenerationOutcome::Done(_) => {
-                let (generator_key, now) = (self.generator_key(id), self.now());
-                let began = self.state.orders.get(id).and_then(|record| record.tries.attempt_since);
-                self.state.worker.succeeded(&generator_key, now.since(began.unwrap_or(now)));
+                let took = now.since(began.unwrap_or(now));
+                self.state.worker.apply(now, worker_state::Event::GeneratorSucceeded { key, took });
             }
             GenerationOutcome::Failed(_) | GenerationOutcome::Lost => {
-                let (generator_key, now) = (self.generator_key(id), self.now());
-                self.state.worker.failed(&generator_key, id, now);
+                self.state.worker.apply(now, worker_state::Event::GeneratorFailed { key, order: id.clone() });
             }
             _ => {}
         }
-        self.apply_event(id, Event::Generation(made))
-    }
-
-    fn generator_key(&self, id: &OrderId) -> String {
-        self.state.orders.get(id).map(|record| self.rules.generator_key(&record.order)).unwrap_or_default()
+        self.apply_event(id, Event::Generation(outcome))
     }
 
     pub(super) fn quote(&mut self, id: &OrderId) -> Result<(), Failure> {
@@ -153,12 +151,14 @@ impl<W: World> Beat<'_, W> {
             _ => None,
         };
         let Some(price) = record.price.clone().or_else(settled) else { return Ok(()) };
-        let Some(reservation) = self.reserve(Endpoint::Quote, self.rules.timeouts.request)? else { return Ok(()) };
-        self.apply_event(id, Event::Quoting(price))?;
+        let Some(reservation) = self.reserve(Endpoint::Quote)? else { return Ok(()) };
+        if !self.intend(id, Event::Quoting(price))? {
+            return Ok(());
+        }
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.quote(record);
         self.run.asked.remove(id);
-        let fault = answer.as_ref().err().cloned();
+        let error = answer.as_ref().err().cloned();
         let event = match answer {
             Ok(()) => Event::Quoted,
             Err(error) => {
@@ -166,56 +166,60 @@ impl<W: World> Beat<'_, W> {
             }
         };
         self.apply_event(id, event)?;
-        self.settle(reservation, fault.as_ref())
+        self.settle(reservation, error.as_ref())
     }
 
-    pub(super) fn say(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Messages, self.rules.timeouts.request)? else { return Ok(()) };
-        self.apply_event(id, Event::MessageSending)?;
+    pub(super) fn send_message(&mut self, id: &OrderId) -> Result<(), Failure> {
+        let Some(reservation) = self.reserve(Endpoint::Messages)? else { return Ok(()) };
+        if !self.intend(id, Event::MessageSending)? {
+            return Ok(());
+        }
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
-        let answer = self.world.say(record);
-        let fault = answer.as_ref().err().cloned();
+        let answer = self.world.send_message(record);
+        let error = answer.as_ref().err().cloned();
         let event = match answer {
-            Err(fault) if fault.certainly_without_effect() => {
-                Event::MessageFailed(self.classify_or_record(id, Endpoint::Messages, fault, Event::MessageFailed)?)
+            Err(error) if error.certainly_without_effect() => {
+                Event::MessageFailed(self.classify_or_record(id, Endpoint::Messages, error, Event::MessageFailed)?)
             }
             _ => Event::MessageSent,
         };
         self.apply_event(id, event)?;
-        self.settle(reservation, fault.as_ref())
+        self.settle(reservation, error.as_ref())
     }
 
     pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Upload, self.rules.timeouts.upload)? else { return Ok(()) };
-        self.apply_event(id, Event::Uploading(file))?;
-        self.send(id, Payload::File(file), reservation);
+        let Some(reservation) = self.reserve(Endpoint::Upload)? else { return Ok(()) };
+        if self.intend(id, Event::Uploading(file))? {
+            self.send(id, Payload::File(file), reservation);
+        }
         Ok(())
     }
 
     pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Deliver, self.rules.timeouts.deliver)? else { return Ok(()) };
-        self.apply_event(id, Event::Delivering)?;
-        self.send(id, Payload::Delivery, reservation);
+        let Some(reservation) = self.reserve(Endpoint::Deliver)? else { return Ok(()) };
+        if self.intend(id, Event::Delivering)? {
+            self.send(id, Payload::Delivery, reservation);
+        }
         Ok(())
     }
 
-    fn send(&mut self, id: &OrderId, parcel: Payload, reservation: Reservation) {
+    fn send(&mut self, id: &OrderId, payload: Payload, reservation: Reservation) {
         if let Some(record) = self.state.orders.get(id) {
             self.run.sending.insert(id.clone(), reservation);
-            self.world.send(record, parcel);
+            self.world.send(record, payload);
         }
     }
 
-    /// What came of everything that was on its way, as far as it is known by now.
+    /// Applies the results of the transfers that have ended.
     pub(super) fn collect_results(&mut self) -> Result<(), Failure> {
-        while let Some((id, sent)) = self.world.sent() {
+        while let Some((id, result)) = self.world.transfer_result() {
             let Some(reservation) = self.run.sending.remove(&id) else { continue };
-            let (event, fault) = match sent {
+            let (event, error) = match result {
                 TransferResult::File(file, answer) => self.file_sent(&id, file, answer)?,
                 TransferResult::Delivery(answer) => self.delivery_sent(&id, answer)?,
             };
             self.apply_event(&id, event)?;
-            self.settle(reservation, fault.as_ref())?;
+            self.settle(reservation, error.as_ref())?;
         }
         Ok(())
     }
@@ -231,9 +235,9 @@ impl<W: World> Beat<'_, W> {
             Err(UploadError::FileChanged(why)) => (Event::FileChanged(why), None),
             Err(UploadError::Unread(why)) => (Event::Unread(why), None),
             Err(UploadError::TooLarge) => (Event::TooLarge(file), None),
-            Err(UploadError::Api(fault)) => {
-                let sorted = self.classify_or_record(id, Endpoint::Upload, fault.clone(), Event::UploadFailed)?;
-                (Event::UploadFailed(sorted), Some(fault))
+            Err(UploadError::Api(error)) => {
+                let classified = self.classify_or_record(id, Endpoint::Upload, error.clone(), Event::UploadFailed)?;
+                (Event::UploadFailed(classified), Some(error))
             }
         })
     }
@@ -243,25 +247,25 @@ impl<W: World> Beat<'_, W> {
         id: &OrderId,
         answer: Result<(), ApiError>,
     ) -> Result<(Event, Option<ApiError>), Failure> {
-        // A delivery in doubt is asked about afresh, also when this order was looked up before.
+        // A delivery in doubt is looked up again, also when this order was looked up before.
         self.run.asked.remove(id);
         let Err(error) = answer else { return Ok((Event::Delivered, None)) };
         let classified = self.classify_or_record(id, Endpoint::Deliver, error.clone(), Event::DeliverFailed)?;
         Ok((Event::DeliverFailed(classified), Some(error)))
     }
 
-    /// A fault that ends the beat is recorded with the order first: its step must not be left in doubt.
+    /// Classifies an error. One that ends the run is recorded with the order first, whose step must not stay in doubt.
     fn classify_or_record(
         &mut self,
         id: &OrderId,
         endpoint: Endpoint,
-        fault: ApiError,
+        error: ApiError,
         event: impl Fn(ApiError) -> Event,
     ) -> Result<ApiError, Failure> {
-        match self.classify(endpoint, fault.clone()) {
-            Ok(fault) => Ok(fault),
+        match self.classify(endpoint, error.clone()) {
+            Ok(error) => Ok(error),
             Err(failure) => {
-                self.apply_event(id, event(fault))?;
+                self.apply_event(id, event(error))?;
                 Err(failure)
             }
         }

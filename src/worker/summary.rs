@@ -1,19 +1,20 @@
-//! What a beat did, as it is told: one JSON object, a few lines, an exit code.
-//!
-//! This file refuses to print. Nothing here holds a word of a stranger's but `error`, which is JSON alone.
+//! What a run did: one JSON object, a few lines, an exit code. Only `error` can contain text of a client.
 
 use serde::Serialize;
 
+<<<<<<< HEAD
 use crate::domain::exit_code;
+=======
+use crate::domain::notice::{Notice, Subject};
+>>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
 use crate::domain::order::OrderId;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Reason;
-use crate::domain::worker_state::Notice;
 
-/// What a beat did. Serialised, it is the object of `beat --json`.
+/// What a run did. Serialised, it is the object of `beat --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// What it was.
+    /// How it ended.
     pub outcome: Outcome,
     /// Why it was not more.
     pub reason: Option<&'static str>,
@@ -23,28 +24,28 @@ pub struct Summary {
     pub requests: u32,
     /// When the next poll is due.
     pub next_poll_at: Option<Time>,
-    /// Delivered in this beat.
+    /// Delivered in this run.
     pub delivered: Vec<OrderId>,
-    /// Quoted in this beat.
+    /// Quoted in this run.
     pub quoted: Vec<OrderId>,
     /// Still in flight.
     pub waiting: Vec<OrderId>,
-    /// Cannot be done, says the generator.
+    /// Declined by the generator.
     pub declined: Vec<OrderId>,
-    /// What failed in this beat and will be tried again.
+    /// What failed in this run.
     pub failed: Vec<Failed>,
-    /// What needs a person.
+    /// What needs the operator.
     pub needs_attention: Vec<Attention>,
-    /// What a beat that may act would do (`--dry-run`).
+    /// What a run without `--dry-run` would do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<Vec<PlannedAction>>,
-    /// Why the beat failed, in one sentence.
+    /// Why the run failed, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Conditions to tell a person now.
+    /// Conditions to report to the operator now.
     #[serde(skip)]
-    pub told: Vec<(String, Notice)>,
-    /// The failure is among the conditions of which a person is told once, so it needs no line of its own.
+    pub reported: Vec<(Subject, Notice)>,
+    /// The failure is among the conditions that are reported once, so it needs no line of its own.
     #[serde(skip)]
     pub noticed: bool,
     /// The server or the network has been away for more than an hour.
@@ -52,7 +53,7 @@ pub struct Summary {
     pub long_away: bool,
 }
 
-/// What a beat was.
+/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -62,9 +63,9 @@ pub enum Outcome {
     Resumed,
     /// Nothing was due.
     Skipped,
-    /// Another beat holds the lock.
+    /// Another run holds the lock.
     Busy,
-    /// It could not do its job.
+    /// The run could not do its job.
     Failed,
 }
 
@@ -83,16 +84,28 @@ pub struct Failed {
     pub retry_at: Option<Time>,
 }
 
-/// One thing that needs a person.
+/// One thing that needs the operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Attention {
-    /// Which order, or which thing.
-    pub order: String,
+    /// Which order, or the name of another subject.
+    #[serde(serialize_with = "name")]
+    pub order: Subject,
     /// What is wrong.
     pub why: String,
 }
 
-/// One thing that a beat would do.
+impl Attention {
+    /// Returns that `subject` needs the operator.
+    pub fn new(subject: Subject, why: impl Into<String>) -> Self {
+        Self { order: subject, why: why.into() }
+    }
+}
+
+fn name<S: serde::Serializer>(subject: &Subject, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(subject)
+}
+
+/// One thing that a run would do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedAction {
     /// Which order.
@@ -101,7 +114,7 @@ pub struct PlannedAction {
     pub step: String,
 }
 
-/// Why a beat could not do its job.
+/// Why a run could not do its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Which kind.
@@ -113,7 +126,7 @@ pub struct Failure {
 /// The kinds of failure, as `reason` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The way to the server is broken.
+    /// The server cannot be reached.
     Network,
     /// The server fails.
     Server,
@@ -125,12 +138,12 @@ pub enum FailureKind {
     Credentials,
     /// State cannot be read or written.
     State,
-    /// A fault of ours.
+    /// A bug of this program.
     Internal,
 }
 
 impl FailureKind {
-    /// As `reason` names it.
+    /// Returns its name in `reason`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -144,7 +157,20 @@ impl FailureKind {
         }
     }
 
-    /// The exit code; `long_away` when server or network have been away for more than an hour.
+    /// Returns the subject of notices about it.
+    #[must_use]
+    pub const fn subject(self) -> Subject {
+        match self {
+            Self::Network | Self::Server => Subject::Marketplace,
+            Self::Auth => Subject::Auth,
+            Self::Config => Subject::Config,
+            Self::Credentials => Subject::Credentials,
+            Self::State => Subject::State,
+            Self::Internal => Subject::Internal,
+        }
+    }
+
+    /// Returns the exit code; `long_away` when server or network have been away for more than an hour.
     #[must_use]
     pub const fn exit_code(self, long_away: bool) -> u8 {
         match self {
@@ -159,14 +185,14 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// A failure of `kind`, told in `message`.
+    /// Returns a failure of `kind` with `message`.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 }
 
 impl Summary {
-    /// A beat of which nothing is known but its outcome.
+    /// Returns the summary of a run of which only the outcome is known.
     #[must_use]
     pub fn new(outcome: Outcome, reason: Option<&'static str>) -> Self {
         Self {
@@ -183,25 +209,25 @@ impl Summary {
             needs_attention: Vec::new(),
             would: None,
             error: None,
-            told: Vec::new(),
+            reported: Vec::new(),
             noticed: false,
             long_away: false,
         }
     }
 
-    /// A beat that another one's lock kept out.
+    /// Returns the summary of a run that found the lock held.
     #[must_use]
     pub fn busy() -> Self {
         Self::new(Outcome::Busy, Some("locked"))
     }
 
-    /// A beat with nothing to do until `next_poll_at`.
+    /// Returns the summary of a run with nothing to do until `next_poll_at`.
     #[must_use]
     pub fn skipped(reason: Reason, next_poll_at: Time) -> Self {
         Self { next_poll_at: Some(next_poll_at), ..Self::new(Outcome::Skipped, Some(reason.as_str())) }
     }
 
-    /// Turns it into a beat that failed.
+    /// Returns it as the summary of a failed run.
     #[must_use]
     pub fn failed(mut self, failure: Failure) -> (Self, FailureKind) {
         self.outcome = Outcome::Failed;

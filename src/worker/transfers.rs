@@ -34,8 +34,8 @@ enum What {
 impl Transfer {
     /// Of this order, whose files are in the folder `work`.
     #[must_use]
-    pub fn of(record: &OrderRecord, parcel: Payload, work: PathBuf) -> Self {
-        let what = match parcel {
+    pub fn of(record: &OrderRecord, payload: Payload, work: PathBuf) -> Self {
+        let what = match payload {
             Payload::File(index) => What::File { index, work, file: record.deliverables.get(index).cloned() },
             Payload::Delivery => {
                 What::Delivery(record.deliverables.iter().filter_map(|one| one.hosted.clone()).collect())

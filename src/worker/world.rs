@@ -1,13 +1,13 @@
-//! The world as a beat sees it: the trade's verbs, and nothing of how they are done.
-//!
-//! The real one is `hands`; the one of the tests fails, lies, turns its clock and dies at any verb.
+//! The world as a run sees it, in four traits. The real one is [`super::env::Env`]; the one of the simulation fails, lies,
+//! turns its clock and dies at any call. Each call does one thing and decides nothing.
 
 use std::fmt;
 
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Hosted;
-use crate::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, OrderRecord};
+use crate::domain::generation_outcome::GenerationOutcome;
+use crate::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
 use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::time::Time;
@@ -16,37 +16,76 @@ use crate::domain::worker_state::WorkerState;
 use crate::io::marketplace::Listing;
 use crate::io::store::History;
 
-/// What a beat asks of the world. Each verb does one thing and decides nothing.
-pub trait World {
-    /// The clocks, now.
+/// Everything outside the decisions of a run.
+pub trait World: Storage + Marketplace + Generators + Runtime {}
+
+impl<T: Storage + Marketplace + Generators + Runtime> World for T {}
+
+/// The clocks and the signals of this process.
+pub trait Runtime {
+    /// Returns the present clocks.
     fn clock(&mut self) -> Clock;
 
-    /// Whether we were told to stop.
+    /// Returns whether this process was told to stop.
     fn stopping(&mut self) -> bool;
 
-    /// Leaves the worker's record at the end of a beat. Where one was written durably in this very beat, a cut of power may
-    /// bring that one back, whole: it is more careful than it need be.
-    fn leave_worker(&mut self, worker: &WorkerState) -> Result<(), StateError>;
+    /// Waits until a generator or a transfer may have ended, this process is told to stop, or the time has come.
+    fn wait(&mut self, until: Time);
+}
 
-    /// Shuts the gate until then. Nothing rests on it: one that is lost costs the next beat a longer look.
+/// The state folder. Every method but the first two writes durably.
+pub trait Storage {
+    /// Writes the worker's record at the end of a run. When one was written durably in this run, a power cut may bring that
+    /// one back: it is more careful than necessary.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be written.
+    fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError>;
+
+    /// Writes the wake file. Nothing depends on it: without it, the next run takes longer to find out.
     fn write_wake_hint(&mut self, wake: Wake);
 
-    /// Durably writes down orders that were met just now, of which nothing was known.
+    /// Writes orders of which nothing was known before.
+    ///
+    /// # Errors
+    ///
+    /// The records cannot be written.
     fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError>;
 
-    /// Durably writes an order's record.
+    /// Writes the record of an order.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be written.
     fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError>;
 
-    /// Durably moves an order that is over out of the way.
+    /// Moves a closed order to the ledger and out of flight.
+    ///
+    /// # Errors
+    ///
+    /// The ledger or the record cannot be written.
     fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError>;
 
-    /// An order that was over is in flight again, and its new record is written.
-    fn reopened(&mut self, id: &OrderId) -> Result<(), StateError>;
+    /// Removes the closed record of an order whose new record is written.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be removed.
+    fn remove_closed(&mut self, id: &OrderId) -> Result<(), StateError>;
 
-    /// What is known of an order that is not in flight.
+    /// Returns what is known of an order that is not in flight.
+    ///
+    /// # Errors
+    ///
+    /// The state folder cannot be read.
     fn history(&mut self, id: &OrderId) -> Result<History, StateError>;
 
     /// Changes the budget, wherever it is kept; `worker` holds the latest of it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The budget cannot be read or written.
     fn with_budget(
         &mut self,
         worker: &mut WorkerState,
@@ -54,87 +93,131 @@ pub trait World {
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError>;
 
-    /// The deliveries that are not paid out yet.
+    /// Returns the deliveries that are not paid out yet.
+    ///
+    /// # Errors
+    ///
+    /// The state folder cannot be read.
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, StateError>;
 
-    /// Durably writes the deliveries that are not paid out yet.
+    /// Writes the deliveries that are not paid out yet.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
     fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), StateError>;
 
-    /// Durably writes that a delivery of before is completed.
-    fn completed(&mut self, id: &OrderId) -> Result<(), StateError>;
+    /// Writes to the ledger that an earlier delivery is completed.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be written.
+    fn record_completed(&mut self, id: &OrderId) -> Result<(), StateError>;
+}
 
-    /// How many messages an order's client has written.
-    fn heard(&mut self, id: &OrderId) -> Result<usize, ApiError>;
-
-    /// Asks for orders in these statuses.
+/// The requests to the marketplace.
+pub trait Marketplace {
+    /// Asks for the orders in these statuses.
+    ///
+    /// # Errors
+    ///
+    /// The request failed.
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError>;
 
     /// Asks about one order.
-    fn ask(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError>;
+    ///
+    /// # Errors
+    ///
+    /// The request failed.
+    fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError>;
 
-    /// Asks the judge of keys: `true` when it refuses ours.
+    /// Asks `GET /agents/me`, which alone judges keys: `true` when the key is refused.
+    ///
+    /// # Errors
+    ///
+    /// The request failed: nobody judged the key.
     fn key_is_refused(&mut self) -> Result<bool, ApiError>;
 
-    /// Starts the generator for the attempt that `record` intends.
-    fn start(&mut self, record: &OrderRecord) -> GenerationOutcome;
+    /// Returns how many messages the client of an order has written.
+    ///
+    /// # Errors
+    ///
+    /// The request failed.
+    fn client_messages(&mut self, id: &OrderId) -> Result<usize, ApiError>;
 
-    /// What became of the generator of the attempt that `record` intends.
-    fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError>;
-    /// What the start that has ended cost, as its generator says: millionths of a US dollar.
-    fn cost(&mut self, record: &OrderRecord) -> Option<u64>;
+    /// Sends a file, after checking that it is unchanged, or the delivery. Transfers of several orders may run at once;
+    /// their results come from [`Marketplace::transfer_result`].
+    fn send(&mut self, record: &OrderRecord, payload: Payload);
 
-    /// Waits until a generator may have ended, something sent may have arrived, we are told to stop, or the time has come.
-    fn wait(&mut self, until: Time);
+    /// Returns the result of a transfer; `None` while there is no new one.
+    fn transfer_result(&mut self) -> Option<(OrderId, TransferResult)>;
 
-    /// Stops every generator, briefly and for good.
-    fn stop_all(&mut self, records: &[&OrderRecord]);
-
-    /// Sends a file of an order, after making sure that it is the one that was judged, or delivers it with what is hosted.
-    /// Several may be on their way at once, of an order one at a time; what comes of each is told by [`World::sent`].
-    fn send(&mut self, record: &OrderRecord, parcel: Payload);
-
-    /// What came of something that was sent; none while nothing new is known.
-    fn sent(&mut self) -> Option<(OrderId, TransferResult)>;
-
-    /// Quotes the price that `record` holds.
+    /// Quotes the price in `record`.
+    ///
+    /// # Errors
+    ///
+    /// The request failed.
     fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError>;
 
     /// Posts the message that follows a delivery.
-    fn say(&mut self, record: &OrderRecord) -> Result<(), ApiError>;
+    ///
+    /// # Errors
+    ///
+    /// The request failed.
+    fn send_message(&mut self, record: &OrderRecord) -> Result<(), ApiError>;
+}
+
+/// The generators.
+pub trait Generators {
+    /// Starts the generator for the attempt in `record`.
+    fn start(&mut self, record: &OrderRecord) -> GenerationOutcome;
+
+    /// Returns what became of the latest start.
+    ///
+    /// # Errors
+    ///
+    /// The attempt's folder cannot be read.
+    fn check(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError>;
+
+    /// Returns the cost that an ended start reported, in millionths of a US dollar.
+    fn cost(&mut self, record: &OrderRecord) -> Option<u64>;
+
+    /// Stops these generators for good.
+    fn stop_all(&mut self, records: &[&OrderRecord]);
 }
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// The file of this index among the deliverables.
+    /// The file with this index among the deliverables.
     File(usize),
     /// The delivery itself.
     Delivery,
 }
 
-/// What came of it.
+/// What came of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferResult {
-    /// The file of this index is hosted, or why not.
+    /// The file with this index is hosted, or why not.
     File(usize, Result<Hosted, UploadError>),
-    /// The delivery was taken, or why not.
+    /// The delivery was accepted, or why not.
     Delivery(Result<(), ApiError>),
 }
 
 /// Why an upload did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UploadError {
-    /// The file is gone or is not what was judged.
+    /// The file is gone or has changed.
     FileChanged(String),
-    /// The disk would not show the file just now.
+    /// The disk could not read the file just now.
     Unread(String),
-    /// The marketplace's own upload refuses it as too large.
+    /// The file is too large for the marketplace's own upload.
     TooLarge,
     /// The request failed.
     Api(ApiError),
 }
 
-/// The state cannot be read or written: the beat ends at once, before its next effect.
+/// The state cannot be read or written: the run ends at once, before its next effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateError(pub String);
 
@@ -143,3 +226,5 @@ impl fmt::Display for StateError {
         out.write_str(&self.0)
     }
 }
+
+impl std::error::Error for StateError {}

@@ -97,7 +97,7 @@ pub fn documents(seed: u64, orders: usize, clients: Clients) -> Day {
         let now = world.now;
         world.advance(now, &mut coming, &mut paid);
         let statuses = [Status::Paid, Status::InProgress];
-        let listed = atelier_heartbeat::internals::worker::World::poll(&mut world, &statuses);
+        let listed = atelier_heartbeat::internals::worker::Marketplace::poll(&mut world, &statuses);
         for order in listed.map(|listing| listing.orders).unwrap_or_default() {
             generations += 1;
             let made = world.now + MAKING;

@@ -129,14 +129,15 @@ fn day(seed: u64) {
         ledger.extend(record.as_ref().and_then(LedgerEntry::of).map(|line| (*kind, line)));
     }
     // Each thing is told once, and again only a day later.
-    let mut told: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let mut reported: BTreeMap<(OrderId, String), i64> = BTreeMap::new();
     // What is wrong with a generator or the network may pass and come back; what is wrong with an order does not.
-    for (when, about, why) in world.heard.iter().filter(|(_, about, _)| about.starts_with("ord_")) {
-        if let Some(before) = told.insert((about.clone(), why.clone()), *when) {
+    for (when, subject, why) in &world.reported {
+        let Some(order) = subject.order() else { continue };
+        if let Some(before) = reported.insert((order.clone(), why.clone()), *when) {
             let apart = Duration::from_secs(u64::try_from(when - before).unwrap_or(0));
             assert!(
                 apart >= Duration::from_secs(24 * 3600),
-                "seed {seed}: told twice within {apart:?}: {about}: {why}"
+                "seed {seed}: reported twice within {apart:?}: {order}: {why}"
             );
         }
     }

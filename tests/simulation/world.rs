@@ -10,7 +10,9 @@ use std::time::Duration;
 use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
 use atelier_heartbeat::internals::domain::clock::{Boot, Clock, Moment};
 use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
-use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, GenerationOutcome, MarketplaceReply, OrderRecord};
+use atelier_heartbeat::internals::domain::generation_outcome::GenerationOutcome;
+use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
+use atelier_heartbeat::internals::domain::notice::Subject;
 use atelier_heartbeat::internals::domain::order::{OrderId, Status};
 use atelier_heartbeat::internals::domain::rate_budget::{Allowance, Budget, Durability};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
@@ -112,8 +114,8 @@ pub struct World {
     pub again: BTreeMap<String, usize>,
     /// Deliveries that were seen to be completed.
     pub completed: Vec<OrderId>,
-    /// What a person was told: when, about what, and why.
-    pub heard: Vec<(i64, String, String)>,
+    /// What was reported to the operator: when, about what, and why.
+    pub reported: Vec<(i64, Subject, String)>,
     dies_in: Option<u32>,
     stops_in: Option<u32>,
     pub told: Dreamt,
@@ -199,7 +201,7 @@ impl World {
             quote_service: None,
             again: BTreeMap::new(),
             completed: Vec::new(),
-            heard: Vec::new(),
+            reported: Vec::new(),
             dies_in: None,
             stops_in: None,
             told: Dreamt {
@@ -416,7 +418,8 @@ impl World {
         match ended {
             Ok((summary, failure)) => {
                 let now = self.now;
-                self.heard.extend(summary.told.iter().map(|(about, notice)| (now, about.clone(), notice.why.clone())));
+                let reported = summary.reported.iter();
+                self.reported.extend(reported.map(|(subject, notice)| (now, subject.clone(), notice.message.clone())));
                 self.say(format!(
                     "beat: {:?} {:?} delivered {:?}, waiting {}, {failure:?} {:?}",
                     summary.outcome,

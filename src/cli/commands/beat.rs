@@ -1,4 +1,4 @@
-//! `beat`: one heartbeat, from the lock to the exit code.
+//! `beat`: one run, from the lock to the exit code.
 
 use std::time::Duration;
 
@@ -6,50 +6,46 @@ use crate::cli::args::{BeatArgs, Format, Global, Report};
 use crate::cli::logging;
 use crate::cli::output;
 use crate::config::{self, Config, Environment};
-use crate::domain::rate_budget::Budget;
-use crate::domain::rules::Rules;
+use crate::domain::notice::{Notice, Subject};
 use crate::domain::sanitize;
 use crate::domain::state::State;
 use crate::domain::time::Time;
-use crate::domain::worker_state::WorkerState;
+use crate::domain::worker_state::{Event, WorkerState};
 use crate::fast_path::state_pointer::state_pointer;
 use crate::io::clock;
 use crate::io::credentials;
 use crate::io::store::{self, Store, StoreError};
 use crate::worker::env::Env;
-use crate::worker::{self, BeatOptions, Failure, FailureKind, Outcome, Summary};
+use crate::worker::{self, BeatOptions, BeatResult, Failure, FailureKind, Outcome, Summary, open};
 
-/// What a beat came to: its summary, and the failure if it was one.
-type BeatResult = (Summary, Option<FailureKind>);
-
-/// Runs one beat and tells of it.
+/// Does one run and reports it.
 #[must_use]
 #[inline]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
-    let wish = BeatOptions { force: args.force, dry_run: args.dry_run, only: None };
+    let options = BeatOptions { force: args.force, dry_run: args.dry_run, only: None };
     let mut stopped = None;
-    // An agent that reads a terminal is no person who watches one.
+    // An agent that reads a terminal is not an operator who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
-    let ended = match skip(&global, &wish) {
-        // Nobody asked and nobody watches.
+    let result = match skip(&global, &options) {
+        // Nothing asks for output.
         Some(_) if !global.json && !is_heartbeat(args) && !output::is_watched() => return 0,
         Some(summary) => (summary, None),
         None => match super::settings(&global) {
-            Ok(config) => one(&global, &config, &wish, &mut stopped),
+            Ok(config) => one(&global, &config, &options, &mut stopped),
             Err(error) => misconfigured(&global, &error.to_string()),
         },
     };
-    tell(&global, args, &ended);
+    report(&global, args, &result);
     match stopped {
         Some(signal) => 128 + u8::try_from(signal).unwrap_or(0),
-        None => exit_code(args, &ended),
+        None => exit_code(args, &result),
     }
 }
 
-/// The gate, before anything else is read: a beat with nothing to do ends here.
+/// Reads the wake file before anything else: a run with nothing to do ends here.
 #[inline]
-fn skip(global: &Global, wish: &BeatOptions) -> Option<Summary> {
-    if wish.force || wish.dry_run {
+fn skip(global: &Global, options: &BeatOptions) -> Option<Summary> {
+    if options.force || options.dry_run {
         return None;
     }
     let pointer = state_pointer(&super::overrides(global), &Environment::of_process())?;
@@ -61,13 +57,15 @@ fn skip(global: &Global, wish: &BeatOptions) -> Option<Summary> {
     }
 }
 
-/// One beat under these settings, whatever the gate says, telling nobody: what `run` and the demo share.
-pub fn one(global: &Global, config: &Config, wish: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
-    let store = match Store::lock(&config.state_dir, config.budget.file.clone()) {
-        Ok(store) => store,
+/// Does one run with these settings, whatever the wake file says, and reports nothing: what `beat` and `demo` share.
+/// `stopped` is set to the signal that stopped it.
+pub fn one(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
+    let (store, worker) = match open::lock(config, &config::to_rules(config, ""), Duration::ZERO) {
+        Ok(opened) => opened,
         Err(StoreError::Busy) => return (Summary::busy(), None),
-        Err(fault) => return failed(FailureKind::State, fault.to_string()),
+        Err(error) => return failed(FailureKind::State, error.to_string()),
     };
+<<<<<<< HEAD
     let rules = config::to_rules(config, "");
     let clock = clock::clock();
     let now = clock.wall;
@@ -92,61 +90,64 @@ fn work(
 ) -> BeatResult {
     if let Err(fault) = store.ensure_free_space() {
         return failed(FailureKind::State, fault.to_string());
+=======
+    if let Err(error) = store.room() {
+        return failed(FailureKind::State, error.to_string());
+>>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
     }
     logging::keep(&config.state_dir, global.verbose);
+    let mut state = State { worker, ..State::default() };
     let credentials = match credentials::find(&Environment::of_process(), &config.dir, &config.state_dir) {
         Ok(credentials) => credentials,
-        Err(fault) => return told_once(&store, &mut state.worker, FailureKind::Credentials, &fault.to_string()),
+        Err(error) => return failed_once(&store, &mut state.worker, FailureKind::Credentials, &error.to_string()),
     };
+<<<<<<< HEAD
     if let Some((path, mode)) = credentials::readable_by_others(&credentials, &config.state_dir) {
         log::warn!("{} holds the key and can be read by others (mode {mode:03o})", path.display());
     }
     // A key that others can read is closed to them as soon as it is seen; `check` tells of it too.
+=======
+    // A key that others can read is closed to them as soon as it is noticed; `check` reports it too.
+>>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
     let _ = credentials::tighten(&config.state_dir);
-    let rules = config::to_rules(config, &credentials.agent_id);
-    match store.orders(&mut state) {
-        Ok(damaged) if damaged.is_empty() => {
-            if state.worker.notices.get("state").is_some_and(|notice| notice.told.is_some()) {
-                state.worker.settled("state");
-            }
-        }
-        Ok(damaged) => {
-            let why = format!(
-                "{} order record(s) were damaged and set aside in {}",
-                damaged.len(),
-                store.folder().join("orders").display()
-            );
-            state.worker.notice("state", &why, "atelier-heartbeat status");
-        }
-        Err(fault) => return failed(FailureKind::State, fault.to_string()),
+    if let Err(error) = read_orders(&store, &mut state) {
+        return failed(FailureKind::State, error.to_string());
     }
     let last_poll = state.worker.last_poll;
-    let mut hands = match Env::new(config, store, &credentials, super::progress(global)) {
-        Ok(hands) => hands,
+    let mut env = match Env::new(config, store, &credentials, super::progress(global)) {
+        Ok(env) => env,
         Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
     };
-    let (mut summary, failure) = worker::run(&mut hands, &mut state, &rules, &config::statuses(config), wish);
-    summary.requests = hands.requests();
-    worker::notify::tell(config, &credentials.agent_id, &summary, failure, clock::clock().wall);
-    *stopped = hands.stopped_by();
+    let rules = config::to_rules(config, &credentials.agent_id);
+    let (mut summary, failure) = worker::run(&mut env, &mut state, &rules, &config::statuses(config), options);
+    summary.requests = env.requests();
+    worker::notify::notify(config, &credentials.agent_id, &summary, failure, clock::clock().wall);
+    *stopped = env.stopped_by();
     let day = |time: Time| time.unix() / 86_400;
     if state.worker.last_poll.map(day) != last_poll.map(day) {
+<<<<<<< HEAD
         hands.store().prune(clock::clock().wall, config.beat.keep);
+=======
+        env.store().prune(std::time::SystemTime::now(), config.beat.keep);
+>>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
     }
-    log::info!("beat: {}", serde_json::to_string(&summary).unwrap_or_default());
+    log::info!("run: {}", serde_json::to_string(&summary).unwrap_or_default());
     (summary, failure)
 }
 
-/// A worker whose record was damaged: as if a whole budget had been spent just now, so that no limit is broken.
-pub(crate) fn recovered(rules: &Rules, now: Time) -> WorkerState {
-    let mut worker =
-        WorkerState { last_poll: Some(now), budget: Budget::exhausted(rules.allowance, now), ..WorkerState::default() };
-    worker.notice(
-        "state",
-        "worker.json was damaged and is set aside; polling goes on in an hour",
-        "atelier-heartbeat status",
-    );
-    worker
+/// Reads the orders in flight, and raises or settles the notice of damaged ones.
+fn read_orders(store: &Store, state: &mut State) -> Result<(), StoreError> {
+    let damaged = store.orders(state)?;
+    let now = clock::clock().wall;
+    if !damaged.is_empty() {
+        let folder = store.folder().join("orders");
+        let message = format!("{} order record(s) were damaged and set aside in {}", damaged.len(), folder.display());
+        let notice = Notice::new(message, "atelier-heartbeat status");
+        state.worker.apply(now, Event::NoticeRaised(Subject::State, notice));
+    } else if state.worker.notices.get(&Subject::State).is_some_and(|notice| notice.reported_at.is_some()) {
+        state.worker.apply(now, Event::NoticeSettled(Subject::State));
+    }
+    Ok(())
 }
 
 fn failed(kind: FailureKind, message: String) -> BeatResult {
@@ -154,32 +155,34 @@ fn failed(kind: FailureKind, message: String) -> BeatResult {
     (summary, Some(kind))
 }
 
-/// Settings that cannot be read do not say where the state is. Where it usually is, a person is told once a day.
+/// Settings that cannot be read do not say where the state is. In its usual place, the failure is reported once a day.
 fn misconfigured(global: &Global, message: &str) -> BeatResult {
     let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
     let known = folder.join("worker.json").is_file().then(|| Store::lock(&folder, None).ok()).flatten();
     match known.as_ref().and_then(|store| Some((store, store.worker().ok()??))) {
-        Some((store, mut worker)) => told_once(store, &mut worker, FailureKind::Config, message),
+        Some((store, mut worker)) => failed_once(store, &mut worker, FailureKind::Config, message),
         None => failed(FailureKind::Config, message.to_owned()),
     }
 }
 
-/// A failure before the beat that the worker's record can still be told of, so that a person hears it once a day.
-fn told_once(store: &Store, worker: &mut WorkerState, kind: FailureKind, message: &str) -> BeatResult {
-    let (mut summary, kind) = failed(kind, message.to_owned());
-    worker.notice(kind.unwrap_or(FailureKind::Internal).word(), message, "atelier-heartbeat check");
-    summary.told = worker.tell(clock::clock().wall);
+/// A failure before the run that the worker's record can remember, so that it is reported once a day.
+fn failed_once(store: &Store, worker: &mut WorkerState, kind: FailureKind, message: &str) -> BeatResult {
+    let (mut summary, failure) = failed(kind, message.to_owned());
+    let now = clock::clock().wall;
+    let notice = Notice::new(message, "atelier-heartbeat check");
+    worker.apply(now, Event::NoticeRaised(kind.subject(), notice));
+    summary.reported = worker.report_notices(now);
     summary.noticed = true;
-    if let Err(fault) = store.save_worker(worker) {
-        log::error!("{fault}");
+    if let Err(error) = store.save_worker(worker) {
+        log::error!("{error}");
     }
-    (summary, kind)
+    (summary, failure)
 }
 
 fn exit_code(args: &BeatArgs, (summary, failure): &BeatResult) -> u8 {
     let code = match failure {
         Some(kind) => kind.exit_code(summary.long_away),
-        None => u8::from(!summary.told.is_empty()),
+        None => u8::from(!summary.reported.is_empty()),
     };
     if args.exit_zero || is_heartbeat(args) { 0 } else { code }
 }
@@ -191,10 +194,10 @@ fn is_heartbeat(args: &BeatArgs) -> bool {
     }
 }
 
-/// At most this many lines for a person.
-const MOST_LINES: usize = 5;
+/// At most this many lines for the operator.
+const MAX_LINES: usize = 5;
 
-fn tell(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
+fn report(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
     if global.json {
         output::json(summary);
         return;
@@ -202,12 +205,12 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
     let mut lines = attention(summary);
     if let Some(error) = &summary.error {
         let quietly = summary.noticed || failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
-        let told = summary.told.iter().any(|(_, notice)| notice.why == *error);
-        if !told && (!quietly || output::is_watched()) {
+        let is_reported = summary.reported.iter().any(|(_, notice)| notice.message == *error);
+        if !is_reported && (!quietly || output::is_watched()) {
             lines.insert(0, sanitize::plain(error, 600));
         }
     }
-    lines.truncate(MOST_LINES);
+    lines.truncate(MAX_LINES);
     if is_heartbeat(args) {
         if lines.is_empty() {
             lines.push("HEARTBEAT_OK".to_owned());
@@ -227,35 +230,34 @@ fn tell(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
     }
 }
 
-/// What needs a person: the thing, what is wrong, the command that helps.
+/// Returns what needs the operator: the subject, what is wrong, the command that helps.
 fn attention(summary: &Summary) -> Vec<String> {
-    let line = |(about, notice): &(String, crate::domain::worker_state::Notice)| {
-        let thing = crate::worker::is_subject(about);
-        let name = if thing { about.clone() } else { format!("order {}", sanitize::display_id(about)) };
-        let help = notice.help.replace(about.as_str(), &sanitize::display_id(about));
-        sanitize::plain(&format!("{name}: {} -> {help}", notice.why), 400)
+    let line = |(subject, notice): &(Subject, Notice)| {
+        let order = subject.order().map(|id| format!("order {}", sanitize::display_id(id.as_str())));
+        let name = order.unwrap_or_else(|| subject.to_string());
+        sanitize::plain(&format!("{name}: {} -> {}", notice.message, notice.hint), 400)
     };
-    let mut lines: Vec<String> = summary.told.iter().map(line).collect();
-    if lines.len() > MOST_LINES {
-        let more = lines.len() - (MOST_LINES - 1);
-        lines.truncate(MOST_LINES - 1);
+    let mut lines: Vec<String> = summary.reported.iter().map(line).collect();
+    if lines.len() > MAX_LINES {
+        let more = lines.len() - (MAX_LINES - 1);
+        lines.truncate(MAX_LINES - 1);
         lines.push(format!("and {more} more -> atelier-heartbeat status"));
     }
     lines
 }
 
-/// For a person at a terminal: what the beat did.
+/// Prints what the run did, for an operator at a terminal.
 fn watched(summary: &Summary) {
     let names = |ids: &[crate::domain::order::OrderId]| {
         ids.iter().map(|id| sanitize::display_id(id.as_str())).collect::<Vec<_>>().join(", ")
     };
     let mut text = match summary.outcome {
-        // Its one sentence is on stderr.
+        // The error is on stderr.
         Outcome::Failed if summary.error.is_some() => return,
         Outcome::Polled => format!("polled: {} order(s) seen, {} request(s)", summary.orders_seen, summary.requests),
         Outcome::Resumed => format!("took up work in flight, {} request(s)", summary.requests),
         Outcome::Skipped => format!("nothing due ({})", summary.reason.unwrap_or("window")),
-        Outcome::Busy => "another beat is at work".to_owned(),
+        Outcome::Busy => "another run is in progress".to_owned(),
         Outcome::Failed => "failed".to_owned(),
     };
     for (word, ids) in

@@ -1,6 +1,6 @@
-//! `deliver`: a person puts files or addresses in the place of a generator's, and a beat of this one order does the rest.
+//! `deliver`: the operator's files or addresses replace those of a generator, and a run of this one order does the rest.
 //!
-//! So a delivery by hand has the same records before and after every effect, the same budget and the same doubt as any.
+//! So this delivery has the same records before and after every effect, and the same budget, as any other.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,9 +17,11 @@ use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::field_rules;
 use crate::domain::lifecycle::{OrderRecord, Step};
+use crate::domain::notice::Subject;
 use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
+use crate::domain::worker_state::Event;
 use crate::io::atomic_file;
 use crate::io::clock;
 use crate::io::generator;
@@ -31,18 +33,18 @@ use crate::worker::{self, BeatOptions};
 
 /// Delivers an order by hand.
 #[must_use]
-pub fn run(global: &Global, order: &str, things: &[String], media_type: Option<&str>) -> u8 {
-    ended(global, deliver(global, order, things, media_type))
+pub fn run(global: &Global, order: &str, items: &[String], media_type: Option<&str>) -> u8 {
+    ended(global, deliver(global, order, items, media_type))
 }
 
-fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&str>) -> Result<u8, CommandError> {
+fn deliver(global: &Global, order: &str, items: &[String], media_type: Option<&str>) -> Result<u8, CommandError> {
     let id = id_of(order)?;
     let name = display_id(order);
-    let things: Vec<DeliveryItem> =
-        things.iter().map(|thing| DeliveryItem::read(thing, media_type)).collect::<Result<_, _>>()?;
-    let mut desk = Session::open(global)?;
-    let there = look_up(&mut desk, &id)?;
-    let (config, rules, credentials, store, worker) = desk.into_locked()?;
+    let items: Vec<DeliveryItem> =
+        items.iter().map(|thing| DeliveryItem::read(thing, media_type)).collect::<Result<_, _>>()?;
+    let mut session = Session::open(global)?;
+    let there = look_up(&mut session, &id)?;
+    let (config, rules, credentials, store, worker) = session.into_locked()?;
     let Some(credentials) = credentials else {
         return Err(CommandError::new(exit_code::CONFIG, "no credentials: see `atelier-heartbeat check`"));
     };
@@ -51,23 +53,23 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     let clock = clock::clock();
     record.rebase(&clock);
     if let Step::Generating | Step::ReadyToGenerate = record.stage.step {
-        // What it makes is not wanted any more, and may cost money.
+        // Its result is no longer wanted, and may cost money.
         generator::stop_all(&[(store.work(&id).join(record.attempt_name()), record.tries.starts)]);
     }
-    let deliverables = taken(&store, &record, &things)?;
-    record.by_hand(clock.wall, deliverables);
+    let deliverables = checked_items(&store, &record, &items)?;
+    record.replace_deliverables(clock.wall, deliverables);
     store.save_order(&record)?;
     store.reopened(&id)?;
     let mut state = State { worker, ..State::default() };
     store.orders(&mut state)?;
-    state.worker.settled(id.as_str());
-    let mut hands = Env::new(&config, store, &credentials, super::progress(global))
+    state.worker.apply(clock.wall, Event::NoticeSettled(Subject::Order(id.clone())));
+    let mut env = Env::new(&config, store, &credentials, super::progress(global))
         .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;
-    let wish = BeatOptions { only: Some(id.clone()), ..BeatOptions::default() };
-    let (summary, failure) = worker::run(&mut hands, &mut state, &rules, &[], &wish);
+    let options = BeatOptions { only: Some(id.clone()), ..BeatOptions::default() };
+    let (summary, failure) = worker::run(&mut env, &mut state, &rules, &[], &options);
     if summary.delivered.contains(&id) {
         if global.json {
-            output::json(&json!({"order": order, "delivered": true, "requests": hands.requests()}));
+            output::json(&json!({"order": order, "delivered": true, "requests": env.requests()}));
         } else if !global.quiet {
             output::out(&format!("delivered order {name}"));
         }
@@ -76,31 +78,31 @@ fn deliver(global: &Global, order: &str, things: &[String], media_type: Option<&
     let (code, why) = match (failure, state.orders.get(&id)) {
         (Some(kind), _) => (kind.exit_code(true), summary.error.unwrap_or_default()),
         (None, Some(record)) => outcome(record),
-        (None, None) => (exit_code::REFUSED, "it is over: `atelier-heartbeat explain` tells how".to_owned()),
+        (None, None) => (exit_code::REFUSED, "it is closed: `atelier-heartbeat explain` shows how".to_owned()),
     };
     Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", plain(&why, 400))))
 }
 
 fn outcome(record: &OrderRecord) -> (u8, String) {
-    let trouble = record.last_error.as_ref().map(|trouble| format!("{} failed: {}", trouble.step, trouble.text));
+    let error = record.last_error.as_ref().map(|error| format!("{} failed: {}", error.step, error.text));
     match (&record.stage.hold, &record.stage.step) {
-        (Some(_), _) => (exit_code::REFUSED, trouble.unwrap_or_default()),
+        (Some(_), _) => (exit_code::REFUSED, error.unwrap_or_default()),
         (None, Step::Delivering { .. }) => {
-            (exit_code::AWAY, "the delivery had no answer; the next beat asks what came of it".to_owned())
+            (exit_code::AWAY, "the delivery had no answer; the next run asks what came of it".to_owned())
         }
         _ => (
             exit_code::LATER,
             format!(
-                "{}; the next beat goes on with it",
-                trouble.unwrap_or_else(|| "this hour's requests are spent".to_owned())
+                "{}; the next run continues with it",
+                error.unwrap_or_else(|| "this hour's requests are spent".to_owned())
             ),
         ),
     }
 }
 
-/// The order as the marketplace has it; as we last saw it, where it cannot be asked about single orders.
-fn look_up(desk: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandError> {
-    match desk.ask(RequestKind::Read, |client| client.order(id))? {
+/// Returns the order from the marketplace; `None` where it cannot be asked about single orders.
+fn look_up(session: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandError> {
+    match session.ask(RequestKind::Read, |client| client.order(id))? {
         Lookup::Found { order, .. } => Ok(Some(*order)),
         Lookup::Unsupported => Ok(None),
         Lookup::Missing => Err(CommandError::new(
@@ -113,14 +115,14 @@ fn look_up(desk: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandErr
     }
 }
 
-/// The record to go on with, when a delivery of it is possible at all.
+/// Returns the record to continue with, if the order can be delivered.
 fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<OrderRecord, CommandError> {
     let now = clock::clock().wall;
     let known = known(store, id)?;
     let in_flight = known.as_ref().map(|record| &record.stage).filter(|stage| stage.closed.is_none());
     if in_flight.is_some_and(|stage| matches!(stage.step, Step::Delivering { .. })) {
         let message = format!(
-            "a delivery of order {name} is on its way and had no answer yet: the next beat asks what came of it"
+            "a delivery of order {name} is in transfer and had no answer yet: the next run asks what came of it"
         );
         return Err(CommandError::new(exit_code::LATER, message));
     }
@@ -147,13 +149,13 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
         (None, None) => Err(CommandError::new(
             exit_code::REFUSED,
             format!(
-                "order {name} is not in flight here, and this marketplace cannot be asked about single orders: run a beat first"
+                "order {name} is not in flight here, and this marketplace cannot be asked about single orders: do a run first"
             ),
         )),
     }
 }
 
-/// A file on this machine, or an address of what is hosted elsewhere.
+/// A file on this machine, or the address of one that is hosted elsewhere.
 enum DeliveryItem {
     File(std::path::PathBuf),
     Address(Hosted),
@@ -188,15 +190,19 @@ impl DeliveryItem {
     }
 }
 
-/// The files, copied into the order's folder and judged there: what is uploaded is what was judged.
-fn taken(store: &Store, record: &OrderRecord, things: &[DeliveryItem]) -> Result<Vec<Deliverable>, CommandError> {
+/// Copies the files into the order's folder and checks them there: what is uploaded is what was checked.
+fn checked_items(
+    store: &Store,
+    record: &OrderRecord,
+    items: &[DeliveryItem],
+) -> Result<Vec<Deliverable>, CommandError> {
     let work = store.work(&record.order.id);
     let folder = work.join(format!("by-hand-{}", record.tries.starts + 1));
     let disk = |error: io::Error| {
         CommandError::new(exit_code::STATE, format!("could not copy into {}: {error}", folder.display()))
     };
     let mut deliverables = Vec::new();
-    for (number, thing) in things.iter().enumerate() {
+    for (number, thing) in items.iter().enumerate() {
         deliverables.push(match thing {
             DeliveryItem::Address(hosted) => Deliverable::elsewhere(hosted.clone()),
             DeliveryItem::File(path) => {

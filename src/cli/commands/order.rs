@@ -1,4 +1,4 @@
-//! `retry` and `decline`: what a person says about one order.
+//! `retry` and `decline`: the decisions of the operator about one order.
 
 use serde_json::json;
 
@@ -8,28 +8,26 @@ use crate::cli::args::Global;
 use crate::cli::output;
 use crate::cli::session::{CommandError, Session};
 use crate::domain::field_rules::MESSAGE;
-use crate::domain::lifecycle::{Hold, HoldKind, OrderRecord};
+use crate::domain::lifecycle::OrderRecord;
+use crate::domain::notice::{Notice, Subject};
 use crate::domain::sanitize::display_id;
 use crate::domain::state::State;
+use crate::domain::worker_state::Event;
 use crate::io::clock;
 
-/// Clears an order's failure and makes it due now.
+/// Takes up a failed or held order again: it is due now.
 #[must_use]
 pub fn retry(global: &Global, order: &str) -> u8 {
-    let said = "due now: the next beat takes it up";
+    let said = "due now: the next run takes it up";
     ended(global, change(global, order, said, None, |record| record.retry(clock::clock().wall)))
 }
 
-/// Stops work on an order, and tells the client when asked to.
+/// Stops work on an order, and posts a message to its client if there is one.
 #[must_use]
 pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
     let said =
         "work on it is stopped; the client can cancel while it is `paid`, `atelier-heartbeat retry` takes it up again";
-    let stop = |record: &mut OrderRecord| {
-        record.note(clock::clock().wall, "declined by a person");
-        record.stage.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by a person".to_owned() });
-    };
-    ended(global, change(global, order, said, message, stop))
+    ended(global, change(global, order, said, message, |record| record.decline(clock::clock().wall)))
 }
 
 fn change(
@@ -45,8 +43,8 @@ fn change(
         MESSAGE.check("the message", message.trim()).map_err(CommandError::usage)?;
     }
     // Credentials are needed for the message alone.
-    let mut desk = if message.is_some() { Session::open(global)? } else { Session::open_unregistered(global)? };
-    let (store, worker) = desk.lock()?;
+    let mut session = if message.is_some() { Session::open(global)? } else { Session::open_unregistered(global)? };
+    let (store, worker) = session.lock()?;
     let mut state = State { worker: worker.clone(), ..State::default() };
     store.orders(&mut state)?;
     let Some(record) = state.orders.get_mut(&id) else {
@@ -55,16 +53,17 @@ fn change(
     };
     change(record);
     store.save_order(record)?;
-    // The person who says this knows: nothing is told again, what paused goes on, and the gate opens.
-    worker.failing.retain(|_, failing| !failing.orders.contains(&id));
-    worker.settled(order);
+    // The operator knows: nothing is reported again, and a generator that paused for this order continues.
+    let (now, subject) = (clock::clock().wall, Subject::Order(id.clone()));
+    worker.apply(now, Event::OperatorDecided(id.clone()));
+    worker.apply(now, Event::NoticeSettled(subject.clone()));
     if let Some(hold) = &record.stage.hold {
-        worker.notice(order, &hold.why, "");
-        let _ = worker.tell(clock::clock().wall);
+        worker.apply(now, Event::NoticeRaised(subject, Notice::new(&hold.why, "")));
+        let _ = worker.report_notices(now);
     }
     store.save_worker(worker)?;
     if let Some(message) = message {
-        talk::post(&mut desk, &id, message.trim())?;
+        talk::post(&mut session, &id, message.trim())?;
     }
     if global.json {
         output::json(&json!({"order": order, "said": said}));

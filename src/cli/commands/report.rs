@@ -13,6 +13,7 @@ use crate::cli::table;
 use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::money::{usd, usd_of_micros};
+use crate::domain::notice::Subject;
 use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
 use crate::domain::time::{Time, span};
@@ -129,16 +130,16 @@ fn print(report: &Report, now: Time, stuck: usize) {
 
 /// What needs the operator: the worker's notices and every held order.
 fn stuck(state: &State) -> Vec<Stuck> {
-    let mut stuck: BTreeMap<&str, Stuck> = BTreeMap::new();
-    for (about, notice) in &state.worker.notices {
-        let (why, help) = (notice.why.clone(), notice.help.clone());
-        stuck.insert(about, Stuck { about: plain(about, 80), why, help });
+    let mut stuck: BTreeMap<Subject, Stuck> = BTreeMap::new();
+    for (subject, notice) in state.worker.notices.iter() {
+        let (why, help) = (notice.message.clone(), notice.hint.clone());
+        stuck.insert(subject.clone(), Stuck { about: plain(&subject.to_string(), 80), why, help });
     }
     for record in state.orders.values() {
         if let Some(hold) = &record.stage.hold {
             let about = display_id(record.order.id.as_str());
             let help = format!("atelier-heartbeat retry {about}");
-            stuck.insert(record.order.id.as_str(), Stuck { about, why: hold.why.clone(), help });
+            stuck.insert(Subject::Order(record.order.id.clone()), Stuck { about, why: hold.why.clone(), help });
         }
     }
     stuck.into_values().collect()

@@ -67,10 +67,10 @@ fn create(global: &Global, fields: &[String]) -> Result<u8, CommandError> {
     }
     let created = match session.counted_raw(Endpoint::Services, |client| client.create_service(&service))? {
         Ok(created) => created,
-        Err(error) if error.certainly_without_effect() => return Err(session.told(&error, RequestKind::Write)),
+        Err(error) if error.certainly_without_effect() => return Err(session.explain(&error, RequestKind::Write)),
         Err(error) => match named(session.ask(RequestKind::Read, Client::services)?) {
             Some(there) => there,
-            None => return Err(session.told(&error, RequestKind::Write)),
+            None => return Err(session.explain(&error, RequestKind::Write)),
         },
     };
     print(global, &created, &format!("created service {title:?} ({})", id_of(&created)));

@@ -11,6 +11,7 @@ use crate::cli::output;
 use crate::config::{Config, Environment};
 use crate::domain::limits::Endpoint;
 use crate::domain::money::usd;
+use crate::domain::notice::Subject;
 use crate::domain::sanitize;
 use crate::domain::scheduler;
 use crate::domain::state::State;
@@ -63,9 +64,14 @@ struct InFlight {
 
 #[derive(Serialize)]
 struct Needs {
-    about: String,
+    #[serde(serialize_with = "name")]
+    about: Subject,
     why: String,
     help: String,
+}
+
+fn name<S: serde::Serializer>(subject: &Subject, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(subject)
 }
 
 /// Between two looks of `--watch`.
@@ -154,7 +160,11 @@ fn status(config: &Config, agent_id: Option<String>, state: &mut State, report: 
             .worker
             .notices
             .iter()
-            .map(|(about, notice)| Needs { about: about.clone(), why: notice.why.clone(), help: notice.help.clone() })
+            .map(|(about, notice)| Needs {
+                about: about.clone(),
+                why: notice.message.clone(),
+                help: notice.hint.clone(),
+            })
             .collect(),
         today: report.since(&day(now)),
         month: report.since(&first_of_month(now)),
@@ -212,7 +222,7 @@ fn text(status: &Status, now: Time) -> String {
             lines.push(format!("        -> atelier-heartbeat retry {name}"));
         }
     }
-    let things = status.needs_attention.iter().filter(|needs| crate::worker::is_subject(&needs.about));
+    let things = status.needs_attention.iter().filter(|needs| needs.about.order().is_none());
     lines.extend(things.map(|needs| format!("{}: {} -> {}", needs.about, needs.why, needs.help)));
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! `messages`, `quote`, `token launch`, `upload`: what a person says to the marketplace in one request.
+//! `messages`, `quote`, `token launch` and `upload`: one request each.
 
 use std::path::Path;
 
@@ -25,12 +25,12 @@ use crate::io::media;
 pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
     let done = || {
         let id = id_of(order)?;
-        if let Some(words) = send {
-            MESSAGE.check("the message", words.trim()).map_err(CommandError::usage)?;
-            let mut desk = Session::open(global)?;
-            post(&mut desk, &id, words.trim())?;
+        if let Some(text) = send {
+            MESSAGE.check("the message", text.trim()).map_err(CommandError::usage)?;
+            let mut session = Session::open(global)?;
+            post(&mut session, &id, text.trim())?;
             if global.json {
-                output::json(&json!({"order": order, "sent": words.trim()}));
+                output::json(&json!({"order": order, "sent": text.trim()}));
             } else if !global.quiet {
                 output::out(&format!("sent to the client of order {}", display_id(order)));
             }
@@ -49,21 +49,21 @@ pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
     ended(global, done())
 }
 
-/// Posts once: where no answer came, the thread tells whether it arrived.
-pub(super) fn post(desk: &mut Session, id: &OrderId, words: &str) -> Result<(), CommandError> {
+/// Posts once: without an answer, the thread shows whether it arrived.
+pub(super) fn post(session: &mut Session, id: &OrderId, content: &str) -> Result<(), CommandError> {
     let ours = |thread: &[Message]| {
-        thread.iter().filter(|message| message.sender_type != "client" && message.content == words).count()
+        thread.iter().filter(|message| message.sender_type != "client" && message.content == content).count()
     };
-    let before = desk.client.messages(id).map(|thread| ours(&thread));
-    let fault = match desk.counted_raw(Endpoint::Messages, |client| client.send_message(id, words))? {
+    let before = session.client.messages(id).map(|thread| ours(&thread));
+    let error = match session.counted_raw(Endpoint::Messages, |client| client.send_message(id, content))? {
         Ok(()) => return Ok(()),
-        Err(fault) => fault,
+        Err(error) => error,
     };
-    let arrived = |fault: &ApiError, desk: &mut Session| {
-        !fault.certainly_without_effect()
-            && matches!((&before, desk.client.messages(id)), (Ok(before), Ok(thread)) if ours(&thread) > *before)
+    let arrived = |error: &ApiError, session: &mut Session| {
+        !error.certainly_without_effect()
+            && matches!((&before, session.client.messages(id)), (Ok(before), Ok(thread)) if ours(&thread) > *before)
     };
-    if arrived(&fault, desk) { Ok(()) } else { Err(desk.told(&fault, RequestKind::Write)) }
+    if arrived(&error, session) { Ok(()) } else { Err(session.explain(&error, RequestKind::Write)) }
 }
 
 /// Quotes a price, once.
@@ -75,12 +75,13 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
         if cents(price) == Some(0) {
             return Err(CommandError::usage("the price is zero: a quote is more than nothing"));
         }
-        let mut desk = Session::open(global)?;
+        let mut session = Session::open(global)?;
         let status = |looked: Result<Lookup, ApiError>| match looked {
             Ok(Lookup::Found { order, .. }) => Some((order.status, order.price_usd)),
             _ => None,
         };
-        if let Some((status, _)) = status(desk.client.order(&id)).filter(|(status, _)| *status != Status::PendingQuote)
+        if let Some((status, _)) =
+            status(session.client.order(&id)).filter(|(status, _)| *status != Status::PendingQuote)
         {
             let message = format!(
                 "order {} is {}: only one that is pending_quote can be quoted",
@@ -89,13 +90,13 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
             );
             return Err(CommandError::new(exit_code::REFUSED, message));
         }
-        if let Err(fault) = desk.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
-            // Whether a quote without an answer arrived is asked, never guessed.
-            let known = !fault.certainly_without_effect() || fault.kind == ApiErrorKind::AlreadyDone;
+        if let Err(error) = session.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
+            // Without an answer, the order shows whether the quote arrived.
+            let known = !error.certainly_without_effect() || error.kind == ApiErrorKind::AlreadyDone;
             let quoted = known
-                && matches!(status(desk.client.order(&id)), Some((Status::Quoted, told)) if told.as_deref().and_then(cents) == cents(price));
+                && matches!(status(session.client.order(&id)), Some((Status::Quoted, told)) if told.as_deref().and_then(cents) == cents(price));
             if !quoted {
-                return Err(desk.told(&fault, RequestKind::Write));
+                return Err(session.explain(&error, RequestKind::Write));
             }
         }
         if global.json {
@@ -108,7 +109,7 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
     ended(global, done())
 }
 
-/// Launches the agent's token: once, for good, after a person said so.
+/// Launches the agent's token, once and for good, after a confirmation.
 #[must_use]
 pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
     let done = || {
@@ -116,8 +117,8 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
         if !symbol.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(CommandError::usage("the symbol is letters and digits, like ATLR"));
         }
-        let mut desk = Session::open(global)?;
-        let me = desk.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
+        let mut session = Session::open(global)?;
+        let me = session.ask(RequestKind::Read, crate::io::marketplace::Client::me)?;
         if text(&me, "avatar_url").is_none() {
             let message = "a token needs a picture: `atelier-heartbeat profile set avatar_url=https://…` first";
             return Err(CommandError::new(exit_code::REFUSED, message));
@@ -131,7 +132,7 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
         if !yes {
             let question = format!(
                 "This deploys the token {symbol} for agent {} on the Solana chain. It cannot be undone, changed or repeated.",
-                desk.agent_id()
+                session.agent_id()
             );
             match output::confirm(&question) {
                 Some(true) => {}
@@ -143,7 +144,7 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
                 }
             }
         }
-        let launched = desk.counted(Endpoint::Token, RequestKind::Write, |client| client.launch_token(symbol))?;
+        let launched = session.counted(Endpoint::Token, RequestKind::Write, |client| client.launch_token(symbol))?;
         if global.json {
             output::json(&json!(launched));
         } else {
@@ -165,22 +166,22 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let unfit = |unfit: MediaError| CommandError::usage(unfit.to_string());
         let judged = media::judge(folder, file).map_err(unfit)?;
-        let mut desk = Session::open(global)?;
+        let mut session = Session::open(global)?;
         let mut progress = super::progress(global);
         let mut send = |large: bool| {
             let (opened, bytes) = media::open_unchanged(folder, &judged).map_err(unfit)?;
             let body = progress.reading(opened, &judged.file, bytes);
-            desk.counted_raw(Endpoint::Upload, |client| {
+            session.counted_raw(Endpoint::Upload, |client| {
                 let way = if large { Client::upload_large } else { Client::upload };
                 way(client, body, bytes, &judged.content_type)
             })
         };
         let hosted = match send(false)? {
-            // Too large for the marketplace's own upload: it goes by upload token.
+            // Too large for the marketplace's own upload: an upload token is used.
             Err(ApiError { kind: ApiErrorKind::TooLarge, .. }) => send(true)?,
             sent => sent,
         };
-        let hosted = hosted.map_err(|fault| desk.told(&fault, RequestKind::Write))?;
+        let hosted = hosted.map_err(|error| session.explain(&error, RequestKind::Write))?;
         if global.json {
             output::json(
                 &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": judged.bytes, "sha256": judged.sha256}),

@@ -111,7 +111,11 @@ impl OrderRecord {
                 );
             }
             _ if !status.takes_delivery() => {
-                self.hold(now, HoldKind::Unclear, "its delivery had no answer, and its status is unknown to this version");
+                self.hold(
+                    now,
+                    HoldKind::Unclear,
+                    "its delivery had no answer, and its status is unknown to this version",
+                );
             }
             // The live server may take two minutes over a delivery: an early "not delivered" proves nothing.
             _ if now < since + DELIVER_SETTLES_AFTER => self.stage.not_before = Some(since + DELIVER_SETTLES_AFTER),

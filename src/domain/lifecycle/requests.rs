@@ -85,10 +85,7 @@ impl OrderRecord {
         match error.kind {
             // The budget, the key or the address affects every order: this one is as due as before.
             ApiErrorKind::Limited { .. } | ApiErrorKind::Unauthorized | ApiErrorKind::Moved { .. } => {}
-            _ if error.is_refusal()
-                && error.kind != ApiErrorKind::Conflict
-                && (step == "upload" || failures > 0) =>
-            {
+            _ if error.is_refusal() && error.kind != ApiErrorKind::Conflict && (step == "upload" || failures > 0) => {
                 self.hold(now, HoldKind::Refused, format!("the marketplace refuses the {step}"));
             }
             _ if error.is_refusal() && failures >= MAX_REFUSALS => {

@@ -238,12 +238,12 @@ mod tests {
         let mut record = OrderRecord::new(order.clone(), clock(0, 0).wall);
         record.rebase(&clock(0, 0));
         record.stage.step = Step::Uploaded;
-        record.apply(clock(0, 0).wall, &Rules::default(), Event::Delivering);
-        // Written down, then an hour ahead at once, ten seconds later in truth.
+        record.apply(clock(0, 0).wall, &Rules::default(), Event::Delivering).unwrap();
+        // Turned an hour ahead, ten seconds later.
         let later = clock(3610, 10);
         record.rebase(&later);
-        let told = MarketplaceReply::Found { order: Box::new(order), urls: Vec::new() };
-        record.apply(later.wall, &Rules::default(), Event::Reply(told));
+        let reply = MarketplaceReply::Found { order: Box::new(order), urls: Vec::new() };
+        record.apply(later.wall, &Rules::default(), Event::Reply(reply)).unwrap();
         assert!(matches!(record.stage.step, Step::Delivering { .. }), "{:?}", record.stage.step);
         assert_eq!(record.stage.not_before, Some(clock(3600, 0).wall + DELIVER_SETTLES_AFTER));
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl worker::World for World {
+impl worker::Runtime for World {
     fn clock(&mut self) -> Clock {
         self.read_clock()
     }
@@ -18,7 +18,18 @@ impl worker::World for World {
         }
     }
 
-    fn leave_worker(&mut self, worker: &WorkerState) -> Result<(), StateError> {
+    fn wait(&mut self, until: Time) {
+        self.verb();
+        let made = self.generators.values().map(|generator| generator.ends_at);
+        let ends = made.chain(self.on_its_way.iter().map(|(at, ..)| *at)).filter(|at| *at > self.now).min();
+        let left = until.unix() - (self.now + self.turned);
+        let seconds = ends.map_or(1, |at| at - self.now).min(left).max(1);
+        self.pass(seconds);
+    }
+}
+
+impl worker::Storage for World {
+    fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError> {
         let durable = self.disk.worker.clone().filter(|_| self.recorded);
         self.write_worker(worker, durable);
         Ok(())
@@ -28,15 +39,6 @@ impl worker::World for World {
         self.verb();
         let gate = WakeHint { wake, written: moment(&self.read_clock()), fingerprint: 0 };
         self.disk.gate = Some(gate.to_line());
-    }
-
-    fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
-        self.verb();
-        for record in records {
-            self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
-        }
-        self.verb();
-        Ok(())
     }
 
     fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
@@ -50,6 +52,15 @@ impl worker::World for World {
         Ok(())
     }
 
+    fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
+        self.verb();
+        for record in records {
+            self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
+        }
+        self.verb();
+        Ok(())
+    }
+
     fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
         self.save_order(record)?;
         if let Some(text) = self.disk.orders.remove(&record.order.id) {
@@ -59,7 +70,7 @@ impl worker::World for World {
         Ok(())
     }
 
-    fn reopened(&mut self, id: &OrderId) -> Result<(), StateError> {
+    fn remove_closed(&mut self, id: &OrderId) -> Result<(), StateError> {
         self.disk.closed.remove(id);
         Ok(())
     }
@@ -94,16 +105,13 @@ impl worker::World for World {
         Ok(())
     }
 
-    fn completed(&mut self, id: &OrderId) -> Result<(), StateError> {
+    fn record_completed(&mut self, id: &OrderId) -> Result<(), StateError> {
         self.completed.push(id.clone());
         Ok(())
     }
+}
 
-    fn heard(&mut self, id: &OrderId) -> Result<usize, ApiError> {
-        let data = self.call("GET", &format!("/orders/{}/messages", encoded(id)), Vec::new())?;
-        Ok(wire::messages(&data).iter().filter(|message| message.sender_type == "client").count())
-    }
-
+impl worker::Marketplace for World {
     fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError> {
         let list: Vec<&str> = statuses.iter().map(Status::as_str).collect();
         let path = format!("/agents/{}/orders?status={}", self.agent_id, list.join(","));
@@ -111,7 +119,7 @@ impl worker::World for World {
         wire::listing(&serde_json::value::to_raw_value(&data).unwrap())
     }
 
-    fn ask(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
+    fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
         match self.call("GET", &format!("/orders/{}", encoded(id)), Vec::new()) {
             Ok(data) => match wire::lookup(data)? {
                 Lookup::Found { order, urls } => Ok(MarketplaceReply::Found { order, urls }),
@@ -128,6 +136,46 @@ impl worker::World for World {
         Ok(false)
     }
 
+    fn client_messages(&mut self, id: &OrderId) -> Result<usize, ApiError> {
+        let data = self.call("GET", &format!("/orders/{}/messages", encoded(id)), Vec::new())?;
+        Ok(wire::messages(&data).iter().filter(|message| message.sender_type == "client").count())
+    }
+
+    fn send(&mut self, record: &OrderRecord, payload: Payload) {
+        let id = record.order.id.clone();
+        assert!(self.on_its_way.iter().all(|(_, known, _)| *known != id), "two things of {id} are on their way");
+        let sent = match payload {
+            Payload::File(file) => TransferResult::File(file, self.upload(record, file)),
+            Payload::Delivery => {
+                let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
+                TransferResult::Delivery(self.deliver_hosted(&id, &hosted))
+            }
+        };
+        // The server has acted; its answer is still on its way where several are.
+        let takes = if self.parallel > 1 { self.also_below(60) as i64 } else { 0 };
+        self.told.beside += u64::from(!self.on_its_way.is_empty());
+        self.on_its_way.push((self.now + takes, id, sent));
+    }
+
+    fn transfer_result(&mut self) -> Option<(OrderId, TransferResult)> {
+        let at = self.on_its_way.iter().position(|(at, ..)| *at <= self.now)?;
+        let (_, id, sent) = self.on_its_way.swap_remove(at);
+        Some((id, sent))
+    }
+
+    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
+        let body = format!(r#"{{"price_usd":"{}"}}"#, record.price.as_deref().unwrap_or_default()).into_bytes();
+        let answer = self.call("POST", &format!("/orders/{}/quote", encoded(&record.order.id)), body);
+        wire::check_accepted(&answer.map_err(wire::quote_error)?)
+    }
+
+    fn send_message(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
+        let body = br#"{"content":"Here it is."}"#.to_vec();
+        self.call("POST", &format!("/orders/{}/messages", encoded(&record.order.id)), body).map(drop)
+    }
+}
+
+impl worker::Generators for World {
     fn start(&mut self, record: &OrderRecord) -> GenerationOutcome {
         self.verb();
         let id = record.order.id.clone();
@@ -188,11 +236,11 @@ impl worker::World for World {
         GenerationOutcome::Running
     }
 
-    fn look(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
+    fn check(&mut self, record: &OrderRecord) -> Result<GenerationOutcome, StateError> {
         self.verb();
         let key = (record.order.id.clone(), record.attempt_name(), record.tries.starts);
         Ok(match self.generators.get(&key) {
-            None => GenerationOutcome::NeverStarted("it died".into()),
+            None => GenerationOutcome::NeverStarted("it never ran".into()),
             Some(generator) if generator.ends_at > self.now => GenerationOutcome::Running,
             Some(generator) => match generator.made.clone() {
                 GenerationOutcome::Done(_) if !self.calm && self.chance(4) && self.happens() => {
@@ -208,15 +256,6 @@ impl worker::World for World {
         Some(1)
     }
 
-    fn wait(&mut self, until: Time) {
-        self.verb();
-        let made = self.generators.values().map(|generator| generator.ends_at);
-        let ends = made.chain(self.on_its_way.iter().map(|(at, ..)| *at)).filter(|at| *at > self.now).min();
-        let left = until.unix() - (self.now + self.turned);
-        let seconds = ends.map_or(1, |at| at - self.now).min(left).max(1);
-        self.pass(seconds);
-    }
-
     fn stop_all(&mut self, records: &[&OrderRecord]) {
         for record in records {
             let key = (record.order.id.clone(), record.attempt_name(), record.tries.starts);
@@ -224,38 +263,5 @@ impl worker::World for World {
                 (generator.ends_at, generator.made) = (self.now, GenerationOutcome::Stopped);
             }
         }
-    }
-
-    fn send(&mut self, record: &OrderRecord, parcel: Payload) {
-        let id = record.order.id.clone();
-        assert!(self.on_its_way.iter().all(|(_, known, _)| *known != id), "two things of {id} are on their way");
-        let sent = match parcel {
-            Payload::File(file) => TransferResult::File(file, self.upload(record, file)),
-            Payload::Delivery => {
-                let hosted: Vec<Hosted> = record.deliverables.iter().filter_map(|d| d.hosted.clone()).collect();
-                TransferResult::Delivery(self.deliver_hosted(&id, &hosted))
-            }
-        };
-        // The server has acted; its answer is still on its way where several are.
-        let takes = if self.parallel > 1 { self.also_below(60) as i64 } else { 0 };
-        self.told.beside += u64::from(!self.on_its_way.is_empty());
-        self.on_its_way.push((self.now + takes, id, sent));
-    }
-
-    fn sent(&mut self) -> Option<(OrderId, TransferResult)> {
-        let at = self.on_its_way.iter().position(|(at, ..)| *at <= self.now)?;
-        let (_, id, sent) = self.on_its_way.swap_remove(at);
-        Some((id, sent))
-    }
-
-    fn quote(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
-        let body = format!(r#"{{"price_usd":"{}"}}"#, record.price.as_deref().unwrap_or_default()).into_bytes();
-        let answer = self.call("POST", &format!("/orders/{}/quote", encoded(&record.order.id)), body);
-        wire::check_accepted(&answer.map_err(wire::quote_error)?)
-    }
-
-    fn say(&mut self, record: &OrderRecord) -> Result<(), ApiError> {
-        let body = br#"{"content":"Here it is."}"#.to_vec();
-        self.call("POST", &format!("/orders/{}/messages", encoded(&record.order.id)), body).map(drop)
     }
 }

@@ -337,7 +337,7 @@ fn create(
     }
     let id = match created? {
         Ok(created) => text(&created, "id"),
-        Err(error) if not_created => return Err(session.told(&error, RequestKind::Write)),
+        Err(error) if not_created => return Err(session.explain(&error, RequestKind::Write)),
         Err(error) => {
             ::log::warn!("creating service {title:?}: {error}");
             None

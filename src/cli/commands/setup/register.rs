@@ -195,7 +195,7 @@ fn refused(session: &mut Session, error: &ApiError) -> CommandError {
     } else if matches!(error.kind, ApiErrorKind::Permanent | ApiErrorKind::Conflict) {
         "correct it under [agent] in heartbeat.toml"
     } else {
-        return session.told(error, RequestKind::Write);
+        return session.explain(error, RequestKind::Write);
     };
     CommandError::new(
         REFUSED,

@@ -1,9 +1,14 @@
+<<<<<<< HEAD
 //! Every step against every event, as a table to review: `transitions.txt`.
 //!
 //! A line says what changes. `REWRITE=1 cargo test --lib transitions` writes the table again.
+=======
+//! Every step against every event, as a table to review: `transitions.txt`. `REWRITE=1 cargo test --lib transitions` writes it.
+>>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
 
 mod record;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -12,6 +17,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::{Deliverable, Hosted};
+use crate::domain::generation_outcome::GenerationOutcome;
 use crate::domain::order::{Order, Status};
 use crate::domain::rules::{Accept, Rules};
 use crate::domain::time::Time;
@@ -38,29 +44,30 @@ fn rules() -> Rules {
 
 type Change = fn(&mut OrderRecord);
 
-/// Orders as they are met: by the step they stand at, and by what happened to them before.
+/// Orders by their step and by what happened to them before.
 fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
     let seconds = |seconds| Duration::from_secs(seconds);
     let delivering = |ago: u64, from| Step::Delivering { since: now() - seconds(ago), from };
     let list: Vec<(&'static str, &'static str, Step, Change)> = vec![
-        ("seen", "paid", Step::Queued, |_| {}),
-        ("seen, in its second round", "paid", Step::Queued, |r| r.round = 2),
-        ("seen, its one revision made", "paid", Step::Queued, |r| (r.round, r.tries.revisions) = (2, 1)),
-        ("seen, released by a person", "paid", Step::Queued, |r| r.stage.released_by_operator = true),
-        ("seen, and missing", "paid", Step::Queued, |r| r.stage.unlisted = true),
+        ("queued", "paid", Step::Queued, |_| {}),
+        ("queued, in its second round", "paid", Step::Queued, |r| r.round = 2),
+        ("queued, its one revision used", "paid", Step::Queued, |r| (r.round, r.tries.revisions) = (2, 1)),
+        ("queued, released by the operator", "paid", Step::Queued, |r| r.stage.released_by_operator = true),
+        ("queued, unlisted", "paid", Step::Queued, |r| r.stage.unlisted = true),
         ("generating", "paid", Step::Generating, |r| r.tries.attempt = 1),
         ("generating, the last attempt", "paid", Step::Generating, |r| r.tries.attempt = 3),
-        ("generating, vanished once", "paid", Step::Generating, |r| (r.tries.attempt, r.tries.lost_starts) = (1, 1)),
-        ("generating, stumbled five times", "paid", Step::Generating, |r| r.tries.failures = 5),
-        ("generating, stumbled six times", "paid", Step::Generating, |r| r.tries.failures = 6),
-        ("not ready for six hours", "paid", Step::Generating, |r| {
+        ("generating, lost once", "paid", Step::Generating, |r| (r.tries.attempt, r.tries.lost_starts) = (1, 1)),
+        ("generating, failed five times", "paid", Step::Generating, |r| r.tries.failures = 5),
+        ("generating, failed six times", "paid", Step::Generating, |r| r.tries.failures = 6),
+        ("generating, not ready for six hours", "paid", Step::Generating, |r| {
             (r.tries.attempt, r.tries.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600)));
         }),
-        ("not ready for a second less", "paid", Step::Generating, |r| {
+        ("generating, not ready for a second less", "paid", Step::Generating, |r| {
             (r.tries.attempt, r.tries.attempt_since) = (1, Some(now() - Duration::from_secs(6 * 3600 - 1)));
         }),
-        ("made", "paid", Step::Generated, |_| {}),
-        ("made, of two files", "paid", Step::Generated, |r| r.deliverables.push(file(false))),
+        ("ready to generate", "paid", Step::ReadyToGenerate, |r| r.tries.attempt = 1),
+        ("generated", "paid", Step::Generated, |_| {}),
+        ("uploading, of two files", "paid", Step::Uploading { file: 0 }, |r| r.deliverables.push(file(false))),
         ("uploading", "paid", Step::Uploading { file: 0 }, |_| {}),
         ("uploading, failed six times", "paid", Step::Uploading { file: 0 }, |r| r.tries.failures = 6),
         ("uploading, failed four times", "paid", Step::Uploading { file: 0 }, |r| r.tries.failures = 4),
@@ -74,13 +81,13 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
             r.stage.released_by_operator = true
         }),
         ("delivered", "delivered", Step::Delivered, |_| {}),
-        ("saying, which failed twice", "delivered", Step::MessageSending, |r| r.tries.failures = 2),
-        ("saying", "delivered", Step::MessageSending, |_| {}),
-        ("asks for a price", "pending_quote", Step::Queued, |r| r.tries.attempt = 1),
+        ("message sending, failed twice", "delivered", Step::MessageSending, |r| r.tries.failures = 2),
+        ("message sending", "delivered", Step::MessageSending, |_| {}),
+        ("queued, asks for a price", "pending_quote", Step::Queued, |r| r.tries.attempt = 1),
         ("priced", "pending_quote", Step::Priced, |r| r.price = Some("9.00".into())),
         ("quoting, sent 179 s ago", "pending_quote", Step::Quoting { since: now() - seconds(179) }, |_| {}),
         ("quoting, sent 180 s ago", "pending_quote", Step::Quoting { since: now() - seconds(180) }, |_| {}),
-        ("held", "paid", Step::Queued, |r| {
+        ("queued, held", "paid", Step::Queued, |r| {
             r.stage.hold =
                 Some(Hold { kind: HoldKind::Declined, why: "the generator says it cannot be done (exit 65)".into() });
         }),
@@ -105,20 +112,20 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
     let subscription = json!({"id": "ord_1", "status": "paid", "price_type": "weekly", "workspace_expires_at": "2026-12-01T00:00:00Z"});
     let subscription = OrderRecord::new(Order::parse(subscription).unwrap(), now());
     assert!(subscription.order.is_subscription());
-    contexts.push(("a subscription", rules(), subscription.clone()));
+    contexts.push(("queued, a subscription", rules(), subscription.clone()));
     contexts.push((
-        "a subscription that may be delivered",
+        "queued, a subscription that may be delivered",
         Rules { deliver_subscriptions: true, ..rules() },
         subscription,
     ));
     let dear = Rules { accept: Accept { min_price_cents: Some(501), ..Accept::default() }, ..rules() };
-    contexts.push(("too cheap", dear.clone(), OrderRecord::new(order("paid"), now())));
+    contexts.push(("queued, too cheap", dear.clone(), OrderRecord::new(order("paid"), now())));
     contexts.push((
-        "too cheap, and begun",
+        "generated, too cheap",
         dear.clone(),
         OrderRecord { stage: Step::Generated.into(), ..OrderRecord::new(order("paid"), now()) },
     ));
-    contexts.push(("too cheap a price to name", dear, OrderRecord::new(order("pending_quote"), now())));
+    contexts.push(("queued, asks for a price, too cheap", dear, OrderRecord::new(order("pending_quote"), now())));
     contexts
 }
 
@@ -136,16 +143,16 @@ fn events() -> Vec<(String, Event)> {
                 Some(url) if *url == OURS => " with ours",
                 Some(_) => " with another",
             };
-            let told = MarketplaceReply::Found {
+            let reply = MarketplaceReply::Found {
                 order: Box::new(order(status)),
                 urls: urls.iter().map(|url| (*url).to_owned()).collect(),
             };
-            events.push((format!("told {status}{whose}"), Event::Reply(told)));
+            events.push((format!("listed as {status}{whose}"), Event::Reply(reply)));
         }
     }
     let hosted = || Hosted { url: OURS.into(), media_type: "image".into() };
     let no = || "no".to_owned();
-    let faults = [
+    let errors = [
         ("not sent", ApiErrorKind::NotSent),
         ("unanswered", ApiErrorKind::Unanswered),
         ("retryable", ApiErrorKind::Retryable { after: None }),
@@ -158,70 +165,49 @@ fn events() -> Vec<(String, Event)> {
         ("unauthorized", ApiErrorKind::Unauthorized),
     ];
     let simple = [
-        ("told it is gone", Event::Reply(MarketplaceReply::Gone)),
-        ("told nobody can be asked", Event::Reply(MarketplaceReply::Unsupported)),
+        ("gone", Event::Reply(MarketplaceReply::Gone)),
+        ("lookups unsupported", Event::Reply(MarketplaceReply::Unsupported)),
         ("absent", Event::Absent),
         ("starting", Event::Starting),
         ("cost", Event::Cost(4_200)),
-        ("made: running", Event::Generation(GenerationOutcome::Running)),
-        ("made: never started", Event::Generation(GenerationOutcome::NeverStarted(no()))),
-        ("made: vanished", Event::Generation(GenerationOutcome::Lost)),
-        ("made: stopped", Event::Generation(GenerationOutcome::Stopped)),
-        ("made: done", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
-        ("made: done, hosted elsewhere", Event::Generation(GenerationOutcome::Done(vec![file(true)]))),
-        ("made: doubtful", Event::Generation(GenerationOutcome::Doubtful(vec![file(false)], no()))),
-        ("made: priced", Event::Generation(GenerationOutcome::Priced("9.00".into()))),
-        ("made: unread", Event::Generation(GenerationOutcome::Unread(no()))),
-        ("made: not ready", Event::Generation(GenerationOutcome::NotReady)),
-        ("made: declined", Event::Generation(GenerationOutcome::Declined(no()))),
-        ("made: misconfigured", Event::Generation(GenerationOutcome::Misconfigured(no()))),
-        ("made: failed", Event::Generation(GenerationOutcome::Failed(no()))),
+        ("outcome running", Event::Generation(GenerationOutcome::Running)),
+        ("outcome never started", Event::Generation(GenerationOutcome::NeverStarted(no()))),
+        ("outcome lost", Event::Generation(GenerationOutcome::Lost)),
+        ("outcome stopped", Event::Generation(GenerationOutcome::Stopped)),
+        ("outcome done", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
+        ("outcome done, hosted elsewhere", Event::Generation(GenerationOutcome::Done(vec![file(true)]))),
+        ("outcome doubtful", Event::Generation(GenerationOutcome::Doubtful(vec![file(false)], no()))),
+        ("outcome priced", Event::Generation(GenerationOutcome::Priced("9.00".into()))),
+        ("outcome unread", Event::Generation(GenerationOutcome::Unread(no()))),
+        ("outcome not ready", Event::Generation(GenerationOutcome::NotReady)),
+        ("outcome declined", Event::Generation(GenerationOutcome::Declined(no()))),
+        ("outcome misconfigured", Event::Generation(GenerationOutcome::Misconfigured(no()))),
+        ("outcome failed", Event::Generation(GenerationOutcome::Failed(no()))),
         ("uploading", Event::Uploading(0)),
         ("uploaded", Event::Uploaded(0, hosted())),
         ("too large", Event::TooLarge(0)),
-        ("spoiled", Event::FileChanged(no())),
-        ("unread", Event::Unread(no())),
+        ("file changed", Event::FileChanged(no())),
+        ("file unread", Event::Unread(no())),
         ("delivering", Event::Delivering),
-        ("delivery taken", Event::Delivered),
+        ("delivered", Event::Delivered),
         ("quoting", Event::Quoting("9.00".into())),
         ("quoted", Event::Quoted),
-        ("saying", Event::MessageSending),
-        ("said", Event::MessageSent),
+        ("message sending", Event::MessageSending),
+        ("message sent", Event::MessageSent),
     ];
     events.extend(simple.map(|(name, event)| (name.to_owned(), event)));
-    for (name, kind) in faults {
-        let fault = || ApiError::new(kind.clone(), "no");
-        events.push((format!("upload {name}"), Event::UploadFailed(fault())));
-        events.push((format!("delivery {name}"), Event::DeliverFailed(fault())));
-        events.push((format!("quote {name}"), Event::QuoteFailed(fault())));
-        events.push((format!("message {name}"), Event::MessageFailed(fault())));
-        events.push((format!("asking {name}"), Event::LookupFailed(fault())));
+    for (name, kind) in errors {
+        let error = || ApiError::new(kind.clone(), "no");
+        events.push((format!("upload {name}"), Event::UploadFailed(error())));
+        events.push((format!("delivery {name}"), Event::DeliverFailed(error())));
+        events.push((format!("quote {name}"), Event::QuoteFailed(error())));
+        events.push((format!("message {name}"), Event::MessageFailed(error())));
+        events.push((format!("lookup {name}"), Event::LookupFailed(error())));
     }
     let already = || ApiError::new(ApiErrorKind::AlreadyDone, "no");
     events.push(("delivery refused as done".into(), Event::DeliverFailed(already())));
     events.push(("quote refused as done".into(), Event::QuoteFailed(already())));
     events
-}
-
-/// Whether this can come to an order at this step; that the others do no harm is `tests/lifecycle.rs`'s to show.
-fn can_happen(record: &OrderRecord, event: &Event) -> bool {
-    use Event as E;
-    let step = &record.stage.step;
-    match event {
-        E::Reply(_) | E::Absent | E::LookupFailed(_) => true,
-        E::Starting => matches!(step, Step::Queued | Step::Generating | Step::ReadyToGenerate),
-        E::Cost(_) | E::Generation(_) => matches!(step, Step::Generating | Step::ReadyToGenerate),
-        E::Uploading(_) => matches!(step, Step::Generated),
-        E::Uploaded(..) | E::UploadFailed(_) | E::TooLarge(_) | E::FileChanged(_) | E::Unread(_) => {
-            matches!(step, Step::Uploading { .. }) || record.deliverables.len() > 1
-        }
-        E::Delivering => matches!(step, Step::Uploaded),
-        E::Delivered | E::DeliverFailed(_) => matches!(step, Step::Delivering { .. }),
-        E::Quoting(_) => matches!(step, Step::Priced),
-        E::Quoted | E::QuoteFailed(_) => matches!(step, Step::Quoting { .. }),
-        E::MessageSending => matches!(step, Step::Delivered),
-        E::MessageSent | E::MessageFailed(_) => matches!(step, Step::MessageSending),
-    }
 }
 
 /// What is different, member by member; times as seconds from now.
@@ -284,21 +270,55 @@ fn relative(text: &str) -> String {
     said
 }
 
+const ILLEGAL: &str = "illegal";
+
+/// The heading of the table: the rows that it leaves out.
+const DEFAULT: &str =
+    "By default an event is illegal at a step and changes nothing. An order with several rows for its step is shown
+as it differs from the first one.
+";
+
+fn outcome(rules: &Rules, record: &OrderRecord, event: Event) -> String {
+    let mut after = record.clone();
+    match after.apply(now(), rules, event) {
+        Err(_) => {
+            assert_eq!(after, *record, "an illegal event changes nothing");
+            ILLEGAL.to_owned()
+        }
+        Ok(()) if after == *record => "nothing changes".to_owned(),
+        Ok(()) => difference(record, &after),
+    }
+}
+
 #[test]
 fn transitions() {
-    let mut table = String::new();
+    let mut table = DEFAULT.to_owned();
+    let mut firsts: BTreeMap<(&str, bool, bool), BTreeMap<String, String>> = BTreeMap::new();
     for (name, rules, record) in contexts() {
-        let _ = writeln!(table, "{name}");
-        for (what, event) in events().into_iter().filter(|(_, event)| can_happen(&record, event)) {
-            let mut after = record.clone();
-            after.apply(now(), &rules, event);
-            if after != record {
-                let _ = writeln!(table, "  {what}: {}", difference(&record, &after));
+        let mut rows: Vec<(String, String)> =
+            events().into_iter().map(|(what, event)| (what, outcome(&rules, &record, event))).collect();
+        let mut retried = record.clone();
+        retried.retry(now());
+        rows.push(("the operator retries".into(), difference(&record, &retried)));
+        let key = (record.stage.step.word(), record.is_quote_request, record.stage.closed.is_some());
+        let first = firsts.get(&key);
+        let is_shown = |what: &String, outcome: &String| match first {
+            Some(first) => first[what] != *outcome,
+            None => *outcome != ILLEGAL,
+        };
+        // Events with the same outcome share a row.
+        let mut grouped: Vec<(Vec<&str>, &str)> = Vec::new();
+        for (what, outcome) in rows.iter().filter(|(what, outcome)| is_shown(what, outcome)) {
+            match grouped.iter_mut().find(|(_, known)| known == outcome) {
+                Some((events, _)) => events.push(what),
+                None => grouped.push((vec![what], outcome)),
             }
         }
-        let mut after = record.clone();
-        after.retry(now());
-        let _ = writeln!(table, "  a person says retry: {}", difference(&record, &after));
+        let _ = writeln!(table, "\n{name}");
+        for (events, outcome) in grouped {
+            let _ = writeln!(table, "  {}: {outcome}", events.join(" | "));
+        }
+        firsts.entry(key).or_insert_with(|| rows.into_iter().collect());
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/lifecycle/tests/transitions.txt");
     if std::env::var_os("REWRITE").is_some() {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::rules::{Accept, RetryLimits, ServiceRules};
+use crate::domain::worker_state;
 
 /// Every step that asks for something, told as a story, and what it asks for.
 fn stories() -> Vec<(&'static str, Story, Action)> {
@@ -128,7 +129,8 @@ fn a_generator_is_started_only_where_there_is_room_for_it_and_it_works() {
     let generator_key = paused.rules.generator_key(&paused.state.orders[&id("a")].order);
     for name in ["x", "y", "z"] {
         assert_eq!(paused.now(), Action::Start(id("a")));
-        paused.state.worker.failed(&generator_key, &id(name), at(0));
+        let event = worker_state::Event::GeneratorFailed { key: generator_key.clone(), order: id(name) };
+        paused.state.worker.apply(at(0), event);
     }
     assert_eq!(paused.now(), Action::Done);
     let mut not_ready = Story::new().order("a", json!({})).event("a", Event::Starting).polled(0);
@@ -176,7 +178,8 @@ fn an_order_is_late_when_what_its_generator_takes_and_a_tenth_of_the_promise_are
     let late = |story: &Story, second| is_late(&story.state, &story.rules, &story.state.orders[&id("a")], at(second));
     assert!(!late(&story, 3239) && late(&story, 3240), "a tenth of the hour before its end");
     let generator_key = story.rules.generator_key(&story.state.orders[&id("a")].order);
-    story.state.worker.succeeded(&generator_key, Duration::from_secs(100));
+    let took = Duration::from_secs(100);
+    story.state.worker.apply(at(0), worker_state::Event::GeneratorSucceeded { key: generator_key, took });
     assert!(!late(&story, 3139) && late(&story, 3140), "and what its generator takes");
     story = story.made("a");
     assert!(!late(&story, 3239) && late(&story, 3240), "which is over when it is made");
@@ -329,7 +332,7 @@ fn rules_know_whose_an_order_is_what_it_costs_and_whether_it_is_wanted() {
         raw.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         Order::parse(raw).unwrap()
     };
-    let own = RetryLimits { max_attempts: 7, ..Rules::default().work };
+    let own = RetryLimits { max_attempts: 7, ..Rules::default().retry };
     let service = |title: &str, own| ServiceRules { title: title.into(), turnaround: None, own, quote_price: None };
     let rules = Rules {
         services: vec![

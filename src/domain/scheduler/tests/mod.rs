@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::deliverable::{Deliverable, Hosted};
-use crate::domain::lifecycle::{Event, GenerationOutcome};
+use crate::domain::generation_outcome::GenerationOutcome;
+use crate::domain::lifecycle::Event;
 use crate::domain::order::Order;
 
 fn at(seconds: i64) -> Time {
@@ -38,7 +39,7 @@ impl Story {
     }
 
     fn event(mut self, name: &str, event: Event) -> Self {
-        self.state.orders.get_mut(&id(name)).unwrap().apply(at(0), &self.rules, event);
+        self.state.orders.get_mut(&id(name)).unwrap().apply(at(0), &self.rules, event).unwrap();
         self
     }
 
@@ -56,7 +57,7 @@ impl Story {
 
     fn uploaded(self, name: &str) -> Self {
         let hosted = Hosted { url: "https://cdn.example/1.png".into(), media_type: "image".into() };
-        self.made(name).event(name, Event::Uploaded(0, hosted))
+        self.made(name).event(name, Event::Uploading(0)).event(name, Event::Uploaded(0, hosted))
     }
 
     fn spent(mut self, requests: usize, when: i64) -> Self {
