@@ -15,7 +15,7 @@ use crate::domain::worker_state::WorkerState;
 use crate::io::clock;
 use crate::io::credentials::{self, Credentials};
 use crate::io::marketplace::Client;
-use crate::io::store::{Store, StoreError};
+use crate::io::store::Store;
 use crate::worker::open;
 use crate::worker::requests::{self, KeyVerdict, RequestContext, Reserved};
 

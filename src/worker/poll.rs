@@ -180,21 +180,8 @@ impl<W: World> Beat<'_, W> {
         })
     }
 
-<<<<<<< HEAD
-    /// The answer came, whatever it was. Without one the request may still arrive, and stays booked for its last chance to.
-    pub(super) fn settle(&mut self, reservation: Reservation, fault: Option<&ApiError>) -> Result<(), Failure> {
-        let now = self.now();
-        match fault.map(|error| &error.kind) {
-            Some(ApiErrorKind::Unanswered) => Ok(()),
-            Some(ApiErrorKind::NotSent | ApiErrorKind::Misconfigured) => {
-                self.budget(Durability::Deferred, &mut |budget| budget.release(reservation))
-            }
-            _ => self.budget(Durability::Deferred, &mut |budget| budget.settle(reservation, now)),
-        }
-=======
     pub(super) fn settle(&mut self, reservation: Reservation, error: Option<&ApiError>) -> Result<(), Failure> {
         requests::settle(self, reservation, error, Durability::Deferred)
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
     }
 
     /// Returns an error that concerns the order alone; any other ends the run.
@@ -207,30 +194,7 @@ impl<W: World> Beat<'_, W> {
                 );
                 Err(Failure::new(FailureKind::Auth, message))
             }
-<<<<<<< HEAD
-            ApiErrorKind::Unauthorized => match self.world.key_is_refused() {
-                Ok(true) => {
-                    let message = format!(
-                        "the marketplace refuses the API key: {}; it is never replaced by registering again: see `atelier-heartbeat check`",
-                        fault.message
-                    );
-                    Err(Failure::new(FailureKind::Auth, message))
-                }
-                Ok(false) => Ok(ApiError { kind: ApiErrorKind::Forbidden, ..fault }),
-                // Nobody has judged the key: this is no verdict.
-                Err(_) => Ok(ApiError { kind: ApiErrorKind::Retryable { after: None }, ..fault }),
-            },
-            ApiErrorKind::Misconfigured => Err(Failure::new(FailureKind::Config, fault.message)),
-            ApiErrorKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
-                Err(Failure::new(FailureKind::Config, fault.message))
-            }
-            // Where the path holds an order's id, it is the id that the server does not like: one odd order stops no other.
-            ApiErrorKind::Moved { permanent: true, .. } => Ok(ApiError { kind: ApiErrorKind::Permanent, ..fault }),
-            ApiErrorKind::Moved { .. } => Ok(ApiError { kind: ApiErrorKind::Retryable { after: None }, ..fault }),
-            _ => Ok(fault),
-=======
-            Verdict::AddressMoved(message) => Err(Failure::new(FailureKind::Config, message)),
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
+            Verdict::Unusable(message) => Err(Failure::new(FailureKind::Config, message)),
         }
     }
 }

@@ -53,8 +53,8 @@ pub enum Verdict {
     Order(ApiError),
     /// The key is refused: this is the marketplace's sentence.
     KeyRefused(String),
-    /// The address of the marketplace has moved for good.
-    AddressMoved(String),
+    /// The settings do not reach the marketplace: a proxy, a CA file, an address that has moved for good.
+    Unusable(String),
 }
 
 /// Whether the key is good, after a request was refused because of it.
@@ -110,7 +110,9 @@ pub fn settle<C: RequestContext>(
     let now = ctx.now();
     match error.map(|error| &error.kind) {
         Some(ApiErrorKind::Unanswered) => Ok(()),
-        Some(ApiErrorKind::NotSent) => ctx.change_budget(durable, &mut |budget| budget.release(reservation)),
+        Some(ApiErrorKind::NotSent | ApiErrorKind::Misconfigured) => {
+            ctx.change_budget(durable, &mut |budget| budget.release(reservation))
+        }
         _ => ctx.change_budget(durable, &mut |budget| budget.settle(reservation, now)),
     }
 }
@@ -149,8 +151,9 @@ pub fn classify<C: RequestContext>(ctx: &mut C, endpoint: Endpoint, error: ApiEr
             KeyVerdict::Good => with(ApiErrorKind::Forbidden, error),
             KeyVerdict::Unknown => with(ApiErrorKind::Retryable { after: None }, error),
         },
+        ApiErrorKind::Misconfigured => Verdict::Unusable(error.message),
         ApiErrorKind::Moved { permanent: true, .. } if matches!(endpoint, Endpoint::Orders | Endpoint::Upload) => {
-            Verdict::AddressMoved(error.message)
+            Verdict::Unusable(error.message)
         }
         // The path contains an order's id, which the server may not accept: one odd order stops no other.
         ApiErrorKind::Moved { permanent: true, .. } => with(ApiErrorKind::Permanent, error),

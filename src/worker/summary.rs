@@ -2,11 +2,8 @@
 
 use serde::Serialize;
 
-<<<<<<< HEAD
 use crate::domain::exit_code;
-=======
 use crate::domain::notice::{Notice, Subject};
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
 use crate::domain::order::OrderId;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Reason;

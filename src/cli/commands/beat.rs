@@ -65,35 +65,8 @@ pub fn one(global: &Global, config: &Config, options: &BeatOptions, stopped: &mu
         Err(StoreError::Busy) => return (Summary::busy(), None),
         Err(error) => return failed(FailureKind::State, error.to_string()),
     };
-<<<<<<< HEAD
-    let rules = config::to_rules(config, "");
-    let clock = clock::clock();
-    let now = clock.wall;
-    let mut state = State::default();
-    match store.worker() {
-        Ok(Some(worker)) => state.worker = worker,
-        Ok(None) => state.worker = recovered(&rules, now),
-        Err(fault) => return failed(FailureKind::State, fault.to_string()),
-    }
-    state.worker.rebase(&clock, rules.interval);
-    work(global, config, wish, store, state, stopped)
-}
-
-/// Credentials, room, orders, and the beat itself.
-fn work(
-    global: &Global,
-    config: &Config,
-    wish: &BeatOptions,
-    store: Store,
-    mut state: State,
-    stopped: &mut Option<i32>,
-) -> BeatResult {
-    if let Err(fault) = store.ensure_free_space() {
-        return failed(FailureKind::State, fault.to_string());
-=======
-    if let Err(error) = store.room() {
+    if let Err(error) = store.ensure_free_space() {
         return failed(FailureKind::State, error.to_string());
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
     }
     logging::keep(&config.state_dir, global.verbose);
     let mut state = State { worker, ..State::default() };
@@ -101,14 +74,10 @@ fn work(
         Ok(credentials) => credentials,
         Err(error) => return failed_once(&store, &mut state.worker, FailureKind::Credentials, &error.to_string()),
     };
-<<<<<<< HEAD
     if let Some((path, mode)) = credentials::readable_by_others(&credentials, &config.state_dir) {
         log::warn!("{} holds the key and can be read by others (mode {mode:03o})", path.display());
     }
-    // A key that others can read is closed to them as soon as it is seen; `check` tells of it too.
-=======
     // A key that others can read is closed to them as soon as it is noticed; `check` reports it too.
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
     let _ = credentials::tighten(&config.state_dir);
     if let Err(error) = read_orders(&store, &mut state) {
         return failed(FailureKind::State, error.to_string());
@@ -125,11 +94,7 @@ fn work(
     *stopped = env.stopped_by();
     let day = |time: Time| time.unix() / 86_400;
     if state.worker.last_poll.map(day) != last_poll.map(day) {
-<<<<<<< HEAD
-        hands.store().prune(clock::clock().wall, config.beat.keep);
-=======
-        env.store().prune(std::time::SystemTime::now(), config.beat.keep);
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
+        env.store().prune(clock::clock().wall, config.beat.keep);
     }
     log::info!("run: {}", serde_json::to_string(&summary).unwrap_or_default());
     (summary, failure)

@@ -47,11 +47,7 @@ fn what_was_saved_is_read_again_and_closing_twice_writes_one_line() {
         order: Box::new(Order::parse(json!({"id": "ord_1", "status": "cancelled"})).unwrap()),
         urls: Vec::new(),
     };
-<<<<<<< HEAD
-    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Reply(reply));
-=======
-    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Reply(told)).unwrap();
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
+    done.apply(Time::from_unix(1_795_000_100), &crate::domain::rules::Rules::default(), Event::Reply(reply)).unwrap();
     store.close_order(&done).unwrap();
     store.close_order(&done).unwrap();
     let ledger: Vec<_> = lines(&folder.path().join("ledger.jsonl")).unwrap().collect();

@@ -1,10 +1,4 @@
-<<<<<<< HEAD
-//! Every step against every event, as a table to review: `transitions.txt`.
-//!
-//! A line says what changes. `REWRITE=1 cargo test --lib transitions` writes the table again.
-=======
 //! Every step against every event, as a table to review: `transitions.txt`. `REWRITE=1 cargo test --lib transitions` writes it.
->>>>>>> fede887 (Give decisions one home: admission, outcomes, notices, requests)
 
 mod record;
 
