@@ -174,6 +174,7 @@ fn odd_ones_are_left_in_peace() {
     assert_eq!(quiet(json!({"status": "delivered"})), Action::Done);
     let held = Story::new()
         .order("a", json!({}))
+        .event("a", Event::Starting)
         .event("a", Event::Generation(GenerationOutcome::Declined("no".into())))
         .polled(0);
     assert_eq!(held.now(), Action::Done);
