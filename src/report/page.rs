@@ -33,7 +33,7 @@ figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}svg{width:100%;he
 text{fill:var(--soft);font-size:13px}.legend{font-size:.875rem;color:var(--soft)}.legend span{margin-right:1rem}\
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.4rem}\
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line)}\
-thead th{font-size:.875rem;color:var(--soft);vertical-align:bottom}tbody th{text-align:left;font-weight:400;min-width:8rem;overflow-wrap:anywhere}\
+thead th{font-size:.875rem;color:var(--soft);vertical-align:bottom}thead th:first-child{text-align:left}footer{margin-top:1.5rem}tbody th{text-align:left;font-weight:400;min-width:8rem;overflow-wrap:anywhere}\
 @media(max-width:46rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
 tr{display:grid;grid-template-columns:1fr 1fr;gap:0 1.2rem;padding:.6rem 0;border-bottom:1px solid var(--line)}\
 tbody th{grid-column:1/-1;font-weight:600;border:0;padding:0 0 .2rem}td{display:flex;justify-content:space-between;border:0;padding:.05rem 0}\
@@ -170,14 +170,14 @@ fn charts(report: &Report, days: &[String]) -> Markup {
     let earned = Series { class: "good", name: "USDC", values: of(&|sum| sum.earned_cents) };
     let delivered = Series { class: "good", name: "delivered", values: of(&|sum| sum.delivered) };
     let failed = Series { class: "bad", name: "failed attempts", values: of(&|sum| sum.failed_attempts) };
-    let spans: Vec<String> = SPANS.iter().map(|(_, words)| format!("≤ {words}")).chain(["more".to_owned()]).collect();
+    let spans: Vec<String> = SPANS.iter().map(|(_, words)| (*words).to_owned()).chain(["more".to_owned()]).collect();
     let took = Series { class: "good", name: "orders", values: report.spans.to_vec() };
     html! {
         h2 { "Day by day" }
         div.charts {
             (bars("Earned, USDC a day", &labels, &[earned], usd))
-            (bars("Deliveries and failed attempts a day", &labels, &[delivered, failed], |value| value.to_string()))
-            (bars("Time from paid to delivered, orders", &spans, &[took], |value| value.to_string()))
+            (bars("Deliveries and failures a day", &labels, &[delivered, failed], |value| value.to_string()))
+            (bars("Orders by time to deliver, up to", &spans, &[took], |value| value.to_string()))
         }
     }
 }
