@@ -1,8 +1,8 @@
 //! `check`: one line for each finding, with the command that fixes it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -169,22 +169,47 @@ fn state_folder(config: &Config, report: &mut Report) {
         }
     }
     for path in [folder.clone(), folder.join("credentials.json")] {
-        let mode = fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o777).unwrap_or(0);
+        let Ok(meta) = fs::metadata(&path) else { continue };
+        let mode = meta.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             let wanted = if path == *folder { "700" } else { "600" };
             let message = format!("{} can be read by others (mode {mode:03o})", path.display());
-            report.warn("state", message, format!("chmod {wanted} {}", path.display()));
+            let user = rustix::process::geteuid();
+            let hint = if user.is_root() || meta.uid() == user.as_raw() {
+                format!("chmod {wanted} {}", path.display())
+            } else {
+                // A volume's top folder belongs to root: its user can only make a folder below it.
+                format!("it belongs to user {}: use --state-dir {}", meta.uid(), folder.join("worker").display())
+            };
+            report.warn("state", message, hint);
         }
     }
 }
 
 fn runnable(config: &Config, report: &mut Report) {
-    match generator::resolve(&config.generator.command, &config.dir) {
+    let command = &config.generator.command;
+    let found =
+        generator::resolve(command, &config.dir).and_then(|program| match missing_script(command, &config.dir) {
+            Some(script) => Err(format!("{}, which its command names, is missing", script.display())),
+            None => Ok(program),
+        });
+    match found {
         Ok(program) => report.fine("generator", program.display().to_string()),
         Err(why) => {
             report.wrong(exit_code::CONFIG, "generator", why, "correct `command` in [generator] of heartbeat.toml")
         }
     }
+}
+
+/// The script that an interpreter of this command would not find: `["python3", "generate.py"]`.
+fn missing_script(command: &[String], config_dir: &Path) -> Option<PathBuf> {
+    let is_script = |word: &&String| {
+        let kind = Path::new(word).extension().and_then(|kind| kind.to_str());
+        kind.is_some_and(|kind| ["py", "sh", "js", "mjs", "rb", "pl"].contains(&kind))
+            && !word.contains('{')
+            && !word.starts_with('-')
+    };
+    command.iter().skip(1).filter(is_script).map(|word| config_dir.join(word)).find(|path| !path.is_file())
 }
 
 fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) {
