@@ -154,10 +154,18 @@ fn the_kubernetes_job_matches_its_schema() {
     let broken = home.fixture.path("broken.yaml");
     fs::write(&broken, fs::read_to_string(&file).unwrap().replace("backoffLimit: 0", "backoffLimits: 0")).unwrap();
     assert!(!validate(&broken).status.success(), "an unknown member is an error");
-    let job = parsed("import json,yaml,sys; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))", &file);
+    let parts = parsed("import json,yaml,sys; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))", &file);
+    let kinds: Vec<&str> = parts.as_array().unwrap().iter().map(|part| part["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Namespace", "PersistentVolumeClaim", "Secret", "ConfigMap", "CronJob"]);
+    let job = &parts[4];
     assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
     let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
-    assert_eq!(pod["volumes"][2]["secret"]["defaultMode"], 0o400, "octal, not four hundred");
+    assert_eq!(pod["volumes"][2]["secret"]["defaultMode"], 0o440, "octal, not four hundred");
+    let security = &pod["containers"][0]["securityContext"];
+    assert_eq!(
+        (&security["allowPrivilegeEscalation"], &security["capabilities"]["drop"][0]),
+        (&false.into(), &"ALL".into())
+    );
 }
 
 #[test]
