@@ -79,7 +79,7 @@ impl Cluster {
         let (here, host, user) =
             (self.folder.path().display(), output_of("hostname", &["-s"]), output_of("id", &["-un"]));
         let accounting = slurmdbd.map_or_else(String::new, |port| {
-            format!("AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\nAccountingStoragePort={port}\n")
+            format!("AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\nAccountingStoragePort={port}\nAccountingStoragePass={here}/munge.socket\n")
         });
         let (controller, node) = (free_port(), free_port());
         let text = format!(
