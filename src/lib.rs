@@ -32,7 +32,7 @@ pub mod internals {
     pub mod domain {
         pub use crate::domain::{
             api_error, clock, deliverable, field_rules, generation_outcome, lifecycle, limits, money, notice, order,
-            rate_budget, rules, sanitize, scheduler, secret, state, time, url, wake_hint, worker_state,
+            power_cut, rate_budget, rules, sanitize, scheduler, secret, state, time, url, wake_hint, worker_state,
         };
     }
     pub mod io {

@@ -20,8 +20,9 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// The modules of `io` that use a sibling, and why it is none of their own.
-const IO_PAIRS: [(&str, &str); 14] = [
+const IO_PAIRS: [(&str, &str); 15] = [
     ("store", "atomic_file"),
+    ("store", "clock"),
     ("store", "failpoint"),
     ("atomic_file", "failpoint"),
     ("generator", "atomic_file"),

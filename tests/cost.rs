@@ -157,6 +157,29 @@ fn a_skipped_run_makes_few_system_calls_and_uses_little_memory() {
     assert!(memory.0 <= 3 * 1024, "{memory:?}");
 }
 
+/// An idle worker must not wake the disk: what it records of a poll survives a kill without a flush.
+#[test]
+fn a_poll_that_finds_nothing_flushes_nothing() {
+    let fixture = with_orders(0);
+    fixture.beat();
+    fixture.age_worker_record(120);
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let calls = "trace=openat,creat,rename,renameat,renameat2,fsync,fdatasync,sync,syncfs,sync_file_range,msync";
+    let words = ["-f", "-qq", "-e", calls, "-o", trace.path().to_str().unwrap()];
+    let output = under("strace", &words, &fixture.command(&["beat", "--force", "--json"])).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\"polled\""), "{output:?}");
+    let trace = std::fs::read_to_string(trace.path()).unwrap();
+    let flushes = trace.lines().filter(|line| line.contains("sync")).count();
+    let is_write = |line: &&str| ["O_WRONLY", "O_RDWR", "rename"].iter().any(|word| line.contains(word));
+    let state = trace.lines().filter(|line| line.contains("state/"));
+    let written: Vec<&str> =
+        state.filter(is_write).filter_map(|line| line.split('"').nth(1)?.rsplit('/').next()).collect();
+    println!("a poll that finds nothing: {flushes} flushes; opened for writing: {written:?}");
+    assert_eq!(flushes, 0, "{trace}");
+    assert!(!written.contains(&"worker.json"), "{written:?}");
+    assert!(written.iter().filter(|name| name.starts_with("worker")).count() <= 2, "{written:?}");
+}
+
 #[test]
 fn the_upload_of_a_large_file_uses_little_memory() {
     let fixture = Fixture::open(ServerVersion::Document);

@@ -37,11 +37,10 @@ impl Stand {
         rustix::fs::sync();
     }
 
-    /// As [`Stand::keep`], with a poll due: without the record of the last poll and the budget.
+    /// As [`Stand::keep`], with a poll due: the worker's record is minutes old, and no wake file is there.
     pub fn keep_due(&mut self) {
-        for name in ["worker.json", "wake"] {
-            let _ = fs::remove_file(self.fixture.path("state").join(name));
-        }
+        let _ = fs::remove_file(self.fixture.path("state/wake"));
+        self.fixture.age_worker_record(300);
         self.keep();
     }
 

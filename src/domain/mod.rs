@@ -11,6 +11,7 @@ pub mod limits;
 pub mod money;
 pub mod notice;
 pub mod order;
+pub mod power_cut;
 pub mod proxy;
 pub mod rate_budget;
 pub mod reconcile;

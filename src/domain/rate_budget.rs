@@ -56,8 +56,18 @@ struct Claim {
 pub enum Durability {
     /// Before anything else is done.
     Sync,
+    /// Before anything else is done, for a kill; a power cut may lose it, and the next boot assumes what it may have been.
+    Written,
     /// With the next record: lost in a crash, it leaves the worker more careful than it need be.
     Deferred,
+}
+
+impl Durability {
+    /// Returns when the reservation of a request must be on disk: a poll costs no money.
+    #[must_use]
+    pub const fn of(endpoint: Endpoint) -> Self {
+        if matches!(endpoint, Endpoint::Orders) { Self::Written } else { Self::Sync }
+    }
 }
 
 /// A booked request, to be handed back when its answer has come.
@@ -129,6 +139,11 @@ impl Budget {
         {
             times.remove(at);
         }
+    }
+
+    /// Counts requests of which a power cut may have lost the record, sent at `at` at the latest.
+    pub fn assume(&mut self, endpoint: Endpoint, count: usize, at: Time) {
+        self.sent.entry(endpoint).or_default().extend(std::iter::repeat_n(at, count));
     }
 
     /// The server said to wait: nothing to `endpoint` (or to any, when the count is shared) before `until`.

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::clock::Clock;
 use crate::domain::lifecycle::backoff;
+use crate::domain::limits::Endpoint;
 use crate::domain::notice::{Notice, Notices, Subject};
 use crate::domain::order::OrderId;
+use crate::domain::power_cut::unrecorded_polls;
 use crate::domain::rate_budget::{Allowance, Budget};
 use crate::domain::time::Time;
 
@@ -207,6 +209,10 @@ impl WorkerState {
         if let Some(turned) = self.clock.as_ref().and_then(|written| present.turned_since(written)) {
             self.shift(turned);
         }
+        if let Some((count, at)) = self.clock.as_ref().and_then(|written| unrecorded_polls(present, written)) {
+            self.budget.assume(Endpoint::Orders, count, at);
+            self.last_poll = self.last_poll.max(Some(at));
+        }
         self.last_poll = self.last_poll.map(|at| at.min(now));
         self.away_since = self.away_since.map(|at| at.min(now));
         if self.poll_not_before.is_some_and(|at| at > now + MAX_POLL_WAIT) {
@@ -246,7 +252,6 @@ impl WorkerState {
 mod tests {
     use super::*;
     use crate::domain::clock::Boot;
-    use crate::domain::limits::Endpoint;
     use crate::domain::rate_budget::Allowance;
 
     const INTERVAL: Duration = Duration::from_secs(120);

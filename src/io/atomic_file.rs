@@ -116,6 +116,19 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Overwrites a file in place, unsynced: nothing is allocated or renamed that a file system would flush by itself.
+///
+/// # Errors
+///
+/// Fails when the file cannot be written.
+pub fn overwrite_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    failpoint::point("overwritten, not to be synced");
+    let length = bytes.len() as u64;
+    if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
+}
+
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

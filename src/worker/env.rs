@@ -52,8 +52,6 @@ pub struct Env<'a> {
     at_work: AtWork,
     children: Vec<Child>,
     dispatch: Transfers,
-    /// The worker's record was written durably in this run.
-    recorded: bool,
     progress: Progress,
 }
 
@@ -85,7 +83,6 @@ impl<'a> Env<'a> {
             at_work,
             children: Vec::new(),
             dispatch: Transfers::default(),
-            recorded: false,
             progress,
         })
     }
@@ -233,9 +230,7 @@ impl Runtime for Env<'_> {
 
 impl Storage for Env<'_> {
     fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError> {
-        // A record of an earlier run may hold times of a clock that was turned since.
-        let left = if self.recorded { self.store.leave_worker(worker) } else { self.store.save_worker(worker) };
-        left.map_err(state_error)
+        self.store.leave_worker(worker).map_err(state_error)
     }
 
     fn write_wake_hint(&mut self, wake: Wake) {
@@ -268,9 +263,7 @@ impl Storage for Env<'_> {
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError> {
-        self.store.with_budget(worker, durable, change).map_err(state_error)?;
-        self.recorded |= durable == Durability::Sync;
-        Ok(())
+        self.store.with_budget(worker, durable, change).map_err(state_error)
     }
 
     fn awaiting(&mut self) -> Result<Vec<Awaiting>, StateError> {

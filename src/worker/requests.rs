@@ -78,7 +78,7 @@ pub fn reserve<C: RequestContext>(ctx: &mut C, endpoint: Endpoint, claim: Option
     let (allowance, timeout) = (ctx.rules().allowance, ctx.rules().timeouts.of(endpoint));
     let agent = claim.map(|requests| (ctx.rules().agent.clone(), requests));
     let mut reserved = Reserved::No { is_blocked: false, again_at: None };
-    ctx.change_budget(Durability::Sync, &mut |budget| {
+    ctx.change_budget(Durability::of(endpoint), &mut |budget| {
         budget.prune(now);
         let is_blocked = budget.blocked_until(endpoint, now).is_some();
         if is_blocked || budget.free(allowance, endpoint, now) == 0 {

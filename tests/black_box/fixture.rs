@@ -78,6 +78,19 @@ impl Fixture {
         fixture
     }
 
+    /// Makes the worker's record so many seconds older, as if the machine had run on since.
+    pub fn age_worker_record(&self, seconds: i64) {
+        let path = self.path("state/worker.json");
+        let mut file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        file.as_object_mut().unwrap().remove("check");
+        let data = &mut file["data"];
+        let older = |time: &Value| Time::parse(time.as_str().unwrap()).unwrap().shifted(-seconds).to_string().into();
+        data["last_poll"] = older(&data["last_poll"]);
+        data["clock"]["wall"] = older(&data["clock"]["wall"]);
+        data["clock"]["boot"]["seconds"] = (data["clock"]["boot"]["seconds"].as_i64().unwrap() - seconds).into();
+        fs::write(&path, file.to_string()).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

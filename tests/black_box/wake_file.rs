@@ -157,3 +157,18 @@ fn a_run_stopped_during_deliveries_delivers_none_of_them_twice() {
     }
     assert!(orders.iter().all(|order| fixture.deliveries(order) == 1));
 }
+
+#[test]
+fn a_poll_that_finds_nothing_leaves_the_flushed_record_as_it_is() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.beat();
+    fixture.age_worker_record(120);
+    let flushed = fs::read(fixture.path("state/worker.json")).unwrap();
+    assert_eq!(fixture.beat()["outcome"], "polled");
+    assert_eq!(fs::read(fixture.path("state/worker.json")).unwrap(), flushed);
+    // Right after it, a power cut could lose two polls at once: this one is flushed.
+    assert_eq!(fixture.beat()["outcome"], "polled");
+    assert_ne!(fs::read(fixture.path("state/worker.json")).unwrap(), flushed);
+    let recorded = fs::read_to_string(fixture.path("state/worker.json")).unwrap();
+    assert_eq!(recorded.split("\"orders\":[").nth(1).unwrap().split(']').next().unwrap().matches('T').count(), 3);
+}

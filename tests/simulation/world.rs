@@ -14,6 +14,7 @@ use atelier_heartbeat::internals::domain::generation_outcome::GenerationOutcome;
 use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
 use atelier_heartbeat::internals::domain::notice::Subject;
 use atelier_heartbeat::internals::domain::order::{OrderId, Status};
+use atelier_heartbeat::internals::domain::power_cut::{is_same_clock, may_skip_flush};
 use atelier_heartbeat::internals::domain::rate_budget::{Allowance, Budget, Durability};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
 use atelier_heartbeat::internals::domain::state::State;
@@ -64,9 +65,8 @@ pub struct Dreamt {
 
 #[derive(Default)]
 struct Disk {
-    worker: Option<String>,
-    /// What a cut of power may bring back in its place.
-    worker_before: Option<String>,
+    /// The worker's record: the one that was flushed last, and those after it, each with when it was written.
+    worker: Vec<(i64, Option<Clock>, String)>,
     gate: Option<String>,
     orders: BTreeMap<OrderId, String>,
     closed: BTreeMap<OrderId, String>,
@@ -103,8 +103,8 @@ pub struct World {
     late: Vec<(i64, Request)>,
     /// Generators and deliveries at once, and what is on its way until when.
     parallel: usize,
-    /// The worker's record was written durably in this beat.
-    recorded: bool,
+    /// Something was flushed in this run.
+    flushed: bool,
     on_its_way: Vec<(i64, OrderId, TransferResult)>,
     disk: Disk,
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
@@ -194,7 +194,7 @@ impl World {
             key: key.expose().to_owned(),
             late: Vec::new(),
             parallel: 1,
-            recorded: false,
+            flushed: false,
             on_its_way: Vec::new(),
             disk: Disk::default(),
             generators: BTreeMap::new(),
@@ -293,9 +293,7 @@ impl World {
         if self.chance(2) && self.happens() {
             self.boot = (self.boot.0 + 1, self.now);
             self.say("power cut");
-            if let Some(before) = self.disk.worker_before.take().filter(|_| self.also_below(2) == 0) {
-                self.disk.worker = Some(before);
-            }
+            self.lose_records();
             for generator in self.generators.values_mut().filter(|generator| generator.ends_at > self.now) {
                 (generator.ends_at, generator.made) = (self.now, GenerationOutcome::Lost);
             }
@@ -353,7 +351,7 @@ impl World {
 
     /// Bytes of what is kept for the beats to come: the worker's own record, the orders in flight, those awaiting payment.
     pub fn kept(&self) -> (usize, usize, usize) {
-        let worker = self.disk.worker.as_ref().map_or(0, String::len);
+        let worker = self.disk.worker.last().map_or(0, |(_, _, text)| text.len());
         (worker, self.disk.orders.values().map(String::len).max().unwrap_or(0), self.disk.awaiting.len())
     }
 
@@ -393,9 +391,9 @@ impl World {
         }
         // Whose answer a beat did not live to hear, nobody hears.
         self.on_its_way.clear();
-        self.recorded = false;
+        self.flushed = false;
         let mut state = State::default();
-        if let Some(text) = &self.disk.worker {
+        if let Some((_, _, text)) = self.disk.worker.last() {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
         }
         let clock = self.read_clock();
@@ -447,9 +445,21 @@ impl World {
         self.disk.orders.get(id).or_else(|| self.disk.closed.get(id)).cloned()
     }
 
-    fn write_worker(&mut self, worker: &WorkerState, before: Option<String>) {
+    /// A power cut brings back any record that is followed only by some that are too young to be on the disk for certain.
+    fn lose_records(&mut self) {
+        let oldest = self.disk.worker.iter().skip(1).position(|(at, _, _)| *at > self.now - 600);
+        let Some(oldest) = oldest else { return };
+        let left = oldest + 1 + self.also_below((self.disk.worker.len() - oldest) as u64) as usize;
+        self.disk.worker.truncate(left);
+    }
+
+    fn write_worker(&mut self, worker: &WorkerState, flush: bool) {
         self.verb();
-        (self.disk.worker, self.disk.worker_before) = (Some(serde_json::to_string(worker).unwrap()), before);
+        if flush {
+            self.disk.worker.clear();
+            self.flushed = true;
+        }
+        self.disk.worker.push((self.now, worker.clock.clone(), serde_json::to_string(worker).unwrap()));
         (self.witnessed, self.witnessed_boot) = (self.turned, self.boot.0);
         self.verb();
     }

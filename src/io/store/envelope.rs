@@ -43,14 +43,19 @@ pub(super) enum Unreadable {
 }
 
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Loaded<T>, StoreError> {
+    read_with_checksum(path).map(|(loaded, _)| loaded)
+}
+
+/// As [`read`], with a checksum of the whole file; 0 when it is absent.
+pub(super) fn read_with_checksum<T: DeserializeOwned>(path: &Path) -> Result<(Loaded<T>, u32), StoreError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Loaded::Absent, 0)),
         Err(error) => return Err(failed("read", path, error)),
     };
     match decode(&bytes) {
-        Ok(data) => Ok(Loaded::Ok(data)),
-        Err(Unreadable::Corrupt) => Ok(Loaded::Corrupt),
+        Ok(data) => Ok((Loaded::Ok(data), crc32fast::hash(&bytes))),
+        Err(Unreadable::Corrupt) => Ok((Loaded::Corrupt, 0)),
         Err(Unreadable::OtherSchema(schema)) => Err(StoreError::OtherSchema { path: path.to_owned(), schema }),
     }
 }

@@ -8,6 +8,7 @@
 //! STATE/setup.json                   what `setup` learned: which service was created for which title
 //! STATE/wake                         until when nothing is due: all that a run with nothing to do reads
 //! STATE/worker.json                  the worker's own record: last poll, budget, notices
+//! STATE/worker.recent.json           what runs with nothing to do recorded since, not flushed
 //! STATE/orders/<id>.json             one file for each order in flight
 //! STATE/closed/<quarter>/<id>.json   closed orders
 //! STATE/awaiting.json                deliveries that are not paid out yet
@@ -54,6 +55,7 @@ pub struct Store {
     folder: PathBuf,
     lock: Option<File>,
     shared_budget: Option<PathBuf>,
+    recorded: worker::Recorded,
 }
 
 impl Store {
@@ -65,14 +67,15 @@ impl Store {
     /// Fails when another process holds the lock, or when the folder cannot be written.
     pub fn lock(folder: &Path, shared_budget: Option<PathBuf>) -> Result<Self, StoreError> {
         let lock = take_lock(folder)?;
-        let store = Self { folder: folder.to_owned(), lock: Some(lock), shared_budget };
+        let store =
+            Self { folder: folder.to_owned(), lock: Some(lock), shared_budget, recorded: worker::Recorded::default() };
         remove_file(&folder.join(WAKE_FILE)).map(|()| store)
     }
 
     /// Opens the folder read-only, without its lock.
     #[must_use]
     pub fn open_read_only(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), lock: None, shared_budget: None }
+        Self { folder: folder.to_owned(), lock: None, shared_budget: None, recorded: worker::Recorded::default() }
     }
 
     /// Returns the folder.

@@ -93,6 +93,7 @@ impl Store {
     ///
     /// Fails when the file cannot be written.
     pub fn save_order(&self, record: &OrderRecord) -> Result<(), StoreError> {
+        self.recorded.flushed.set(true);
         let path = self.order_path(&record.order.id);
         write(&path, record).or_else(|_| {
             make_parent(&path).map_err(|error| failed("write", &path, error))?;

@@ -143,6 +143,55 @@ fn two_agents_share_one_budget_file() {
     assert_eq!([spent("a"), spent("b"), spent("a")], [1, 2, 3]);
 }
 
+fn clock(booted: &str, seconds: i64) -> crate::domain::clock::Clock {
+    let boot = crate::domain::clock::Boot { id: booted.to_owned(), seconds };
+    crate::domain::clock::Clock { wall: Time::from_unix(1_795_000_000 + seconds), boot: Some(boot) }
+}
+
+#[test]
+fn an_unflushed_record_counts_until_it_is_followed_torn_or_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, recent) = (folder.path().join("worker.json"), folder.path().join("worker.recent.json"));
+    let failures = || open(folder.path()).worker().unwrap().map(|worker| worker.poll_failures);
+    let at = |poll_failures, seconds| WorkerState {
+        poll_failures,
+        clock: Some(clock("a", seconds)),
+        ..WorkerState::default()
+    };
+    open(folder.path()).save_worker(&at(1, 0)).unwrap();
+    let leave = |worker: &WorkerState| {
+        let store = open(folder.path());
+        store.worker().unwrap();
+        store.leave_worker(worker).unwrap();
+    };
+    let flushed = fs::read(&base).unwrap();
+    leave(&at(2, 60));
+    leave(&at(3, 120));
+    assert_eq!((failures(), fs::read(&base).unwrap() == flushed), (Some(3), true));
+    assert_eq!(fs::metadata(&recent).unwrap().len(), 4096);
+    let unflushed = fs::read(&recent).unwrap();
+
+    // What a power cut leaves of it.
+    for left in [None, Some(&b""[..]), Some(&[0; 4096][..])] {
+        fs::remove_file(&recent).unwrap();
+        left.map(|bytes| fs::write(&recent, bytes).unwrap());
+        assert_eq!(failures(), Some(1));
+        fs::write(&recent, &unflushed).unwrap();
+    }
+    fs::write(&recent, &unflushed[..100]).unwrap();
+    assert_eq!((failures(), recent.exists()), (None, false), "damaged: as if everything had been spent");
+
+    // A flushed record is the latest, and so is one after the clock was set or on another boot.
+    fs::write(&recent, &unflushed).unwrap();
+    let store = open(folder.path());
+    store.worker().unwrap();
+    store.save_worker(&at(4, 180)).unwrap();
+    drop(store);
+    assert_eq!(failures(), Some(4));
+    leave(&WorkerState { clock: Some(clock("b", 5)), ..at(5, 0) });
+    assert!(failures() == Some(5) && fs::read_to_string(&base).unwrap().contains("\"poll_failures\":5"));
+}
+
 #[test]
 fn pruning_removes_old_work_folders_then_records_and_content_hashes() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,8 +30,9 @@ impl worker::Runtime for World {
 
 impl worker::Storage for World {
     fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError> {
-        let durable = self.disk.worker.clone().filter(|_| self.recorded);
-        self.write_worker(worker, durable);
+        let synced = self.disk.worker.first().and_then(|(_, clock, _)| clock.as_ref());
+        let is_same = worker.clock.as_ref().is_some_and(|clock| is_same_clock(clock, synced));
+        self.write_worker(worker, self.flushed || !is_same);
         Ok(())
     }
 
@@ -88,10 +89,18 @@ impl worker::Storage for World {
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError> {
+        let clock = self.read_clock();
+        let [synced, latest] =
+            [self.disk.worker.first(), self.disk.worker.last()].map(|r| r.and_then(|r| r.1.as_ref()));
+        let skip_flush = durable == Durability::Written
+            && is_same_clock(&clock, worker.clock.as_ref())
+            && may_skip_flush(&clock, synced, latest);
+        if skip_flush {
+            worker.clock = Some(clock);
+        }
         change(&mut worker.budget);
-        if durable == Durability::Sync {
-            self.write_worker(worker, None);
-            self.recorded = true;
+        if durable != Durability::Deferred {
+            self.write_worker(worker, !skip_flush);
         }
         Ok(())
     }
