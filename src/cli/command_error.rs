@@ -32,10 +32,11 @@ impl CommandError {
     /// Prints the error, also as JSON where that is asked for, and returns its exit code.
     #[must_use]
     pub fn report(&self, global: &Global) -> u8 {
+        let message = global.runnable(&self.message);
         if global.json {
-            output::json(&serde_json::json!({"error": self.message}));
+            output::json(&serde_json::json!({"error": message}));
         }
-        output::err(&format!("atelier-heartbeat: {}", self.message));
+        output::err(&format!("atelier-heartbeat: {message}"));
         self.code
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod command_error;
 mod commands;
+mod ids;
 mod logging;
 mod output;
 mod session;
@@ -20,7 +21,10 @@ use command_error::CommandError;
 /// Runs the command that `args` name and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match Cli::read(args) {
-        Ok((global, command)) => dispatch(&global, command).unwrap_or_else(|error| error.report(&global)),
+        Ok((global, command)) => {
+            output::set_color(global.color);
+            dispatch(&global, command).unwrap_or_else(|error| error.report(&global))
+        }
         Err(error) => {
             let _ = error.print();
             if error.use_stderr() { exit_code::USAGE } else { 0 }
@@ -32,22 +36,23 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
     if !matches!(command, Command::Beat(_) | Command::Supervise { .. }) {
         logging::to_stderr(global.verbose);
     }
+    let full = |order: String| ids::full(global, &order);
     match command {
         Command::Beat(args) => Ok(commands::beat::run(global, &args)),
         Command::Init { generator } => commands::init::run(global, generator),
         Command::Setup(args) => Ok(commands::setup::run(global, &args)),
         Command::Check { offline, bundle } => commands::check::run(global, offline, bundle.as_deref()),
-        Command::Status { watch } => commands::status::run(global, watch),
-        Command::Retry { order } => Ok(commands::order::retry(global, &order)),
-        Command::Decline { order, message } => Ok(commands::order::decline(global, &order, message.as_deref())),
-        Command::Orders { status } => commands::show::list(global, &status),
-        Command::Show { order } => commands::show::show(global, &order),
-        Command::Explain { order } => commands::show::explain(global, &order),
+        Command::Status(args) => commands::status::run(global, &args),
+        Command::Retry { order } => Ok(commands::order::retry(global, &full(order)?)),
+        Command::Decline { order, message } => Ok(commands::order::decline(global, &full(order)?, message.as_deref())),
+        Command::Orders(args) => commands::show::list(global, &args),
+        Command::Show { order } => commands::show::show(global, &full(order)?),
+        Command::Explain { order } => commands::show::explain(global, &full(order)?),
         Command::Deliver { order, items, media_type } => {
-            Ok(commands::deliver::run(global, &order, &items, media_type.as_deref()))
+            Ok(commands::deliver::run(global, &full(order)?, &items, media_type.as_deref()))
         }
-        Command::Quote { order, price } => Ok(commands::talk::quote(global, &order, &price)),
-        Command::Messages { order, send } => Ok(commands::talk::messages(global, &order, send.as_deref())),
+        Command::Quote { order, price } => Ok(commands::talk::quote(global, &full(order)?, &price)),
+        Command::Messages { order, send } => Ok(commands::talk::messages(global, &full(order)?, send.as_deref())),
         Command::Profile { command: None } => commands::profile::show(global),
         Command::Profile { command: Some(ProfileCommand::Set { fields }) } => commands::profile::set(global, &fields),
         Command::Services { command } => commands::services::run(global, command.as_ref()),

@@ -1,10 +1,12 @@
-//! Output: everything printed goes through here, and a closed pipe never stops the work.
+//! Everything printed on stdout and stderr. A closed pipe never stops the work.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use crate::cli::args::Color;
 use crate::io::redaction;
 
-/// Writes lines to stdout, without the secrets that are known. A reader that went away is not an error of ours.
+/// Writes lines to stdout, without the secrets that are known. A closed pipe is not an error.
 pub fn out(text: &str) {
     let text = redaction::clean(text);
     let mut stdout = io::stdout().lock();
@@ -26,13 +28,31 @@ pub fn json(value: &impl serde::Serialize) {
     }
 }
 
-/// Whether a person watches stdout.
+/// Whether stdout is a terminal.
 #[must_use]
 pub fn is_watched() -> bool {
     io::stdout().is_terminal()
 }
 
-/// How many columns a line may have for the person who watches; none when nobody does.
+static COLOR: OnceLock<Color> = OnceLock::new();
+
+/// Sets what `--color` says, once.
+pub fn set_color(color: Color) {
+    let _ = COLOR.set(color);
+}
+
+/// Returns a text in a colour or weight, where colours are on. `code` is that of an SGR sequence.
+#[must_use]
+pub fn paint(code: &str, text: &str) -> String {
+    let is_on = match COLOR.get().copied().unwrap_or_default() {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => is_watched() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    };
+    if is_on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// Returns the width of the terminal in columns; none when stdout is not one.
 #[must_use]
 pub fn width() -> Option<usize> {
     if !is_watched() {
@@ -42,7 +62,7 @@ pub fn width() -> Option<usize> {
     Some(told.filter(|columns| *columns >= 20).unwrap_or(80))
 }
 
-/// Asks a person at a terminal a question to be answered with `yes`; none when nobody is there.
+/// Asks a question on the terminal that `yes` confirms; none without a terminal.
 #[must_use]
 pub fn confirm(question: &str) -> Option<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {

@@ -1,4 +1,4 @@
-//! Tables and paragraphs: fitted to a terminal, plain for a pipe.
+//! Tables and paragraphs, fitted to a terminal. Text of strangers is made harmless here.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -11,13 +11,16 @@ const GAP: usize = 2;
 /// No cell of a table is longer, in characters.
 const LONGEST_CELL: usize = 400;
 
-/// Rows under a head on a terminal, the last column cut where the line ends; on a pipe, cells between tabs.
+/// Returns rows under a header: on a terminal cut where the line ends, on a pipe with tabs between cells.
 #[must_use]
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let clean = |row: &Vec<String>| row.iter().map(|cell| plain(cell, LONGEST_CELL)).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
     match output::width() {
-        None => rows.iter().map(|row| row.join("\t")).collect::<Vec<_>>().join("\n"),
+        None => {
+            let lines = std::iter::once(head.join("\t")).chain(rows.iter().map(|row| row.join("\t")));
+            lines.collect::<Vec<_>>().join("\n")
+        }
         Some(width) => fitted(head, &rows, width),
     }
 }
@@ -41,8 +44,9 @@ fn fitted(head: &[&str], rows: &[Vec<String>], width: usize) -> String {
     lines.join("\n")
 }
 
-/// At most `width` columns of a text.
-fn cut(text: &str, width: usize) -> String {
+/// Returns at most `width` columns of a text.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -58,7 +62,7 @@ fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// A stranger's text in lines that fit, each behind `indent`.
+/// Wraps a stranger's text into lines that fit, each behind `indent`.
 #[must_use]
 pub fn paragraph(text: &str, indent: &str) -> String {
     let width = output::width().unwrap_or(usize::MAX / 2).saturating_sub(indent.width()).max(20);

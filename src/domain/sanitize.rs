@@ -44,6 +44,17 @@ pub fn html(text: &str, limit: usize) -> String {
     escaped
 }
 
+/// Returns a word as a POSIX shell reads it: as it is, or in single quotes.
+#[must_use]
+pub fn shell_word(word: &str) -> String {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&b);
+    if !word.is_empty() && word.bytes().all(is_bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// A stray value as an error may repeat it: short, harmless, and nothing of it when a key strayed into it.
 #[must_use]
 pub fn quotable(text: &str) -> String {

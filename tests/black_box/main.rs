@@ -13,6 +13,7 @@ mod hostile_input;
 mod kills;
 mod onboarding;
 mod openclaw;
+mod operator;
 mod orders;
 mod report;
 mod terminal;

@@ -132,7 +132,7 @@ fn user_units_are_installed_and_removed() {
     for line in ["Type=oneshot", "KillMode=process", "NoNewPrivileges=yes", "ExecStart=:\"/"] {
         assert!(service.contains(line), "{line} in {service}");
     }
-    assert!(!service.contains("MemoryDenyWriteExecute"), "a generator may be a JIT");
+    assert!(!service.contains("MemoryDenyWriteExecute="), "a generator may be a JIT");
     let timer = fs::read_to_string(folder.join("atelier-heartbeat.timer")).unwrap();
     assert!(timer.contains("OnUnitInactiveSec=2min") && timer.contains("WantedBy=timers.target"));
     assert!(
@@ -166,7 +166,7 @@ fn every_scheduler_gets_this_binary_and_these_settings() {
         (
             "openclaw",
             &[
-                "openclaw cron add --name atelier-heartbeat --every 3m",
+                "openclaw cron add --name atelier-heartbeat --declaration-key atelier-heartbeat --every 3m",
                 "--timeout-seconds 1500",
                 "\"--exit-zero\"]",
                 "HEARTBEAT_OK",
@@ -299,7 +299,7 @@ fn status_shows_earnings_and_fits_a_narrow_terminal() {
     fixture.order("y");
     fixture.beat();
     let said = fixture.run(&["status"]).out;
-    assert!(said.contains("today   1 delivered, 0.00 USD earned, 4.50 under review"), "{said}");
+    assert!(said.contains("today   1 delivered, $0.00 earned, $4.50 under review"), "{said}");
     assert!(said.contains("needs you") && said.contains("-> atelier-heartbeat retry"), "{said}");
     let longest = said.lines().map(|line| line.chars().count()).max().unwrap();
     assert!(longest <= 80, "{longest} columns: {said}");

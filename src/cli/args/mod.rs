@@ -11,12 +11,13 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment, Overrides};
+use crate::domain::sanitize::shell_word;
 use crate::fast_path::argv::scheduled_beat;
 use crate::io::progress::Progress;
 
 pub use options::{
-    BeatArgs, PosterArgs, ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs,
-    TokenCommand,
+    BeatArgs, OrdersArgs, PosterArgs, ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand,
+    SetupArgs, StatusArgs, TokenCommand,
 };
 pub use values::{Color, Format, Preset, Report, Scheduler};
 
@@ -73,7 +74,15 @@ impl Cli {
     }
 
     fn parse_all(args: &[OsString]) -> Result<(Global, Command), clap::Error> {
-        let Self { global, beat, command } = Self::try_parse_from(args)?;
+        let Self { mut global, beat, command } = Self::try_parse_from(args)?;
+        let is_all = matches!(&command, Some(Command::Status(args)) if args.all);
+        if global.also.len() > 1 && !is_all {
+            let message = "--config is given more than once: only `status --all` takes several";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        if !is_all {
+            global.config = global.also.pop();
+        }
         match command {
             None => Ok((global, Command::Beat(beat))),
             Some(command) if beat == BeatArgs::default() => Ok((global, command)),
@@ -91,7 +100,7 @@ fn scheduled(args: &[OsString]) -> Option<(Global, Command)> {
     let found = scheduled_beat(args)?;
     let format = found.heartbeat.then_some(Format::Heartbeat);
     let beat = BeatArgs { exit_zero: found.exit_zero, format, ..BeatArgs::default() };
-    let Global { verbose, color, .. } = Global::default();
+    let Global { verbose, color, also, .. } = Global::default();
     let global = Global {
         config: found.config,
         state_dir: found.state_dir,
@@ -99,6 +108,7 @@ fn scheduled(args: &[OsString]) -> Option<(Global, Command)> {
         quiet: found.quiet,
         verbose,
         color,
+        also,
     };
     Some((global, Command::Beat(beat)))
 }
@@ -107,7 +117,10 @@ fn scheduled(args: &[OsString]) -> Option<(Global, Command)> {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// Settings file [default: $ATELIER_HEARTBEAT_CONFIG, ./heartbeat.toml, then the user's config folder]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "config", global = true, value_name = "FILE", action = clap::ArgAction::Append)]
+    pub also: Vec<PathBuf>,
+    /// The settings file: the only one of `also`
+    #[arg(skip)]
     pub config: Option<PathBuf>,
     /// State folder, instead of the one the settings name
     #[arg(long, global = true, value_name = "DIR")]
@@ -148,6 +161,27 @@ impl Global {
         Progress::new(self.speaks() && self.verbose == 0)
     }
 
+    /// Returns a text whose commands run wherever they are read: with the `--config` and `--state-dir` of this command.
+    #[must_use]
+    pub fn runnable(&self, text: &str) -> String {
+        let mut options = String::new();
+        for (name, path) in [("--config", &self.config), ("--state-dir", &self.state_dir)] {
+            if let Some(path) = path {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                options.push_str(&format!("{name} {} ", shell_word(&path.to_string_lossy())));
+            }
+        }
+        let mut text = text.to_owned();
+        for before in ["`", "-> "] {
+            let command = format!("{before}atelier-heartbeat ");
+            text = text.replace(&command, &format!("{command}{options}"));
+        }
+        match text.strip_prefix("atelier-heartbeat ") {
+            Some(rest) => format!("atelier-heartbeat {options}{rest}"),
+            None => text,
+        }
+    }
+
     /// Whether a command prints lines for people: without `-q` and `--json`.
     #[must_use]
     pub fn speaks(&self) -> bool {
@@ -178,30 +212,22 @@ pub enum Command {
         bundle: Option<PathBuf>,
     },
     /// Show what needs you, orders in flight, polls and budget; with -q only an exit code: 0 nothing in flight, 10 work in flight, 20 something needs you
-    Status {
-        /// Refresh every two seconds, until Ctrl-C
-        #[arg(long)]
-        watch: bool,
-    },
+    Status(StatusArgs),
     /// List the marketplace's orders
-    Orders {
-        /// Only these statuses, with commas between them
-        #[arg(long, value_name = "A,B", value_delimiter = ',')]
-        status: Vec<String>,
-    },
+    Orders(OrdersArgs),
     /// Show one order: what the marketplace says, local progress, the thread
     Show {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
     },
     /// Explain where an order is: every event with time and reason
     Explain {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
     },
     /// Deliver by hand: files are uploaded, URLs are sent as they are
     Deliver {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
         /// What to deliver it with
         #[arg(required = true, value_name = "FILE-or-URL")]
@@ -212,7 +238,7 @@ pub enum Command {
     },
     /// Quote a price for a `pending_quote` order
     Quote {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
         /// In dollars, like 15.00
         #[arg(allow_negative_numbers = true)]
@@ -220,7 +246,7 @@ pub enum Command {
     },
     /// Read an order's thread, or post to it
     Messages {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
         /// Post this: 1 to 2000 characters
         #[arg(long, value_name = "TEXT")]
@@ -251,12 +277,12 @@ pub enum Command {
     },
     /// Clear an order's failure and make it due now
     Retry {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
     },
     /// Stop work on an order (only the client can cancel it, while it is `paid`)
     Decline {
-        /// The order's id
+        /// The order's id, or an unambiguous beginning of it
         order: String,
         /// Post this to the client, once: 1 to 2000 characters
         #[arg(long, value_name = "TEXT")]

@@ -1,8 +1,13 @@
 //! The options of single commands, and the subcommands of those that have some.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+
+use crate::config::duration;
+use crate::domain::order::Status;
 
 use super::values::{Format, Report, Scheduler};
 
@@ -26,17 +31,58 @@ pub struct BeatArgs {
     pub report: Report,
 }
 
+/// The options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Refresh every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Show every agent that has a schedule, is named by --config (several times) or is in the usual places
+    #[arg(long, conflicts_with = "watch")]
+    pub all: bool,
+    /// Print metrics in the text format of Prometheus
+    #[arg(long, conflicts_with_all = ["watch", "all", "json"])]
+    pub prometheus: bool,
+}
+
+/// The options of `orders`.
+#[derive(Debug, Args)]
+pub struct OrdersArgs {
+    /// Only these statuses, with commas between them
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = PossibleValuesParser::new(Status::KNOWN))]
+    pub status: Vec<String>,
+    /// At most this many orders
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Only orders placed within this time, such as 12h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub since: Option<Duration>,
+}
+
 /// The options of `schedule`.
 #[derive(Debug, Args)]
 pub struct ScheduleArgs {
     /// Which
-    pub scheduler: Scheduler,
+    #[arg(required_unless_present = "list")]
+    pub scheduler: Option<Scheduler>,
     /// Put it in place (cron, systemd --user, launchd)
     #[arg(long, conflicts_with = "remove")]
     pub install: bool,
     /// Remove it
     #[arg(long)]
     pub remove: bool,
+    /// List the installed entries of all agents
+    #[arg(long, conflicts_with_all = ["install", "remove"])]
+    pub list: bool,
+    /// Name of the entry [default: the agent's name, with the folder's where another agent has that name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Take the place of another agent's entry of this name
+    #[arg(long)]
+    pub replace: bool,
+    /// Print what --install or --remove would change
+    #[arg(long)]
+    pub dry_run: bool,
     /// systemd: units of the system, for an administrator to install
     #[arg(long)]
     pub system: bool,

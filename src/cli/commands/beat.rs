@@ -167,7 +167,7 @@ fn report(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
         output::json(summary);
         return;
     }
-    let mut lines = attention(summary);
+    let mut lines = attention(global, summary);
     if let Some(error) = &summary.error {
         let quietly = summary.noticed || failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
         let is_reported = summary.reported.iter().any(|(_, notice)| notice.message == *error);
@@ -196,17 +196,18 @@ fn report(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
 }
 
 /// Returns what needs the operator: the subject, what is wrong, the command that helps.
-fn attention(summary: &Summary) -> Vec<String> {
+fn attention(global: &Global, summary: &Summary) -> Vec<String> {
     let line = |(subject, notice): &(Subject, Notice)| {
         let order = subject.order().map(|id| format!("order {}", sanitize::display_id(id.as_str())));
         let name = order.unwrap_or_else(|| subject.to_string());
-        sanitize::plain(&format!("{name}: {} -> {}", notice.message, notice.hint), 400)
+        let hint = global.runnable(&notice.hint);
+        sanitize::plain(&format!("{name}: {} -> {hint}", notice.message), 600)
     };
     let mut lines: Vec<String> = summary.reported.iter().map(line).collect();
     if lines.len() > MAX_LINES {
         let more = lines.len() - (MAX_LINES - 1);
         lines.truncate(MAX_LINES - 1);
-        lines.push(format!("and {more} more -> atelier-heartbeat status"));
+        lines.push(global.runnable(&format!("and {more} more -> atelier-heartbeat status")));
     }
     lines
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::cli::args::Global;
+use super::schedule;
+use super::status::look::{Look, overdue_line};
+use crate::cli::args::{Global, Scheduler};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::output;
@@ -16,6 +18,7 @@ use crate::domain::api_error::ApiErrorKind;
 use crate::domain::order;
 use crate::domain::reconcile::Match;
 use crate::domain::sanitize;
+use crate::domain::time;
 use crate::io::atomic_file;
 use crate::io::credentials::{self, Credentials, CredentialsError};
 use crate::io::generator;
@@ -87,7 +90,10 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, 
     }
     match global.settings() {
         Err(error) => report.wrong(exit_code::CONFIG, "config", error.to_string(), "correct that line"),
-        Ok(config) => look_over(&config, offline, &mut report),
+        Ok(config) => {
+            look_over(&config, offline, &mut report);
+            runs(global, &mut report);
+        }
     }
     if global.json {
         output::json(&serde_json::json!({"ok": report.code == 0, "findings": report.findings}));
@@ -101,7 +107,8 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, 
                 Verdict::Warning => "warn ",
                 Verdict::Wrong => "WRONG",
             };
-            let hint = finding.hint.as_ref().map(|hint| format!("\n      -> {hint}")).unwrap_or_default();
+            let hint =
+                finding.hint.as_ref().map(|hint| format!("\n      -> {}", global.runnable(hint))).unwrap_or_default();
             output::out(&format!("{mark} {}: {}{hint}", finding.about, sanitize::plain(&finding.message, 500)));
         }
     }
@@ -275,6 +282,30 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
             "switch on time synchronisation (timedatectl set-ntp true)",
         );
     }
+}
+
+/// Checks whether runs come, by whoever starts them.
+fn runs(global: &Global, report: &mut Report) {
+    let Ok(look) = Look::open(global) else { return };
+    let Some(last) = look.last_run() else { return };
+    let Some(span) = look.overdue() else {
+        return report.fine("runs", format!("the last one was {} ago", time::span(look.now.since(last))));
+    };
+    let (installed, config) = (schedule::installed(), look.config.path.as_deref());
+    let entry = installed.iter().find(|entry| Some(entry.config.as_path()) == config);
+    let hint = match entry.map(|entry| (entry.scheduler, entry.name.as_str())) {
+        Some((Scheduler::Cron, _)) => "look at `crontab -l` and at `systemctl status cron` (or crond)".to_owned(),
+        Some((Scheduler::Systemd, name)) => {
+            let unit =
+                if name.is_empty() { "atelier-heartbeat".to_owned() } else { format!("atelier-heartbeat-{name}") };
+            format!("look at `systemctl --user status {unit}.timer`; without a login it needs `loginctl enable-linger`")
+        }
+        Some(_) => "look at `launchctl list`".to_owned(),
+        None => "no entry of cron, systemd or launchd is known: `atelier-heartbeat schedule cron --install` adds one; \
+                 [notify] ping_url reports runs that stop"
+            .to_owned(),
+    };
+    report.wrong(exit_code::REFUSED, "runs", overdue_line(span, config, &installed), hint);
 }
 
 /// Checks whether clients can find the agent and whether it can be paid.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, OrdersArgs};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::output;
@@ -22,23 +22,22 @@ use crate::io::store::{History, Store};
 /// Lists the marketplace's orders.
 ///
 /// # Errors
-/// A status is not one, or the marketplace did not answer.
-pub fn list(global: &Global, statuses: &[String]) -> Result<u8, CommandError> {
-    let is_odd = |status: &&String| status.is_empty() || !status.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    if let Some(odd) = statuses.iter().find(is_odd) {
-        let message = format!("--status {:?} is not a status: write it like paid,in_progress", plain(odd, 40));
-        return Err(CommandError::usage(message));
-    }
+/// The marketplace did not answer.
+pub fn list(global: &Global, args: &OrdersArgs) -> Result<u8, CommandError> {
     let mut session = Session::open(global)?;
-    let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
-    let Listing { orders, odd } =
+    let statuses: Vec<&str> = args.status.iter().map(String::as_str).collect();
+    let Listing { mut orders, odd } =
         session.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&statuses))?;
+    let now = clock::clock().wall;
+    if let Some(since) = args.since {
+        orders.retain(|order| order.created_at.is_none_or(|at| at + since >= now));
+    }
+    orders.truncate(args.limit.unwrap_or(usize::MAX));
     if global.json {
         let odd: Vec<_> = odd.iter().map(|odd| odd.0.clone()).collect();
         output::json(&json!({"orders": orders, "passed_over": odd}));
         return Ok(0);
     }
-    let now = clock::clock().wall;
     let row = |order: &Order| {
         vec![
             display_id(order.id.as_str()),
@@ -220,7 +219,8 @@ pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
         lines.push(format!("why: {}", plain(&why, 300)));
     }
     if record.stage.hold.is_some() {
-        lines.push(format!("next: atelier-heartbeat retry {}", display_id(order)));
+        let hint = format!("atelier-heartbeat retry {}", display_id(order));
+        lines.push(format!("next: {}", global.runnable(&hint)));
     }
     output::out(&lines.join("\n"));
     Ok(0)

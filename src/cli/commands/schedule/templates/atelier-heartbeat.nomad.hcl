@@ -1,4 +1,4 @@
-job "atelier-heartbeat" {
+job "@unit@" {
   type = "batch"
 
   periodic {
@@ -19,8 +19,8 @@ job "atelier-heartbeat" {
       kill_timeout = "10s"
       config {
         command = "@binary@"
-        args    = ["--config", "@config@"]
+        args    = [@arguments@]
       }
-    }
+@environment@    }
   }
 }

@@ -1,5 +1,5 @@
 // Gives the agent a turn only when something needs the operator: `status -q` exits with 20. Fires once for each new condition.
-const worker = "'@binary@' --config '@config@' status";
+const worker = "@command@ status";
 const run = async (words) => String((await exec({ command: worker + words }))?.aggregated ?? "");
 const needs = (await run(" -q >/dev/null 2>&1; echo exit=$?")).includes("exit=20");
 let lines = "";

@@ -1,0 +1,184 @@
+//! `status`: what needs you, orders in flight, polls, budget and earnings. Takes no lock and sends nothing.
+
+pub(super) mod look;
+mod needs;
+mod screen;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::schedule;
+use crate::cli::args::{Global, StatusArgs};
+use crate::cli::command_error::CommandError;
+use crate::cli::output;
+use crate::cli::table;
+use crate::domain::time::span;
+use look::{Look, Status};
+
+/// How often `--watch` refreshes.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Shows it; with `-q` only an exit code; with `--watch` until it is interrupted.
+///
+/// # Errors
+/// There are neither settings nor state, or they cannot be read.
+pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, CommandError> {
+    if args.all {
+        return all(global);
+    }
+    if args.prometheus {
+        output::out(&metrics(&Look::open(global)?.status(global)?));
+        return Ok(0);
+    }
+    if !args.watch {
+        return once(global, "");
+    }
+    if !output::is_watched() || !global.speaks() {
+        return Err(CommandError::usage("--watch redraws a terminal: leave it out for a pipe, --json or -q"));
+    }
+    loop {
+        once(global, "\u{1b}[H\u{1b}[2J")?;
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
+    let look = Look::open(global)?;
+    if global.quiet && !global.json {
+        return Ok(match () {
+            () if look.needs_you() || look.overdue().is_some() => 20,
+            () if !look.state.orders.is_empty() => 10,
+            () => 0,
+        });
+    }
+    let now = look.now;
+    let status = look.status(global)?;
+    if global.json {
+        output::json(&status);
+    } else {
+        output::out(&format!("{before}{}", screen::text(global, &status, now)));
+    }
+    Ok(0)
+}
+
+/// Every agent that a schedule, the command line or the usual places know.
+fn all(global: &Global) -> Result<u8, CommandError> {
+    let mut found: Vec<Global> = Vec::new();
+    let mut add = |config: Option<PathBuf>, state_dir: Option<PathBuf>| {
+        let config = config.map(|path| std::path::absolute(&path).unwrap_or(path));
+        if !found.iter().any(|known| known.config == config) {
+            found.push(Global { config, state_dir, ..global.clone() });
+        }
+    };
+    let own = global.settings().ok().and_then(|config| config.path);
+    for path in global.also.iter().cloned().chain(own) {
+        add(Some(path), None);
+    }
+    schedule::installed().into_iter().for_each(|entry| add(Some(entry.config), entry.state_dir));
+    let looks: Vec<(Global, Result<Status, CommandError>)> = found
+        .into_iter()
+        .map(|agent| (agent.clone(), Look::open(&agent).and_then(|look| look.status(&agent))))
+        .collect();
+    if looks.is_empty() {
+        let message = "no agent is known: pass --config, or install a schedule";
+        return Err(CommandError::new(crate::cli::exit_code::CONFIG, message));
+    }
+    if global.quiet && !global.json {
+        let needs_you = |look: &Result<Status, CommandError>| match look {
+            Ok(status) => !status.causes.is_empty() || status.overdue.is_some(),
+            Err(_) => true,
+        };
+        let in_flight =
+            |look: &Result<Status, CommandError>| look.as_ref().is_ok_and(|status| !status.orders.is_empty());
+        return Ok(match () {
+            () if looks.iter().any(|(_, look)| needs_you(look)) => 20,
+            () if looks.iter().any(|(_, look)| in_flight(look)) => 10,
+            () => 0,
+        });
+    }
+    if global.json {
+        let agent = |(agent, look): &(Global, Result<Status, CommandError>)| match look {
+            Ok(status) => json!(status),
+            Err(error) => json!({"config": agent.config, "error": error.message}),
+        };
+        output::json(&json!({"agents": looks.iter().map(agent).collect::<Vec<_>>()}));
+        return Ok(0);
+    }
+    let rows: Vec<Vec<String>> = looks.iter().map(|(agent, look)| row(agent, look)).collect();
+    let head = ["AGENT", "LAST RUN", "IN FLIGHT", "NEEDS YOU", "TODAY", "SERVER", "SETTINGS"];
+    output::out(&table::table(&head, &rows));
+    Ok(0)
+}
+
+fn row(agent: &Global, look: &Result<Status, CommandError>) -> Vec<String> {
+    let settings = agent.config.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let status = match look {
+        Ok(status) => status,
+        Err(error) => {
+            return vec![
+                format!("error: {}", error.message),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                settings,
+            ];
+        }
+    };
+    let now = crate::io::clock::clock().wall;
+    let last = status.last_run_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", span(now.since(at))));
+    let needs: usize = status.causes.iter().map(|cause| cause.orders.len().max(1)).sum();
+    let server = status.base_url.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+    vec![
+        status.agent_name.clone().or_else(|| status.agent_id.clone()).unwrap_or_else(|| "-".to_owned()),
+        if status.overdue.is_some() { format!("{last} (overdue)") } else { last },
+        status.orders.len().to_string(),
+        needs.to_string(),
+        format!("{} delivered", status.today.delivered),
+        server.to_owned(),
+        settings,
+    ]
+}
+
+/// Returns the status in the text format of Prometheus.
+fn metrics(status: &Status) -> String {
+    let needs: usize = status.causes.iter().map(|cause| cause.orders.len().max(1)).sum();
+    let time = |at: Option<crate::domain::time::Time>| at.map_or(0, |at| at.unix());
+    let values: [(&str, &str, String); 8] = [
+        (
+            "last_run_timestamp_seconds",
+            "When the last run ended; 0 before the first.",
+            time(status.last_run_at).to_string(),
+        ),
+        (
+            "last_poll_timestamp_seconds",
+            "When the marketplace was last polled; 0 before the first poll.",
+            time(status.last_poll_at).to_string(),
+        ),
+        ("orders_in_flight", "Orders in flight.", status.orders.len().to_string()),
+        ("needs_you", "Orders and conditions that need the operator.", needs.to_string()),
+        ("requests_last_hour", "Requests of the last hour.", status.budget.spent.to_string()),
+        ("deliveries_month", "Deliveries of this month (UTC).", status.month.delivered.to_string()),
+        (
+            "earned_month_usd",
+            "Earnings of this month (UTC), after the fee.",
+            crate::domain::money::usd(status.month.earned_cents),
+        ),
+        (
+            "pending_month_usd",
+            "Delivered and not completed in this month, after the fee.",
+            crate::domain::money::usd(status.month.pending_cents),
+        ),
+    ];
+    let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ");
+    let agent = escape(status.agent_id.as_deref().unwrap_or("none"));
+    let server = escape(&status.base_url);
+    let lines = values.map(|(name, help, value)| {
+        let name = format!("atelier_heartbeat_{name}");
+        format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{agent=\"{agent}\",server=\"{server}\"}} {value}")
+    });
+    lines.join("\n")
+}

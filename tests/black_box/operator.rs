@@ -1,0 +1,147 @@
+//! Several agents on one machine, a scheduler that stops, and the commands an operator uses every day.
+
+use std::fs;
+
+use atelier_heartbeat::internals::sandbox::ServerVersion;
+use serde_json::{Value, json};
+
+use super::fixture::{Fixture, unchecked};
+
+/// Two settings files of agents with the same name, and a crontab.
+fn two_agents() -> Fixture {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let tab = fixture.path("tab");
+    fs::write(&tab, "MAILTO=me\n").unwrap();
+    fixture.stand_in(
+        "crontab",
+        &format!("case $1 in -l) cat '{0}';; -) cat > '{0}.new'; mv '{0}.new' '{0}';; esac", tab.display()),
+    );
+    for folder in ["a", "b c"] {
+        fs::create_dir(fixture.path(folder)).unwrap();
+        let text = format!("[agent]\nname = \"Studio\"\n[api]\nbase_url = \"{}\"\n", fixture.server.base_url());
+        fs::write(fixture.path(folder).join("heartbeat.toml"), text).unwrap();
+    }
+    fixture
+}
+
+#[test]
+fn each_settings_file_has_its_own_entry() {
+    let fixture = two_agents();
+    let tab = || fs::read_to_string(fixture.path("tab")).unwrap();
+    let (a, b) = ("a/heartbeat.toml", "b c/heartbeat.toml");
+    for _ in 0..2 {
+        assert_eq!(fixture.run(&["--config", a, "schedule", "cron", "--install"]).code, 0);
+    }
+    let mut second = fixture.command(&["--config", b, "--state-dir", "s t", "schedule", "cron", "--install"]);
+    assert!(second.env("HTTPS_PROXY", "http://proxy:1").status().unwrap().success());
+    assert_eq!(tab().matches("*/2 * * * *").count(), 2, "{}", tab());
+    assert!(tab().contains("/b c/heartbeat.toml' --state-dir '/") && tab().contains("HTTPS_PROXY='http://proxy:1' "));
+    let list = fixture.json(&["schedule", "--list"]);
+    let names: Vec<&str> =
+        list["entries"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["studio", "studio-b-c"]);
+    // Another agent's entry is replaced only when that is asked for.
+    let before = tab();
+    let words = ["--config", b, "schedule", "cron", "--install", "--name", "studio"];
+    let refused = fixture.run(&words);
+    assert!(
+        refused.code == 78 && refused.err.contains("a/heartbeat.toml") && refused.err.contains("--replace"),
+        "{refused:?}"
+    );
+    assert_eq!(fixture.run(&[&words[..], &["--replace", "--dry-run"]].concat()).code, 0);
+    assert_eq!(tab(), before, "nothing was changed");
+    assert_eq!(fixture.run(&["--config", a, "schedule", "cron", "--remove"]).code, 0);
+    assert!(tab().starts_with("MAILTO=me\n") && !tab().contains("/a/") && tab().contains("/b c/"), "{}", tab());
+    // All agents in one table.
+    let all = fixture.json(&["--config", a, "--config", b, "status", "--all"]);
+    let configs: Vec<&str> =
+        all["agents"].as_array().unwrap().iter().map(|one| one["config"].as_str().unwrap()).collect();
+    // The third is in the current folder.
+    assert_eq!(configs.len(), 3, "{configs:?}");
+    assert_eq!(fixture.run(&["--config", a, "--config", b, "status"]).code, 64);
+}
+
+#[test]
+fn a_scheduler_that_stopped_is_reported() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    assert_eq!(fixture.run(&["status", "-q"]).code, 0, "before the first run");
+    assert!(fixture.run(&["status"]).out.contains("no run has been made yet"));
+    fixture.beat();
+    assert_eq!(fixture.run(&["status", "-q"]).code, 0);
+    // Nine days later.
+    let path = fixture.path("state/worker.json");
+    let mut worker: Value = serde_json::from_str(&unchecked(&fs::read_to_string(&path).unwrap())).unwrap();
+    let data = if worker["data"].is_object() { &mut worker["data"] } else { &mut worker };
+    let past = atelier_heartbeat::internals::io::clock::now().shifted(-9 * 86_400);
+    data["last_poll"] = json!(past);
+    data["clock"]["wall"] = json!(past);
+    data["budget"]["sent"] = json!({});
+    fs::write(&path, worker.to_string()).unwrap();
+    assert_eq!(fixture.run(&["status", "-q"]).code, 20);
+    let status = fixture.run(&["--config", "heartbeat.toml", "status"]).out;
+    assert!(status.starts_with("No run for 9d"), "{status}");
+    // The hint runs in any folder.
+    let hint = status.lines().find_map(|line| line.trim().strip_prefix("-> atelier-heartbeat ")).unwrap();
+    assert!(hint.starts_with("--config /") && hint.ends_with("heartbeat.toml check"), "{hint}");
+    let check = fixture.run(&["check", "--offline"]);
+    assert!(
+        check.code == 1 && check.out.contains("runs: No run for 9d") && check.out.contains("ping_url"),
+        "{check:?}"
+    );
+    fixture.beat();
+    assert_eq!((fixture.run(&["status", "-q"]).code, fixture.run(&["check", "--offline"]).code), (0, 0));
+    fs::remove_file(fixture.path("heartbeat.toml")).unwrap();
+    let nothing = fixture.run(&["--state-dir", "nowhere", "status", "-q"]);
+    assert!(nothing.code == 78 && nothing.err.contains("no heartbeat.toml"), "{nothing:?}");
+}
+
+#[test]
+fn what_needs_you_is_grouped_by_cause_with_the_money_at_stake() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(
+        "echo 'loading {\"error\": {\"message\": \"quota exceeded\", \"code\": 429}}' >&2; exit 3",
+        "max_attempts = 1\n[accept]\npause_after_failures = 100\nmax_per_beat = 100",
+    );
+    for number in 0..45 {
+        fixture.order(&format!("order {number}"));
+    }
+    fixture.beat();
+    let status = fixture.json(&["status"]);
+    assert_eq!(status["causes"][0]["orders"].as_array().unwrap().len(), 45, "{status}");
+    assert_eq!(status["causes"][0]["price_cents"], 22_500);
+    let text = fixture.run(&["status"]).out;
+    assert!(text.starts_with("needs you: 45 orders, $225.00 waiting\n"), "{text}");
+    assert!(text.contains("quota exceeded") && !text.contains("429") && text.lines().count() <= 24, "{text}");
+    let metrics = fixture.run(&["status", "--prometheus"]).out;
+    assert!(metrics.contains("\natelier_heartbeat_needs_you{") && metrics.contains("} 45\n"), "{metrics}");
+    let painted = fixture.run(&["--color", "always", "status"]).out;
+    assert!(painted.contains("\u{1b}[33;1mneeds you") && !text.contains('\u{1b}'), "{painted}");
+}
+
+#[test]
+fn an_order_is_named_by_an_unambiguous_beginning() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("exit 65", "");
+    let (first, second) = (fixture.order("one"), fixture.order("two"));
+    fixture.beat();
+    // Ids share their time; the last letters tell them apart.
+    let shared = first.chars().zip(second.chars()).take_while(|(a, b)| a == b).count();
+    let ambiguous = fixture.run(&["explain", &first[..shared]]);
+    assert!(ambiguous.code == 64 && ambiguous.err.contains("2 orders begin with"), "{ambiguous:?}");
+    for beginning in [&first[..=shared], &first] {
+        let explained = fixture.json(&["explain", beginning]);
+        assert_eq!(explained["order"], first.as_str(), "{beginning}");
+    }
+    assert_eq!(fixture.run(&["retry", &second[..=shared]]).code, 0);
+}
+
+#[test]
+fn orders_are_limited_and_statuses_checked() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    (0..3).for_each(|_| drop(fixture.order("x")));
+    let wrong = fixture.run(&["orders", "--status", "payed"]);
+    assert!(wrong.code == 64 && wrong.err.contains("'paid'"), "{wrong:?}");
+    assert_eq!(fixture.json(&["orders", "--limit", "2"])["orders"].as_array().unwrap().len(), 2);
+    assert_eq!(fixture.json(&["orders", "--since", "1d"])["orders"].as_array().unwrap().len(), 3);
+    assert!(fixture.run(&["orders"]).out.starts_with("ORDER\tSTATUS\tPRICE\t"));
+}
