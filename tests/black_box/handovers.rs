@@ -94,7 +94,7 @@ fn slurm(sbatch: &str, more: &str) -> Engine {
 fn kubernetes(create: &str, more: &str) -> Engine {
     let kubectl = format!(
         "case $1 in\n\
-         get) [ -e away ] && exit 1; [ -e begun ] && echo \"$3 $(cat says 2>/dev/null)\"; true;;\n\
+         get) [ -e down ] && exit 1; [ -e begun ] && echo \"$3 $(cat says 2>/dev/null)\"; true;;\n\
          create) cat > job.json; [ -e begun ] && exit 1; echo created >> begun; {create};;\nesac"
     );
     Engine::new(
