@@ -12,7 +12,7 @@ use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::domain::sanitize::plain;
-use crate::io::redaction;
+use crate::io::{atomic_file, redaction};
 
 /// A log file is turned over at this size in bytes.
 const TURNED_OVER_AT: u64 = 1024 * 1024;
@@ -105,6 +105,6 @@ fn open(state_dir: &Path) -> Option<fs::File> {
         }
         let _ = fs::rename(&path, folder.join("beat.log.1"));
     }
-    crate::io::atomic_file::make_private_dir(&folder).ok()?;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).ok()
+    atomic_file::make_private_dir(&folder).ok()?;
+    atomic_file::open_regular(OpenOptions::new().create(true).append(true).mode(0o600), &path).ok()
 }

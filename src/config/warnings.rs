@@ -1,6 +1,7 @@
 //! Settings that are allowed and probably not meant.
 
 use super::{Api, Config, Generator, PriceType};
+use crate::domain::limits::Endpoint;
 use crate::domain::url::Address;
 
 /// The document's URL, which now answers with a permanent redirect.
@@ -19,6 +20,14 @@ pub(super) fn of(config: &Config) -> Vec<String> {
              that makes what you sell"
                 .to_owned(),
         );
+    }
+    let granted = Endpoint::Orders.per_hour();
+    if config.budget.per_hour > granted {
+        let per_hour = config.budget.per_hour;
+        warnings.push(format!(
+            "budget.per_hour is {per_hour}, and the marketplace grants {granted}: more counts only because base_url is on \
+             this machine"
+        ));
     }
     let endpoint = config.agent.endpoint_url.as_deref().and_then(Address::parse);
     if endpoint.is_some_and(|address| address.is_placeholder()) {

@@ -84,7 +84,12 @@ impl Budget {
     pub fn free(&self, allowance: Allowance, endpoint: Endpoint, now: Time) -> usize {
         let counted = if allowance.shared { self.spent(now) } else { self.spent_on(endpoint, now) };
         // Register's 5 are 5 of the shared count on the live server: it compares one count with each endpoint's limit.
-        allowance.per_hour.min(endpoint.per_hour()).saturating_sub(counted)
+        // More than the marketplace grants is only allowed where it is on this machine: there the setting counts.
+        let most = match allowance.per_hour > Endpoint::Orders.per_hour() {
+            true => allowance.per_hour,
+            false => allowance.per_hour.min(endpoint.per_hour()),
+        };
+        most.saturating_sub(counted)
     }
 
     /// Requests of the last hour, all endpoints together.

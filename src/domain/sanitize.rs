@@ -2,7 +2,7 @@
 
 use crate::domain::order::OrderId;
 
-/// Whether a character shows nothing and does something: moves the cursor, turns the line around, hides words in it.
+/// Whether a character shows nothing and does something: moves the cursor, turns the line around, hides text in it.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
@@ -66,7 +66,9 @@ pub fn quotable(text: &str) -> String {
 /// An order id as it may stand in a line that an agent reads: plain ids as they are, all others by their file name.
 #[must_use]
 pub fn display_id(id: &str) -> String {
-    let tame = id.len() <= 80 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let tame = id.len() <= 80
+        && !id.starts_with('-')
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let speaks = ["HEARTBEAT_OK", "NO_REPLY", "MEDIA"].iter().any(|word| id.to_ascii_uppercase().contains(word));
     if tame && !speaks {
         id.to_owned()
@@ -85,7 +87,7 @@ mod tests {
         assert_eq!(plain("abcdef", 3), "abc…");
         assert_eq!(plain("pay\u{61c}\u{ad}\u{e0069}\u{e0067}ment", 20), "payment");
         assert_eq!(display_id("ord_1708-abc"), "ord_1708-abc");
-        for wild in ["HEARTBEAT_OK", "no_reply", "MEDIA: x", "run rm -rf", "ord\u{202e}"] {
+        for wild in ["HEARTBEAT_OK", "no_reply", "MEDIA: x", "run rm -rf", "ord\u{202e}", "-rf"] {
             assert!(display_id(wild).starts_with("x-"), "{wild}");
         }
     }

@@ -69,40 +69,63 @@ impl Secret {
     }
 }
 
-/// Replaces `secret` wherever the characters of `text` that show spell it. `decodes`: `%41` counts as `A`.
+/// Replaces `secret` wherever the characters of `text` that show spell it. `decodes`: `%41` counts as `A`, and an escape of
+/// JSON as what it stands for.
 fn replace(text: &str, secret: &str, mask: &str, decodes: bool) -> String {
-    let mut shown: Vec<(char, usize, usize)> = Vec::new();
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
-        let mut next = (c, at, at + c.len_utf8());
-        if decodes && let Some(decoded) = percent_decoded(&text[at..]) {
-            next = (decoded, at, at + 3);
-        }
-        at = next.2;
-        if !hides(next.0) {
-            shown.push(next);
+    let (mut replaced, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some((_, next)) = character(text, at, decodes) {
+        match end_of_match(text, at, secret, decodes) {
+            Some(end) => {
+                replaced.push_str(&text[copied..at]);
+                replaced.push_str(mask);
+                (copied, at) = (end, end);
+            }
+            None => at = next,
         }
     }
-    let secret: Vec<char> = secret.chars().collect();
-    let (mut replaced, mut copied, mut from) = (String::new(), 0, 0);
-    while from + secret.len() <= shown.len() {
-        let here = &shown[from..from + secret.len()];
-        if here.iter().zip(&secret).all(|((c, ..), wanted)| c == wanted) {
-            replaced.push_str(&text[copied..here[0].1]);
-            replaced.push_str(mask);
-            copied = here[secret.len() - 1].2;
-            from += secret.len();
-        } else {
-            from += 1;
-        }
+    if copied == 0 {
+        return text.to_owned();
     }
     replaced.push_str(&text[copied..]);
     replaced
 }
 
-fn percent_decoded(text: &str) -> Option<char> {
-    let byte = u8::from_str_radix(text.strip_prefix('%')?.get(..2)?, 16).ok()?;
-    byte.is_ascii().then_some(char::from(byte))
+/// Where `secret` ends when it begins exactly at `at`.
+fn end_of_match(text: &str, at: usize, secret: &str, decodes: bool) -> Option<usize> {
+    let (mut end, mut begun) = (at, false);
+    for wanted in secret.chars() {
+        loop {
+            let (c, next) = character(text, end, decodes)?;
+            end = next;
+            match c {
+                _ if c == wanted => break,
+                _ if begun && hides(c) => {}
+                _ => return None,
+            }
+        }
+        begun = true;
+    }
+    Some(end)
+}
+
+/// The character at `at`, and where the next one is.
+fn character(text: &str, at: usize, decodes: bool) -> Option<(char, usize)> {
+    let rest = &text[at..];
+    let plain = rest.chars().next()?;
+    let decoded = match plain {
+        '%' if decodes => hex(rest, 1, 2).filter(char::is_ascii).map(|c| (c, at + 3)),
+        '\\' if decodes => match rest.as_bytes().get(1) {
+            Some(b'u') => hex(rest, 2, 4).map(|c| (c, at + 6)),
+            Some(b'n' | b'r' | b't' | b'b' | b'f') => Some(('\n', at + 2)),
+            _ => None,
+        },
+        _ => None,
+    };
+    Some(decoded.unwrap_or((plain, at + plain.len_utf8())))
+}
+
+fn hex(text: &str, from: usize, digits: usize) -> Option<char> {
+    char::from_u32(u32::from_str_radix(text.get(from..from + digits)?, 16).ok()?)
 }
 
 /// Whether a character can stand in a secret without being seen to.
@@ -184,6 +207,9 @@ mod tests {
         let all: String = KEY.bytes().map(|byte| format!("%{byte:02x}")).collect();
         assert_eq!(key.redact(&all), "[key …cdef]");
         assert_eq!(key.redact(&KEY.replace('_', "%5F")), "[key …cdef]");
+        for escape in ["\\u200b", "\\n", "\\u0007", "\\u00ad"] {
+            assert_eq!(key.redact(&KEY.replace('_', &format!("_{escape}"))), "[key …cdef]", "{escape}");
+        }
         for before in ["", "a", "ab", "user:"] {
             for after in ["", "z", "zz"] {
                 let text = BASE64_STANDARD_NO_PAD.encode(format!("{before}{KEY}{after}"));
@@ -212,7 +238,6 @@ mod tests {
     proptest! {
         #[test]
         fn text_without_the_key_is_left_as_it_is(text in ".{0,200}") {
-            prop_assume!(!text.contains('%'));
             prop_assert_eq!(Secret::new(KEY).redact(&text), text);
         }
     }

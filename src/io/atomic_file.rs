@@ -40,7 +40,7 @@ pub fn replace_soon(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Appends one line, whole, and syncs. A torn last line, left by a crash, is closed first so that it spoils nothing after it.
 pub fn append_line(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut file = open_regular(OpenOptions::new().create(true).read(true).append(true).mode(0o600), path)?;
     let mut whole = String::with_capacity(line.len() + 2);
     if ends_torn(&mut file)? {
         whole.push('\n');
@@ -109,6 +109,34 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Opens a file of ours: neither a link nor anything but a regular file, which could be waited for without end.
+///
+/// # Errors
+///
+/// Fails when something else is in its place, or when it cannot be opened.
+pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{what} is in its place: remove it"));
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let file = options.custom_flags(flags.bits() as i32).open(path).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => odd("a link"),
+        Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => odd("a FIFO or a socket"),
+        _ => error,
+    })?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() { Ok(file) } else { Err(odd(if kind.is_dir() { "a folder" } else { "a FIFO or a device" })) }
+}
+
+/// Reads a file of ours.
+///
+/// # Errors
+///
+/// As [`open_regular`], or when it cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(OpenOptions::new().read(true), path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Writes what may be lost: whole or torn, now or never.
 pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = create(path)?.write_all(bytes);
@@ -130,7 +158,7 @@ pub fn overwrite_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), path)
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

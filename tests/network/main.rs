@@ -6,5 +6,6 @@ mod before_the_first_byte;
 mod early_answers;
 mod names;
 mod proxies;
+mod secrets;
 mod servers;
 mod tls;

@@ -175,6 +175,7 @@ fn state_folder(config: &Config, report: &mut Report) {
             }
         }
     }
+    state_files(folder, report);
     for path in [folder.clone(), folder.join("credentials.json")] {
         let Ok(meta) = fs::metadata(&path) else { continue };
         let mode = meta.permissions().mode() & 0o777;
@@ -189,6 +190,28 @@ fn state_folder(config: &Config, report: &mut Report) {
                 format!("it belongs to user {}: use --state-dir {}", meta.uid(), folder.join("worker").display())
             };
             report.warn("state", message, hint);
+        }
+    }
+}
+
+/// Finds what is not a file of this user's in the state folder: left behind by sudo, or put in a file's place.
+fn state_files(folder: &Path, report: &mut Report) {
+    let owner = fs::metadata(folder).map(|meta| meta.uid()).unwrap_or_default();
+    let folders = ["", "orders", "closed", "log"].map(|name| folder.join(name));
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        let shown = path.display();
+        if meta.uid() != owner {
+            let message = format!("{shown} belongs to another user ({}): was sudo used here?", meta.uid());
+            report.wrong(exit_code::STATE, "state", message, format!("sudo chown -R {owner} \"{}\"", folder.display()));
+        } else if !meta.is_file() && !meta.is_dir() {
+            let message = format!("{shown} is a link, a FIFO or a device and not a file");
+            report.wrong(exit_code::STATE, "state", message, format!("mv \"{shown}\" \"{shown}.aside\""));
+        } else if meta.is_file()
+            && let Err(error) = atomic_file::open_regular(fs::OpenOptions::new().read(true), &path)
+        {
+            report.wrong(exit_code::STATE, "state", format!("could not open {shown}: {error}"), "make it readable");
         }
     }
 }

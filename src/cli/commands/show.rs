@@ -16,6 +16,7 @@ use crate::domain::sanitize::{display_id, plain};
 use crate::domain::state::State;
 use crate::domain::time::span;
 use crate::io::clock;
+use crate::io::downloads::{self, Reference};
 use crate::io::marketplace::{Listing, Lookup, Message};
 use crate::io::store::{History, Store};
 
@@ -76,6 +77,18 @@ pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
     OrderId::new(order).ok_or_else(|| CommandError::usage(format!("{:?} is not an order's id", plain(order, 60))))
 }
 
+/// Returns the client's links that could not be downloaded.
+fn missing_references(store: &Store, id: &OrderId) -> Vec<Reference> {
+    let mut references = downloads::fetched(&store.work(id).join("references"));
+    references.retain(|reference| reference.file.is_none());
+    references
+}
+
+fn missing_line(reference: &Reference) -> String {
+    let why = reference.error.as_deref().unwrap_or("not downloaded");
+    plain(&format!("{}: {why}", reference.url), 300)
+}
+
 /// Shows one order: what the marketplace says, local progress, the thread.
 ///
 /// # Errors
@@ -83,7 +96,8 @@ pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
 pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
     let mut session = Session::open(global)?;
-    let local = known(&Store::open_read_only(&session.config.state_dir), &id)?;
+    let store = Store::open_read_only(&session.config.state_dir);
+    let (local, missing) = (known(&store, &id)?, missing_references(&store, &id));
     let (remote, urls) = match session.ask(RequestKind::Read, |client| client.order(&id))? {
         Lookup::Found { order, urls } => (Some(*order), urls),
         Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
@@ -113,9 +127,12 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
     }
     if global.json {
         let local = local.as_ref().map(progress);
-        output::json(&json!({"order": remote, "deliverables": urls, "local": local, "messages": thread}));
+        output::json(&json!({
+            "order": remote, "deliverables": urls, "local": local, "messages": thread, "references_missing": missing,
+        }));
     } else {
-        output::out(&text(&id, remote.as_ref(), &urls, local.as_ref(), thread.as_deref()));
+        let missing = missing.iter().map(|one| format!("\nno file   {}", missing_line(one))).collect::<String>();
+        output::out(&format!("{}{missing}", text(&id, remote.as_ref(), &urls, local.as_ref(), thread.as_deref())));
     }
     Ok(0)
 }
@@ -196,7 +213,8 @@ fn standing(record: &OrderRecord) -> String {
 /// Nothing is known here of the order.
 pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
-    let Some(record) = known(&Store::open_read_only(&global.settings()?.state_dir), &id)? else {
+    let store = Store::open_read_only(&global.settings()?.state_dir);
+    let Some(record) = known(&store, &id)? else {
         let message = format!(
             "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
             display_id(order)
@@ -209,11 +227,17 @@ pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
         _ => standing(&record),
     };
     if global.json {
-        output::json(&json!({"order": order, "step": record.stage.step.word(), "why": why, "events": record.history}));
+        let missing = missing_references(&store, &id);
+        output::json(&json!({
+            "order": order, "step": record.stage.step.word(), "why": why, "events": record.history,
+            "references_missing": missing,
+        }));
         return Ok(0);
     }
     let mut lines: Vec<String> =
         record.history.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
+    let missing = missing_references(&store, &id);
+    lines.extend(missing.iter().map(|one| format!("a reference could not be downloaded: {}", missing_line(one))));
     lines.push(format!("now: {}", standing(&record)));
     if record.stage.closed.is_none() {
         lines.push(format!("why: {}", plain(&why, 300)));

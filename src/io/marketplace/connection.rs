@@ -114,7 +114,7 @@ pub(super) fn has_begun() -> bool {
     BEGUN.get()
 }
 
-/// Opens connections and watches the first byte of each request. What a proxy is told and a handshake do not count.
+/// Opens connections and watches the first byte of each request. CONNECT to a proxy and the TLS handshake do not count.
 #[derive(Debug)]
 struct Tracked<T>(T);
 

@@ -59,7 +59,6 @@ impl Connection {
     /// Says in one line how the marketplace is reached: through which proxy, and whose certificates are trusted.
     ///
     /// # Errors
-    ///
     /// A sentence when the proxy or the certificates that are named cannot be used.
     pub fn describe(&self) -> Result<String, String> {
         connection::Way::find(&self.base_url, &self.route).map(|way| way.describe())
@@ -126,6 +125,9 @@ impl Client {
     }
 
     /// `GET /agents/:id/orders?status=…`; every status when none is named.
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn orders(&mut self, statuses: &[&str]) -> Result<Listing, ApiError> {
         let filter = if statuses.is_empty() { String::new() } else { format!("?status={}", statuses.join(",")) };
         let path = format!("{}/orders{filter}", self.agent_path()?);
@@ -137,6 +139,9 @@ impl Client {
     }
 
     /// `GET /orders/:id`, which the document does not have.
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn order(&mut self, id: &OrderId) -> Result<Lookup, ApiError> {
         let request = self.request(Method::GET, format!("/orders/{}", segment(id.as_str())), Part::None);
         let answer = self.send(request)?;
@@ -149,6 +154,9 @@ impl Client {
     }
 
     /// `POST /upload`, streamed from disk.
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn upload(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, ApiError> {
         let payload = Part::File { file: Box::new(file), bytes, content_type: content_type.to_owned() };
         let within = self.connection.upload_timeout;
@@ -170,16 +178,19 @@ impl Client {
 
     /// `POST /upload/token`, then the bytes to the blob store, streamed: for what is too large for `/upload`. The key stays
     /// with the marketplace; the store is shown the token alone.
+    ///
+    /// # Errors
+    /// As [`Client::upload`], or the marketplace hands out no upload tokens.
     pub fn upload_large(&mut self, file: impl Read, bytes: u64, content_type: &str) -> Result<Hosted, ApiError> {
         let name = format!("result.{}", crate::domain::deliverable::extension(content_type));
         let body = json!({"content_type": content_type, "filename": name});
         let granted =
-            self.call(Method::POST, "/upload/token".into(), Some(body)).map_err(|fault| match fault.kind {
+            self.call(Method::POST, "/upload/token".into(), Some(body)).map_err(|error| match error.kind {
                 ApiErrorKind::NotFound | ApiErrorKind::NoSuchRoute => ApiError::new(
                     ApiErrorKind::NoSuchRoute,
                     "the file is too large for /upload, and this marketplace hands out no upload tokens",
                 ),
-                _ => fault,
+                _ => error,
             })?;
         let (token, pathname) = wire::grant(&granted)?;
         let route = self.connection.route.clone();
@@ -195,6 +206,9 @@ impl Client {
     }
 
     /// `POST /orders/:id/deliver`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn deliver(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), ApiError> {
         let path = format!("/orders/{}/deliver", segment(id.as_str()));
         let payload = Part::Json(wire::deliver_body(hosted).to_string());
@@ -204,25 +218,37 @@ impl Client {
     }
 
     /// `GET /agents/me`. Its answer may hold secrets: it is shown field by field, never whole.
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn me(&mut self) -> Result<Map<String, Value>, ApiError> {
         object(self.call(Method::GET, "/agents/me".into(), None)?)
     }
 
     /// Whether `GET /agents/me`, the judge of keys, refuses ours.
+    ///
+    /// # Errors
+    /// Nobody judged the key.
     pub fn key_is_refused(&mut self) -> Result<bool, ApiError> {
         match self.me() {
             Ok(_) => Ok(false),
             Err(ApiError { kind: ApiErrorKind::Unauthorized, .. }) => Ok(true),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         }
     }
 
     /// `PATCH /agents/me`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn update_me(&mut self, changes: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
         object(self.call(Method::PATCH, "/agents/me".into(), Some(json!(changes)))?)
     }
 
     /// `POST /agents/register`: the raw answer, so that it can be on disk before it is parsed.
+    ///
+    /// # Errors
+    /// The request was certainly without effect, or its answer is empty.
     pub fn register(&mut self, registration: &Registration) -> Result<Vec<u8>, ApiError> {
         let mut body = Map::new();
         body.insert("name".into(), registration.name.clone().into());
@@ -241,15 +267,18 @@ impl Client {
         let payload = Part::Json(Value::Object(body).to_string());
         let request = self.request(Method::POST, "/agents/register".into(), payload);
         let answer = self.send(request)?;
-        // An answer that cannot be read may still hold the key: only a refusal is a fault.
+        // An answer that cannot be read may still hold the key: only a refusal is a error.
         match self.judge(&answer) {
-            Err(fault) if fault.certainly_without_effect() => Err(fault),
-            Err(fault) if answer.body.is_empty() => Err(fault),
+            Err(error) if error.certainly_without_effect() => Err(error),
+            Err(error) if answer.body.is_empty() => Err(error),
             _ => Ok(answer.body),
         }
     }
 
     /// `GET /agents/:id/services`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn services(&mut self) -> Result<Vec<Map<String, Value>>, ApiError> {
         let path = format!("{}/services", self.agent_path()?);
         match self.call(Method::GET, path, None)? {
@@ -259,22 +288,34 @@ impl Client {
     }
 
     /// `POST /agents/:id/services`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn create_service(&mut self, service: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
         let path = format!("{}/services", self.agent_path()?);
         object(self.call(Method::POST, path, Some(json!(service)))?)
     }
 
     /// `PATCH /services/:id`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn update_service(&mut self, id: &str, changes: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
         object(self.call(Method::PATCH, format!("/services/{}", segment(id)), Some(json!(changes)))?)
     }
 
     /// `DELETE /services/:id`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn deactivate_service(&mut self, id: &str) -> Result<(), ApiError> {
         self.call(Method::DELETE, format!("/services/{}", segment(id)), None).map(drop)
     }
 
     /// `POST /orders/:id/quote`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn quote(&mut self, id: &OrderId, price_usd: &str) -> Result<(), ApiError> {
         let path = format!("/orders/{}/quote", segment(id.as_str()));
         let data = self.call(Method::POST, path, Some(json!({"price_usd": price_usd})));
@@ -282,18 +323,27 @@ impl Client {
     }
 
     /// `GET /orders/:id/messages`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn messages(&mut self, id: &OrderId) -> Result<Vec<Message>, ApiError> {
         let data = self.call(Method::GET, format!("/orders/{}/messages", segment(id.as_str())), None)?;
         Ok(wire::messages(&data))
     }
 
     /// `POST /orders/:id/messages`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn send_message(&mut self, id: &OrderId, content: &str) -> Result<(), ApiError> {
         let path = format!("/orders/{}/messages", segment(id.as_str()));
         wire::check_accepted(&self.call(Method::POST, path, Some(json!({"content": content})))?)
     }
 
     /// `POST /agents/:id/token/launch`
+    ///
+    /// # Errors
+    /// The request failed, was refused, or its answer cannot be read.
     pub fn launch_token(&mut self, symbol: &str) -> Result<Map<String, Value>, ApiError> {
         let path = format!("{}/token/launch", self.agent_path()?);
         object(self.call(Method::POST, path, Some(json!({"symbol": symbol})))?)
@@ -323,10 +373,10 @@ impl Client {
     fn try_send(&mut self, request: Request<'_>) -> Result<wire::Answer, SendError> {
         self.requests += 1;
         let (method, path) = (request.method.clone(), request.path.clone());
-        let answer = self
-            .transport
-            .send(request)
-            .map(|answer| wire::Answer { body: wire::repair_surrogates(answer.body), ..answer });
+        let answer = self.transport.send(request).map(|answer| {
+            let body = self.transport.redact(wire::repair_surrogates(answer.body));
+            wire::Answer { body, ..answer }
+        });
         match &answer {
             Ok(answer) => {
                 log::debug!("{method} {path}: {}", answer.status);
@@ -346,7 +396,6 @@ impl Client {
 /// Asks for an address of the user's own, without any key, and forgets the answer.
 ///
 /// # Errors
-///
 /// The cause as one sentence.
 pub fn ping(url: &str) -> Result<(), String> {
     http::ping(url, &Route::default())

@@ -1,4 +1,4 @@
-//! The marketplace's words in both dialects: bytes into values, refusals into faults, requests into bodies.
+//! The marketplace's format in both server versions: answers into values and errors, requests into bodies.
 //!
 //! Pure: no socket and no clock of its own. Nothing here fails on a member it does not need.
 
@@ -113,7 +113,10 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What an answer holds: the `data` of its envelope, parsed, or the fault it comes to.
+/// What an answer holds: the `data` of its envelope, parsed, or the error it comes to.
+///
+/// # Errors
+/// The answer is a refusal, a redirect, or not the marketplace's.
 pub fn parse_data(answer: &Answer, base_url: &str, secret: Option<&Secret>, now: Time) -> Result<Value, ApiError> {
     let garbled = |_| {
         ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer is nested too deep to be the marketplace's")
@@ -121,14 +124,17 @@ pub fn parse_data(answer: &Answer, base_url: &str, secret: Option<&Secret>, now:
     serde_json::from_str(data(answer, base_url, secret, now)?.get()).map_err(garbled)
 }
 
-/// What an answer holds: the `data` of its envelope, as text, or the fault it comes to.
+/// What an answer holds: the `data` of its envelope, as text, or the error it comes to.
+///
+/// # Errors
+/// The answer is a refusal, a redirect, or not the marketplace's.
 pub fn data<'a>(
     answer: &'a Answer,
     base_url: &str,
     secret: Option<&Secret>,
     now: Time,
 ) -> Result<&'a RawValue, ApiError> {
-    let fault = |kind| {
+    let error = |kind| {
         let envelope = serde_json::from_slice::<Value>(&answer.body).ok();
         Err(ApiError::new(kind, message(answer, envelope.as_ref(), base_url, secret, now)))
     };
@@ -136,54 +142,48 @@ pub fn data<'a>(
     let retryable = || ApiErrorKind::Retryable { after: retry_after::requested(&answer.hints, now) };
     match (answer.status, envelope.success()) {
         (200..=299, Some(true)) => Ok(envelope.data.unwrap_or(RawValue::NULL)),
-        (300..=399, _) => fault(ApiErrorKind::Moved {
+        (300..=399, _) => error(ApiErrorKind::Moved {
             to: plain(answer.location.as_deref().unwrap_or_default(), MESSAGE_CHARS),
             permanent: matches!(answer.status, 301 | 308),
         }),
-        (429, _) => fault(ApiErrorKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
-        (413, _) => fault(ApiErrorKind::TooLarge),
-        (408 | 425, _) => fault(retryable()),
-        (404 | 405, None) => fault(ApiErrorKind::NoSuchRoute),
+        (429, _) => error(ApiErrorKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
+        (413, _) => error(ApiErrorKind::TooLarge),
+        (408 | 425, _) => error(retryable()),
+        (404 | 405, None) => error(ApiErrorKind::NoSuchRoute),
         // A page of a proxy or a platform is no verdict, whatever its status.
-        (_, None) => fault(retryable()),
-        (401 | 403, _) => fault(ApiErrorKind::Unauthorized),
-        (404, _) => fault(ApiErrorKind::NotFound),
-        (409, _) => fault(ApiErrorKind::Conflict),
-        (400..=499, _) | (200..=299, Some(false)) => fault(ApiErrorKind::Permanent),
-        _ => fault(retryable()),
+        (_, None) => error(retryable()),
+        (401 | 403, _) => error(ApiErrorKind::Unauthorized),
+        (404, _) => error(ApiErrorKind::NotFound),
+        (409, _) => error(ApiErrorKind::Conflict),
+        (400..=499, _) | (200..=299, Some(false)) => error(ApiErrorKind::Permanent),
+        _ => error(retryable()),
     }
 }
 
-/// Whether an answer speaks in the marketplace's envelope, and not a proxy's or a router's page.
-#[must_use]
-pub fn is_envelope(answer: &Answer) -> bool {
-    Envelope::of(answer).is_some_and(|envelope| envelope.success().is_some())
-}
-
-/// The server's words as one printable line without secrets; without words, what the answer was.
+/// Returns the server's sentence as one printable line without secrets; without one, what the answer was.
 fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Option<&Secret>, now: Time) -> String {
     let status = answer.status;
     if let 300..=399 = status {
         return moved(answer, base_url);
     }
-    let mut words = Vec::new();
+    let mut sentences = Vec::new();
     for name in ["error", "message", "reason", "recovery", "warning"] {
         match envelope.and_then(|envelope| envelope.get(name)) {
-            Some(Value::String(text)) if !text.is_empty() => words.push(text.clone()),
-            Some(other @ (Value::Object(_) | Value::Number(_))) => words.push(other.to_string()),
+            Some(Value::String(text)) if !text.is_empty() => sentences.push(text.clone()),
+            Some(other @ (Value::Object(_) | Value::Number(_))) => sentences.push(other.to_string()),
             _ => {}
         }
     }
     if let Some(agent) = envelope.and_then(|envelope| envelope.get("existing_agent")).filter(|agent| !agent.is_null()) {
-        words.push(format!("existing agent: {agent}"));
+        sentences.push(format!("existing agent: {agent}"));
     }
-    let words = words.join("; ");
-    let words = secret.map_or_else(|| words.clone(), |secret| secret.redact(&words));
+    let sentences = sentences.join("; ");
+    let sentences = secret.map_or_else(|| sentences.clone(), |secret| secret.redact(&sentences));
     let wait = match status {
         429 => format!(" (wait {} s)", retry_after::wait(&answer.hints, now).as_secs()),
         _ => String::new(),
     };
-    if words.is_empty() {
+    if sentences.is_empty() {
         let what = if answer.body.is_empty() {
             "without a body"
         } else if envelope.is_some() {
@@ -193,11 +193,11 @@ fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Op
         };
         format!("HTTP {status}, an answer {what}{wait}")
     } else {
-        format!("HTTP {status}: {}{wait}", plain(&words, MESSAGE_CHARS))
+        format!("HTTP {status}: {}{wait}", plain(&sentences, MESSAGE_CHARS))
     }
 }
 
-/// A redirect is told with the line to change; its path is ours, so what moved is what stands before it.
+/// Returns what to change for a redirect. Its path is ours, so what moved is what stands before it.
 fn moved(answer: &Answer, base_url: &str) -> String {
     let to = plain(answer.location.as_deref().unwrap_or("an unnamed address"), MESSAGE_CHARS);
     let base = base_of(&to, base_url);
@@ -230,6 +230,9 @@ fn base_of(location: &str, base_url: &str) -> String {
 }
 
 /// Reads a list of orders, each on its own.
+///
+/// # Errors
+/// The answer does not hold it.
 pub fn listing(data: &RawValue) -> Result<Listing, ApiError> {
     let items = serde_json::from_str::<Vec<&RawValue>>(data.get()).ok();
     // A list of lists is one of something else.
@@ -249,6 +252,9 @@ pub fn listing(data: &RawValue) -> Result<Listing, ApiError> {
 }
 
 /// Reads the answer about one order: `{"order": …, "deliverables": […]}`, or the order itself.
+///
+/// # Errors
+/// The answer does not hold it.
 pub fn lookup(data: Value) -> Result<Lookup, ApiError> {
     let garbled = |odd: &InvalidOrder| {
         ApiError::new(ApiErrorKind::Retryable { after: None }, format!("the answer holds no order: {odd}"))
@@ -267,6 +273,9 @@ pub fn lookup(data: Value) -> Result<Lookup, ApiError> {
 }
 
 /// Reads where an upload is hosted. An address that is not http(s), or none, is not taken.
+///
+/// # Errors
+/// The answer does not hold it.
 pub fn hosted(data: &Value) -> Result<Hosted, ApiError> {
     let text = |name: &str| data.as_object().and_then(|data| order::text(data, name));
     match (text("url"), text("media_type")) {
@@ -288,6 +297,9 @@ fn is_web_address(url: &str) -> bool {
 }
 
 /// Reads the leave to put one file into the blob store: its token and where it goes.
+///
+/// # Errors
+/// The answer does not hold it.
 pub fn grant(data: &Value) -> Result<(Secret, String), ApiError> {
     let text = |name: &str| data.as_object().and_then(|data| order::text(data, name));
     match (text("upload_token"), text("pathname")) {
@@ -299,10 +311,13 @@ pub fn grant(data: &Value) -> Result<(Secret, String), ApiError> {
 }
 
 /// Reads the blob store's answer, which has no envelope.
+///
+/// # Errors
+/// The store refused the file, or its answer names no address.
 pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&Secret>) -> Result<Hosted, ApiError> {
     let said = String::from_utf8_lossy(&answer.body);
     let said = plain(&token.map_or_else(|| said.to_string(), |token| token.redact(&said)), MESSAGE_CHARS);
-    let fault =
+    let error =
         |kind| Err(ApiError::new(kind, format!("the blob store {store} answers HTTP {}: {said}", answer.status)));
     match answer.status {
         200..=299 => {
@@ -310,15 +325,15 @@ pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&S
             let url = data.as_object().and_then(|data| order::text(data, "url"));
             match url.filter(|url| is_web_address(url)) {
                 Some(url) => Ok(Hosted { url, media_type: media_type(content_type).to_owned() }),
-                None => fault(ApiErrorKind::Retryable { after: None }),
+                None => error(ApiErrorKind::Retryable { after: None }),
             }
         }
-        413 => fault(ApiErrorKind::TooLarge),
+        413 => error(ApiErrorKind::TooLarge),
         // A token refused there says nothing of our key. Only the store's own JSON refuses; a page does not.
         400..=499 if answer.status != 429 && serde_json::from_slice::<Map<String, Value>>(&answer.body).is_ok() => {
-            fault(ApiErrorKind::Permanent)
+            error(ApiErrorKind::Permanent)
         }
-        _ => fault(ApiErrorKind::Retryable { after: None }),
+        _ => error(ApiErrorKind::Retryable { after: None }),
     }
 }
 
@@ -333,7 +348,7 @@ fn media_type(content_type: &str) -> &'static str {
     }
 }
 
-/// The body of a delivery that both dialects take: the single pair of the document, and the live server's list.
+/// Returns the body of a delivery that both server versions take: the single pair of the document, and the live server's list.
 #[must_use]
 pub fn deliver_body(hosted: &[Hosted]) -> Value {
     let element = |one: &Hosted| {
@@ -352,6 +367,9 @@ pub fn deliver_body(hosted: &[Hosted]) -> Value {
 }
 
 /// Whether what was sent was taken: a success whose data is nonsense is asked about, not believed.
+///
+/// # Errors
+/// The data of a success is neither an object nor nothing.
 pub fn check_accepted(data: &Value) -> Result<(), ApiError> {
     match data {
         Value::Object(_) | Value::Null => Ok(()),
@@ -378,6 +396,9 @@ fn already(error: ApiError, phrases: &[&str]) -> ApiError {
 }
 
 /// Reads the answer to a registration: the agent's id, its key, and everything else there was.
+///
+/// # Errors
+/// The answer does not hold it.
 pub fn credentials(body: &[u8]) -> Result<(String, Secret, Map<String, Value>), String> {
     let envelope: Value =
         serde_json::from_slice(body).map_err(|_| "the answer to the registration is not JSON".to_owned())?;

@@ -1,6 +1,5 @@
 //! The form of every state file and ledger line: a schema number, a checksum, and the data.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -48,7 +47,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Loaded<T>, StoreE
 
 /// As [`read`], with a checksum of the whole file; 0 when it is absent.
 pub(super) fn read_with_checksum<T: DeserializeOwned>(path: &Path) -> Result<(Loaded<T>, u32), StoreError> {
-    let bytes = match fs::read(path) {
+    let bytes = match atomic_file::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Loaded::Absent, 0)),
         Err(error) => return Err(failed("read", path, error)),

@@ -1,6 +1,6 @@
 //! The ledger: one line for each closed order, appended, never rewritten, read line by line.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -190,7 +190,7 @@ fn start_before(file: File, first: Time) -> io::Result<BufReader<File>> {
 
 /// The ledger; none before the first line.
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match atomic_file::open_regular(OpenOptions::new().read(true), path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -167,7 +167,8 @@ impl Store {
 #[must_use]
 #[inline]
 pub fn wake_hint(folder: &Path) -> Option<WakeHint> {
-    WakeHint::parse(&fs::read_to_string(folder.join(WAKE_FILE)).ok()?)
+    let hint = atomic_file::read(&folder.join(WAKE_FILE)).ok()?;
+    WakeHint::parse(std::str::from_utf8(&hint).ok()?)
 }
 
 /// Takes the lock of a folder without waiting; it is held while the file is open. Creates the folder when it is missing.
@@ -178,7 +179,9 @@ pub fn wake_hint(folder: &Path) -> Option<WakeHint> {
 #[inline]
 pub fn take_lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let open = || atomic_file::open_regular(&mut options.clone(), &path);
     let lock = open().or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => atomic_file::make_private_dir(folder).and_then(|()| open()),
         _ => Err(error),

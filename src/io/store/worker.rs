@@ -5,8 +5,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -148,10 +150,11 @@ impl Store {
         lock_name.push(".lock");
         let lock_path = PathBuf::from(lock_name);
         make_parent(path).map_err(|error| failed("write", path, error))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o660).open(&lock_path);
+        let mut options = OpenOptions::new();
+        let lock = atomic_file::open_regular(options.create(true).truncate(false).write(true).mode(0o660), &lock_path);
         let lock = lock.map_err(|error| failed("write", &lock_path, error))?;
-        // Held for one read and one write: waiting for it is waiting for a disk.
-        fs2::FileExt::lock_exclusive(&lock).map_err(|error| failed("lock", &lock_path, error))?;
+        share(&lock);
+        lock_within(&lock, BUDGET_LOCK_WITHIN).map_err(|error| failed("lock", &lock_path, error))?;
         let there = match read(path)? {
             Loaded::Ok(budget) => Some(budget),
             Loaded::Absent => Some(Budget::default()),
@@ -165,7 +168,32 @@ impl Store {
         change(&mut worker.budget);
         if there.as_ref() != Some(&worker.budget) {
             write(path, &worker.budget)?;
+            let _ = fs::File::open(path).map(|file| share(&file));
         }
         if durable == Durability::Deferred { Ok(()) } else { self.save_worker(worker) }
+    }
+}
+
+/// The longest wait for the lock of a shared budget. It is held for one read and one write.
+const BUDGET_LOCK_WITHIN: Duration = Duration::from_secs(10);
+
+/// Opens a file of the shared budget to its group, where it is ours. Other users' own files are theirs to open.
+fn share(file: &fs::File) {
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o660));
+}
+
+fn lock_within(file: &fs::File, at_most: Duration) -> io::Result<()> {
+    let until = Instant::now() + at_most;
+    loop {
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let why = format!("another process has held it for {} s", at_most.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            done => return done,
+        }
     }
 }
