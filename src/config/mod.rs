@@ -115,17 +115,17 @@ impl Config {
     /// The file is missing or unreadable, or a value cannot be used.
     pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Self, ConfigError> {
         let (path, text) = match find(overrides, environment)? {
-            Some((path, text)) => (Some(path), text),
+            Some((path, text)) => {
+                let refused = |message| ConfigError::at(&path, None, message);
+                only_ours(&absolute(environment, &path)?).map_err(refused)?;
+                (Some(path), text)
+            }
             None => (None, String::new()),
         };
         let at = |line, message: String| match &path {
             Some(path) => ConfigError::at(path, line, message),
             None => ConfigError::new(message),
         };
-        if let Some(path) = &path {
-            let place = absolute(environment, path)?;
-            only_ours(&place).map_err(|message| ConfigError::at(path, None, message))?;
-        }
         let mut settings: Settings = explain::parse(&text).map_err(|(line, message)| at(line, message))?;
 
         let base_url_from_outside = match environment.var("ATELIER_BASE_URL") {

@@ -10,6 +10,9 @@ use crate::domain::state::State;
 use crate::domain::time::Time;
 use crate::domain::worker_state::Event;
 
+/// Failures of one step in a row, an hour's worth, after which the operator is notified. The order is tried again.
+const KEEPS_FAILING: u32 = 6;
+
 /// Raises what needs the operator about orders and generators, and settles what no longer does.
 pub(super) fn sync(state: &mut State, rules: &Rules, run: &RunState, now: Time) {
     let wanted = wanted(state, rules, run, now);
@@ -30,6 +33,12 @@ fn wanted(state: &State, rules: &Rules, run: &RunState, now: Time) -> BTreeMap<S
         } else if scheduler::is_late(state, rules, record, now) {
             let message = format!("is due at {} and may not be done in time", scheduler::deadline(rules, record));
             Notice::new(message, format!("atelier-heartbeat explain {id}"))
+        } else if record.tries.failures >= KEEPS_FAILING {
+            let step = record.last_error.as_ref().map_or("a step", |error| &error.step);
+            Notice::new(
+                format!("its {step} keeps failing, and is tried again"),
+                format!("atelier-heartbeat explain {id}"),
+            )
         } else {
             continue;
         };

@@ -204,10 +204,11 @@ fn a_large_file_goes_by_upload_token_without_the_key() {
     assert_eq!(fixture.lines("made"), 1);
     let without = Fixture::open(ServerVersion::Document);
     without.server.market().limit_bodies(1000);
-    generator(&without, &format!("{BIN} poster --brief x --output $ATELIER_OUTPUT"), "");
+    generator(&without, "head -c 4000000 /dev/urandom | base64 -w 100 > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = without.order("x");
-    let told = without.run(&["--force"]);
-    assert!(told.code == 1 && told.err.contains(&order), "{told:?}");
+    // No verdict: tokens may be handed out later. The operator is notified when it keeps failing.
+    let ran = without.run(&["--force"]);
+    assert!(ran.code == 0 && ran.err.is_empty(), "{ran:?}");
     let why = without.run(&["explain", &order]).out;
     assert!(why.contains("hands out no upload tokens"), "{why}");
     assert_eq!(without.deliveries(&order), 0);

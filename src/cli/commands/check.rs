@@ -140,7 +140,7 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
             if offline {
                 report.fine("marketplace", "not asked (--offline)");
             } else {
-                marketplace(config, &credentials, report);
+                network(config, &credentials, report);
             }
         }
     }
@@ -242,16 +242,22 @@ fn missing_script(command: &[String], config_dir: &Path) -> Option<PathBuf> {
     command.iter().skip(1).filter(is_script).map(|word| config_dir.join(word)).find(|path| !path.is_file())
 }
 
-fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) {
-    let connection = config::connection(config);
-    match connection.describe() {
-        Ok(way) => report.fine("network", format!("{} is {way}", config.api.base_url)),
+/// Says which proxy and whose certificates are used. They must be usable before anything is asked.
+fn network(config: &Config, credentials: &Credentials, report: &mut Report) {
+    match config::connection(config).describe() {
+        Ok(way) => {
+            report.fine("network", format!("{} is {way}", config.api.base_url));
+            marketplace(config, credentials, report);
+        }
         Err(why) => {
-            return report.wrong(exit_code::CONFIG, "network", why, "correct the proxy or the certificates it names");
+            report.wrong(exit_code::CONFIG, "network", why, "correct the proxy or the certificates it names");
         }
     }
+}
+
+fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) {
     let agent_id = Some(credentials.agent_id.clone());
-    let mut client = Client::new(connection, agent_id, Some(credentials.key.clone()));
+    let mut client = Client::new(config::connection(config), agent_id, Some(credentials.key.clone()));
     match client.me() {
         Ok(me) => {
             report.fine("marketplace", format!("{} answers and accepts the key", config.api.base_url));

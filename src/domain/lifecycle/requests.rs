@@ -37,6 +37,10 @@ impl OrderRecord {
 
     pub(super) fn upload_failed(&mut self, now: Time, error: &ApiError) {
         self.stage.step = Step::Generated;
+        if error.kind == ApiErrorKind::NoSuchRoute {
+            // No tokens here, or just now: the next try takes the usual way again.
+            self.deliverables.iter_mut().for_each(|deliverable| deliverable.large = false);
+        }
         self.request_failed(now, "upload", error);
     }
 
