@@ -184,7 +184,7 @@ fn a_poll_that_finds_nothing_flushes_nothing() {
 fn the_upload_of_a_large_file_uses_little_memory() {
     let fixture = Fixture::open(ServerVersion::Document);
     let video = fixture.path("video.mp4");
-    let mut bytes = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".to_vec();
+    let mut bytes = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\0\x10moov\0\0\0\x08mvhd\0\0\0\0mdat".to_vec();
     bytes.resize(45_000_000, 7);
     std::fs::write(&video, bytes).unwrap();
     fixture.generator(&format!("exec cp '{}' \"$ATELIER_OUTPUT\"", video.display()), "");

@@ -16,7 +16,7 @@ const SMALL: usize = 45_000;
 const LARGE: usize = 45_000_000;
 
 /// The first bytes of an MP4.
-const HEADER: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
+const HEADER: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\0\x10moov\0\0\0\x08mvhd\0\0\0\0mdat";
 
 pub fn print() {
     let place = machine::memory();

@@ -20,16 +20,22 @@ use command_error::CommandError;
 
 /// Runs the command that `args` name and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    match Cli::read(args) {
+    let code = match Cli::read(args) {
         Ok((global, command)) => {
             output::set_color(global.color);
             dispatch(&global, command).unwrap_or_else(|error| error.report(&global))
         }
-        Err(error) => {
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
-            if error.use_stderr() { exit_code::USAGE } else { 0 }
+            exit_code::USAGE
         }
-    }
+        Err(error) => match error.print() {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit_code::STATE,
+            _ => 0,
+        },
+    };
+    // What was asked for did not arrive.
+    if code == 0 && output::has_failed() { exit_code::STATE } else { code }
 }
 
 fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {

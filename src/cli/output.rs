@@ -2,15 +2,31 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::args::Color;
 use crate::io::redaction;
+
+/// Whether a write to stdout failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// Writes lines to stdout, without the secrets that are known. A closed pipe is not an error.
 pub fn out(text: &str) {
     let text = redaction::clean(text);
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    let written =
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !FAILED.swap(true, Ordering::Relaxed) => {
+            err(&format!("could not write to stdout: {error}"));
+        }
+        _ => {}
+    }
+}
+
+/// Returns whether a write to stdout has failed, other than because its reader went away.
+pub fn has_failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
 }
 
 /// Writes lines to stderr, without the secrets that are known.

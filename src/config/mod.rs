@@ -157,6 +157,12 @@ impl Config {
             Some(path) if path.as_os_str().is_empty() => {
                 return Err(ConfigError::new("--state-dir must name a folder, and names nothing"));
             }
+            Some(path) if path.as_os_str().as_encoded_bytes().starts_with(b"~") => {
+                let shown = path.display();
+                return Err(ConfigError::new(format!(
+                    "ATELIER_STATE_DIR or --state-dir must be written out, not {shown}: \"~\" is not expanded here"
+                )));
+            }
             Some(path) => absolute(environment, &path)?,
             None => plain(&dir.join(settings.state_dir.as_deref().unwrap_or(Path::new("state")))),
         };

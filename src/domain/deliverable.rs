@@ -1,6 +1,4 @@
-//! One file that an order is delivered with, from the moment it was judged fit to the moment it is hosted.
-//!
-//! This file refuses to touch the disk: `artifact` looks at bytes, `api` moves them.
+//! One file that an order is delivered with: what it is, and where it is hosted.
 
 use std::{fmt, io};
 
@@ -18,16 +16,16 @@ pub struct Deliverable {
     pub sha256: String,
     /// Type by content, such as `image/png`.
     pub content_type: String,
-    /// The marketplace's own upload refused it as too large: it goes by the upload token.
+    /// The marketplace's own upload refused it as too large: it is sent by the upload token.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub large: bool,
-    /// Where it is hosted, once it is.
+    /// Where it is hosted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosted: Option<Hosted>,
 }
 
 impl Deliverable {
-    /// One that is hosted already, and that nobody here has the bytes of.
+    /// Returns one that is hosted already and has no local file.
     #[must_use]
     pub fn elsewhere(hosted: Hosted) -> Self {
         Self {
@@ -44,26 +42,28 @@ impl Deliverable {
 /// The marketplace's answer to an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hosted {
-    /// Where the file can be had.
+    /// The file's URL.
     pub url: String,
     /// `image` or `video` (live server: also `document`, `code`, `text`).
     pub media_type: String,
 }
 
-/// Why what was made cannot be delivered. The sentence is for a person.
+/// Why a file cannot be delivered, as one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MediaError {
-    /// It is not fit: its maker is to blame.
+    /// It is not fit: the generator's fault.
     Judged(String),
-    /// The disk would not show it just now: it may be fit, and was paid for.
+    /// It is of a type that the marketplace does not take: passed over beside a fit file.
+    NotTaken(String),
+    /// The disk failed to read it: it may be fit, and was paid for.
     Unread(String),
 }
 
 impl MediaError {
-    /// What an error that came while looking at it means: what is not there, is no file, or may not be read is its
-    /// maker's doing; anything else is the machine's.
+    /// Classifies an I/O error: a file that is missing, no regular file or not readable is the generator's fault; anything
+    /// else is the machine's.
     #[must_use]
-    pub fn of(error: &io::Error, said: String) -> Self {
+    pub fn of(error: &io::Error, message: String) -> Self {
         use io::ErrorKind::{
             FileTooLarge, InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
             UnexpectedEof,
@@ -81,24 +81,24 @@ impl MediaError {
         ) || error.raw_os_error().is_none()
             // A link where a file should be, a name that is too long, a socket.
             || matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO));
-        if makers { Self::Judged(said) } else { Self::Unread(said) }
+        if makers { Self::Judged(message) } else { Self::Unread(message) }
     }
 }
 
 impl From<String> for MediaError {
-    fn from(said: String) -> Self {
-        Self::Judged(said)
+    fn from(message: String) -> Self {
+        Self::Judged(message)
     }
 }
 
 impl fmt::Display for MediaError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Judged(said) | Self::Unread(said)) = self;
-        out.write_str(said)
+        let (Self::Judged(message) | Self::NotTaken(message) | Self::Unread(message)) = self;
+        out.write_str(message)
     }
 }
 
-/// The ending of a file of this type, for names that we choose.
+/// Returns the file extension for a content type.
 #[must_use]
 pub fn extension(content_type: &str) -> &'static str {
     match content_type {

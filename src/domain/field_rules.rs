@@ -139,11 +139,7 @@ impl Field {
             }
             Takes::Texts => silent(!text.trim().is_empty(), || "hold no empty text".to_owned()),
             Takes::Url => address(text),
-            Takes::Wallet => {
-                let right = (32..=44).contains(&text.len())
-                    && text.bytes().all(|b| b.is_ascii_alphanumeric() && !b"0OIl".contains(&b));
-                telling(right, "be a Solana address (32 to 44 letters and digits, none of them 0, O, I or l)")
-            }
+            Takes::Wallet => telling(is_solana_address(text), "be a Solana address (base58 of exactly 32 bytes)"),
             Takes::Money => telling(cents(text).is_some(), "be an amount of US dollars such as \"5.00\""),
             Takes::Whole(least, most) => {
                 let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
@@ -215,6 +211,30 @@ fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
     format!("{must}: {:?} is none; {}", quotable(odd), suggest(odd, known, quoted))
 }
 
+/// Whether the text is base58 of exactly 32 bytes: a Solana public key, and no address of Bitcoin, Tron or Litecoin.
+fn is_solana_address(text: &str) -> bool {
+    const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    if !(32..=44).contains(&text.len()) {
+        return false;
+    }
+    let mut number = [0_u8; 32];
+    for letter in text.bytes() {
+        let Some(digit) = ALPHABET.iter().position(|known| *known == letter) else { return false };
+        let mut carry = digit;
+        for byte in number.iter_mut().rev() {
+            carry += usize::from(*byte) * 58;
+            *byte = (carry % 256) as u8;
+            carry /= 256;
+        }
+        if carry > 0 {
+            return false;
+        }
+    }
+    // Each leading zero byte is written as one leading 1, and nothing else is.
+    let ones = text.bytes().take_while(|letter| *letter == b'1').count();
+    ones == number.iter().take_while(|byte| **byte == 0).count()
+}
+
 /// An http(s) address with a host, and without a name or a password in it.
 pub fn address(text: &str) -> Result<(), Violation> {
     let authority = text.split_once("://").map_or(text, |(_, after)| after).split('/').next().unwrap_or_default();
@@ -242,5 +262,41 @@ mod tests {
         assert!(read(PROFILE, &["payout_walet=x"]).unwrap_err().contains("did you mean \"payout_wallet\"?"));
         assert!(read(PROFILE, &["name"]).unwrap_err().contains("FIELD=VALUE"));
         assert!(read(PROFILE, &["name=ab", "name=cd"]).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn wallets_are_base58_of_exactly_32_bytes() {
+        let wallet = |text: &str| field("payout_wallet", Takes::Wallet).check("payout_wallet", text);
+        for good in [
+            "11111111111111111111111111111111",
+            "So11111111111111111111111111111111111111112",
+            "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA",
+            "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+            "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",
+            "Vote111111111111111111111111111111111111111",
+            "SysvarRent111111111111111111111111111111111",
+            "JEKNVnkbo3jma5nREBBJCDoXFVeKkD56V3xKrvRmWxFG",
+        ] {
+            assert_eq!(wallet(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+            "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy",
+            "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+            "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
+            "LM2WMpR1Rp6j3Sa59cMXMs1SPzj9eXpGc1",
+            "DH5yaieqoZN36fDVciNyRueRGvGLR3mr7L",
+            "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045",
+            "111111111111111111111111111111111",
+            "1111111111111111111111111111111",
+            "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
+            "1So11111111111111111111111111111111111111112",
+            "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt10",
+            "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v ",
+            "",
+        ] {
+            let error = wallet(bad).unwrap_err();
+            assert!(error.contains("base58 of exactly 32 bytes"), "{bad}: {error}");
+        }
     }
 }

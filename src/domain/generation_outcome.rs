@@ -88,7 +88,7 @@ impl GenerationOutcome {
     #[must_use]
     pub fn of_media_error(error: MediaError) -> Self {
         match error {
-            MediaError::Judged(why) => Self::Failed(why),
+            MediaError::Judged(why) | MediaError::NotTaken(why) => Self::Failed(why),
             MediaError::Unread(why) => Self::Unread(why),
         }
     }

@@ -1,6 +1,6 @@
 //! Environment variables and the current folder.
 //!
-//! No variable is kept: each is looked up when it is asked for, so that no secret stays in memory.
+//! Each variable is looked up when asked for and not kept, so that no secret stays in memory.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,14 +15,14 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Those of this process.
+    /// Returns those of this process.
     #[must_use]
     #[inline]
     pub fn of_process() -> Self {
         Self { lookup: Box::new(|name| env::var_os(name)), current_dir: env::current_dir().ok() }
     }
 
-    /// Made up.
+    /// Returns made-up ones, for tests.
     #[must_use]
     pub fn new<N, V>(current_dir: impl Into<PathBuf>, variables: impl IntoIterator<Item = (N, V)>) -> Self
     where
@@ -37,28 +37,28 @@ impl Environment {
         }
     }
 
-    /// A variable. One set to nothing counts as not set, as it does for the XDG folders.
+    /// Returns a variable; an empty one counts as not set, as for the XDG folders.
     #[must_use]
     #[inline]
     pub fn var(&self, name: &str) -> Option<OsString> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    /// A variable that names a file or folder.
+    /// Returns a variable that names a file or folder.
     #[must_use]
     #[inline]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    /// The current folder; none when it was deleted under us.
+    /// Returns the current folder; none when it was deleted.
     #[must_use]
     #[inline]
     pub fn current_dir(&self) -> Option<&Path> {
         self.current_dir.as_deref()
     }
 
-    /// The user's folder of configurations.
+    /// Returns the user's configuration folder.
     pub(crate) fn config_home(&self) -> Option<PathBuf> {
         // A relative XDG folder is to be ignored, says its specification.
         self.path("XDG_CONFIG_HOME")

@@ -45,6 +45,7 @@ impl Waker {
 impl Signals {
     /// Listens from here on.
     pub fn watch() -> io::Result<Self> {
+        unblock();
         let stop = Arc::new(AtomicUsize::new(0));
         let (pipe, writer) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
@@ -111,4 +112,15 @@ impl Signals {
         })?;
         Ok(())
     }
+}
+
+/// Lets the signals through that this module listens for: one that the parent process had blocked would stay pending.
+fn unblock() {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
+        signals.add(signal);
+    }
+    // Threads that are started later inherit this thread's mask.
+    let _ = signals.thread_unblock();
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::config::{self, Config, Generator, Service};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
+use crate::domain::deliverable::MediaError;
 use crate::domain::generation_outcome::GenerationOutcome;
 use crate::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
 use crate::domain::limits::MAX_MESSAGE_CHARS;
@@ -180,9 +181,15 @@ impl<'a> Env<'a> {
             Err(error) => return Ok(GenerationOutcome::of_media_error(error)),
         };
         let mut deliverables = results.hosted;
+        let mut passed_over = None;
         for file in results.files {
             let file = match media::judge(&work, &file) {
                 Ok(file) => file,
+                Err(MediaError::NotTaken(why)) => {
+                    log::info!("order {}: passed over: {why}", record.order.id);
+                    passed_over.get_or_insert(why);
+                    continue;
+                }
                 Err(error) => return Ok(GenerationOutcome::of_media_error(error)),
             };
             let owner = self.store.claim_content_hash(&file.sha256, &record.order.id).map_err(state_error)?;
@@ -190,6 +197,9 @@ impl<'a> Env<'a> {
                 Ok(file) => deliverables.push(file),
                 Err(outcome) => return Ok(outcome),
             }
+        }
+        if let (true, Some(why)) = (deliverables.is_empty(), passed_over) {
+            return Ok(GenerationOutcome::Failed(why));
         }
         Ok(GenerationOutcome::of_files(deliverables))
     }
@@ -376,6 +386,7 @@ impl Generators for Env<'_> {
                 GenerationOutcome::Running
             }
             Err(StartError::Misconfigured(why)) => GenerationOutcome::Misconfigured(why),
+            Err(StartError::TooLong(why)) => GenerationOutcome::Failed(why),
             Err(StartError::Disk(error)) => {
                 GenerationOutcome::NeverStarted(format!("could not start the generator: {error}"))
             }

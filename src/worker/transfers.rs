@@ -75,7 +75,7 @@ fn upload(
     progress: &mut Progress,
 ) -> Result<Hosted, UploadError> {
     let (opened, bytes) = media::open_unchanged(work, deliverable).map_err(|unfit| match unfit {
-        MediaError::Judged(why) => UploadError::FileChanged(why),
+        MediaError::Judged(why) | MediaError::NotTaken(why) => UploadError::FileChanged(why),
         MediaError::Unread(why) => UploadError::Unread(why),
     })?;
     let body = progress.reading(opened, &deliverable.file, bytes);

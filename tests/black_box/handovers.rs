@@ -253,7 +253,7 @@ fn video_api() -> (String, Videos) {
                 }
                 (200, br#"{"id": "vid/1"}"#.to_vec())
             } else if first.contains("/file.mp4") {
-                (200, b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41 and so on, a video".to_vec())
+                (200, b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41\0\0\0\x10moov\0\0\0\x08mvhd\0\0\0\0mdat and so on, a video".to_vec())
             } else if status == "500" {
                 (500, b"{}".to_vec())
             } else {

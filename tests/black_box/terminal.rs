@@ -121,7 +121,7 @@ fn a_long_upload_shows_progress() {
     let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
     let origin = fixture.server.base_url().split('/').take(3).collect::<Vec<_>>().join("/");
     fs::write(fixture.path("heartbeat.toml"), settings.replace(&origin, &way).replace("5s", "30s")).unwrap();
-    let mut video = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
+    let mut video = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41\0\0\0\x10moov\0\0\0\x08mvhd\0\0\0\0mdat".to_vec();
     video.resize(9_000_000, 7);
     fs::write(fixture.path("a.mp4"), video).unwrap();
     let (code, seen) = on_a_terminal(fixture.command(&["upload", "a.mp4"]));

@@ -3,6 +3,7 @@
 //! In scope: reading the four places and writing `credentials.json`. Out of scope: sending a registration.
 //! Damaged or unreadable credentials never count as missing: a second registration would create a second agent.
 
+mod dotenv;
 pub mod registration;
 
 use std::fmt;
@@ -85,6 +86,15 @@ pub enum CredentialsError {
         /// The system's error.
         why: String,
     },
+    /// A `.env` file names our variables in a form that is not understood.
+    Misread {
+        /// Where.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// They exist and are not valid.
     Damaged {
         /// Where.
@@ -117,6 +127,11 @@ impl fmt::Display for CredentialsError {
                     path.display()
                 )
             }
+            Self::Misread { path, line, why } => write!(
+                out,
+                "{} line {line} {why}: write {ID}=... and {KEY}=..., a line each, or remove it; never register again for it",
+                path.display()
+            ),
             Self::Damaged { place, why } => {
                 write!(out, "{place} {why}: restore it from your copy; never register again")
             }
@@ -147,15 +162,31 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
     {
         return Ok(found);
     }
-    let dotenv = config_dir.join(".env");
-    if let Some(text) = read(&dotenv)? {
-        let pair = (variable(&text, ID), variable(&text, KEY));
-        if let Some(found) = both(pair, &dotenv.display().to_string(), Source::File(dotenv.clone()))? {
-            return Ok(found);
+    let path = config_dir.join(".env");
+    let mut unreadable = None;
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let misread =
+                |bad: dotenv::BadLine| CredentialsError::Misread { path: path.clone(), line: bad.line, why: bad.why };
+            let pair = dotenv::read(&bytes).map_err(misread)?;
+            if let Some(found) = both(pair, &path.display().to_string(), Source::File(path.clone()))? {
+                return Ok(found);
+            }
         }
+        // A folder of this name holds no key.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+            ) => {}
+        Err(error) => unreadable = Some(CredentialsError::Unreadable { path, why: error.to_string() }),
     }
     if let Some(found) = json(&state_dir.join("credentials.json"))? {
         return Ok(found);
+    }
+    // It may hold the key that is found nowhere else.
+    if let Some(error) = unreadable {
+        return Err(error);
     }
     match registration::left(state_dir) {
         Ok(Left::Nothing) => Err(CredentialsError::Missing { state_dir: state_dir.to_owned() }),
@@ -173,7 +204,12 @@ pub fn readable_by_others(credentials: &Credentials, state_dir: &Path) -> Option
 
 fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsError> {
     let damaged = |_| CredentialsError::Damaged { place: format!("the environment's {name}"), why: "is not text" };
-    environment.var(name).map(|value| value.into_string().map_err(damaged)).transpose()
+    let Some(value) = environment.var(name) else { return Ok(None) };
+    let value = value.into_string().map_err(damaged)?;
+    let value = value.trim();
+    // Quotes as a shell or a container's settings leave them around a value.
+    let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    Ok(Some(unquoted.unwrap_or(value).trim().to_owned()).filter(|value| !value.is_empty()))
 }
 
 fn both(
@@ -194,11 +230,14 @@ fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result
     let damaged = |why| Err(CredentialsError::Damaged { place: place.to_owned(), why });
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !(1..=100).contains(&agent_id.len()) || !agent_id.bytes().all(plain) {
-        return damaged("holds an agent id that cannot be one");
+        return damaged("holds an agent id (ATELIER_AGENT_ID, agent_id) that cannot be one");
     }
     // A line break in a key could inject request headers.
-    if !(8..=500).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-        return damaged("holds an API key that cannot be one");
+    let graphic = |b: u8| b.is_ascii_graphic() && !b"\"'`".contains(&b);
+    if !(8..=500).contains(&key.len()) || !key.bytes().all(graphic) {
+        return damaged(
+            "holds an API key (ATELIER_API_KEY, api_key) that cannot be one: a blank, a quote or a line break in it?",
+        );
     }
     let key = Secret::new(key);
     redaction::remember(&key);
@@ -209,7 +248,8 @@ fn json(path: &Path) -> Result<Option<Credentials>, CredentialsError> {
     let Some(content) = read(path)? else { return Ok(None) };
     let place = path.display().to_string();
     let damaged = |why| CredentialsError::Damaged { place: place.clone(), why };
-    let members: Map<String, Value> = serde_json::from_str(&content).map_err(|_| damaged("is not a JSON object"))?;
+    let members: Map<String, Value> =
+        serde_json::from_str(content.trim_start_matches('\u{feff}')).map_err(|_| damaged("is not a JSON object"))?;
     match (text(&members, "agent_id"), text(&members, "api_key")) {
         (Some(id), Some(key)) => checked(id, key, &place, Source::File(path.to_owned())).map(Some),
         (None, _) => Err(damaged("has no agent_id")),
@@ -229,21 +269,6 @@ fn read(path: &Path) -> Result<Option<String>, CredentialsError> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(CredentialsError::Unreadable { path: path.to_owned(), why: error.to_string() }),
     }
-}
-
-/// The last value given to a variable in a `.env` file: `NAME=value`, with or without `export` and quotes. Nothing is executed.
-fn variable(text: &str, name: &str) -> Option<String> {
-    let text = text.trim_start_matches('\u{feff}');
-    let value = |line: &str| {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-        let value = line.strip_prefix(name)?.trim_start().strip_prefix('=')?.trim();
-        let quoted =
-            |quote: char| value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)).map(|(inside, _)| inside);
-        let bare = || value.split(" #").next().unwrap_or(value).trim_end();
-        Some(quoted('"').or_else(|| quoted('\'')).unwrap_or_else(bare).to_owned())
-    };
-    text.lines().filter_map(value).rfind(|value| !value.is_empty())
 }
 
 /// Writes credentials that came from elsewhere. Never overwrites.

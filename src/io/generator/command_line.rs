@@ -2,9 +2,11 @@
 //!
 //! No shell is involved. A brief fills one argument and is never expanded a second time.
 
-use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+use super::runnable;
 
 /// The command name that always means this program.
 const OURSELVES: &str = "atelier-heartbeat";
@@ -14,27 +16,27 @@ const OURSELVES: &str = "atelier-heartbeat";
 pub(super) struct Values<'a> {
     pub(super) brief: &'a str,
     pub(super) order_id: &'a str,
-    pub(super) order_file: &'a str,
-    pub(super) output: &'a str,
-    pub(super) output_dir: &'a str,
-    pub(super) reference_dir: &'a str,
+    pub(super) order_file: &'a OsStr,
+    pub(super) output: &'a OsStr,
+    pub(super) output_dir: &'a OsStr,
+    pub(super) reference_dir: &'a OsStr,
     pub(super) service_title: &'a str,
     pub(super) category: &'a str,
     pub(super) attempt: &'a str,
 }
 
 impl Values<'_> {
-    fn of(&self, name: &str) -> Option<&str> {
+    fn of(&self, name: &str) -> Option<&OsStr> {
         Some(match name {
-            "brief" => self.brief,
-            "order_id" => self.order_id,
+            "brief" => self.brief.as_ref(),
+            "order_id" => self.order_id.as_ref(),
             "order_file" => self.order_file,
             "output" => self.output,
             "output_dir" => self.output_dir,
             "reference_dir" => self.reference_dir,
-            "service_title" => self.service_title,
-            "category" => self.category,
-            "attempt" => self.attempt,
+            "service_title" => self.service_title.as_ref(),
+            "category" => self.category.as_ref(),
+            "attempt" => self.attempt.as_ref(),
             _ => return None,
         })
     }
@@ -52,92 +54,80 @@ pub fn resolve(command: &[String], config_dir: &Path) -> Result<PathBuf, String>
     }
     if name.contains('/') {
         let path = config_dir.join(name);
-        return runnable(&path)
+        return runnable::check(&path)
             .map(|()| path)
             .map_err(|why| format!("the generator {} {why}", config_dir.join(name).display()));
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = std::env::split_paths(&path).map(|folder| folder.join(name)).filter(|path| runnable(path).is_ok());
-    found.next().ok_or_else(|| {
+    let path = runnable::in_path(Path::new(name)).ok_or_else(|| {
         format!("the generator {name:?} is not in PATH: install it, or write its path in `command` under [generator]")
-    })
-}
-
-fn runnable(path: &Path) -> Result<(), String> {
-    let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "is not there: correct `command` under [generator]".to_owned(),
-        _ => format!("cannot be looked at: {error}"),
     })?;
-    if !meta.is_file() {
-        Err("is not a file: correct `command` under [generator]".to_owned())
-    } else if meta.permissions().mode() & 0o111 == 0 {
-        Err(format!("is not executable: chmod +x {}", path.display()))
-    } else {
-        Ok(())
-    }
+    runnable::check(&path).map_err(|why| format!("the generator {} {why}", path.display()))?;
+    Ok(path)
 }
 
 /// Returns the arguments after the program, with their placeholders filled.
-pub(super) fn arguments(command: &[String], config_dir: &Path, values: &Values<'_>) -> Vec<String> {
+pub(super) fn arguments(command: &[String], config_dir: &Path, values: &Values<'_>) -> Vec<OsString> {
     command.iter().skip(1).map(|argument| filled(argument, config_dir, values)).collect()
 }
 
-fn filled(argument: &str, config_dir: &Path, values: &Values<'_>) -> String {
-    let mut text = String::with_capacity(argument.len());
+fn filled(argument: &str, config_dir: &Path, values: &Values<'_>) -> OsString {
+    let mut text = Vec::with_capacity(argument.len());
     let (mut rest, mut is_whole) = (argument, false);
     while let Some(at) = rest.find('{') {
         let (before, from) = rest.split_at(at);
-        text.push_str(before);
+        text.extend_from_slice(before.as_bytes());
         let value = from.find('}').and_then(|end| Some((values.of(&from[1..end])?, &from[end + 1..])));
         match value {
             Some((value, after)) => {
                 is_whole = text.is_empty() && rest.len() == argument.len() && after.is_empty();
-                text.extend(value.chars().filter(|c| *c != '\0'));
+                text.extend(value.as_bytes().iter().filter(|byte| **byte != 0));
                 rest = after;
             }
             None => {
-                text.push('{');
+                text.push(b'{');
                 rest = &from[1..];
             }
         }
     }
-    text.push_str(rest);
-    if is_whole && text.starts_with('-') {
+    text.extend_from_slice(rest.as_bytes());
+    if is_whole && text.starts_with(b"-") {
         // A brief must not be read as an option.
-        text.insert(0, ' ');
+        text.insert(0, b' ');
     }
-    if !argument.contains('{') { resolve_beside_config(text, config_dir) } else { text }
+    if argument.contains('{') { OsString::from_vec(text) } else { resolve_beside_config(argument, config_dir) }
 }
 
 /// Makes the path of a file beside the settings absolute: the generator runs in the order's folder (`["python3", "make.py"]`).
-fn resolve_beside_config(argument: String, config_dir: &Path) -> String {
-    let path = Path::new(&argument);
+fn resolve_beside_config(argument: &str, config_dir: &Path) -> OsString {
+    let path = Path::new(argument);
     if argument.starts_with('-') || path.is_absolute() || path.file_name().is_none_or(OsStr::is_empty) {
-        return argument;
+        return argument.into();
     }
     let beside = config_dir.join(path);
-    if beside.is_file() { beside.to_string_lossy().into_owned() } else { argument }
+    if beside.is_file() { beside.into_os_string() } else { argument.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const VALUES: Values<'_> = Values {
-        brief: "",
-        order_id: "ord_1",
-        order_file: "/w/order.json",
-        output: "/w/out/result.png",
-        output_dir: "/w/out",
-        reference_dir: "/w/references",
-        service_title: "Posters",
-        category: "image_gen",
-        attempt: "1",
-    };
+    fn values(brief: &str) -> Values<'_> {
+        Values {
+            brief,
+            order_id: "ord_1",
+            order_file: OsStr::new("/w/order.json"),
+            output: OsStr::new("/w/out/result.png"),
+            output_dir: OsStr::new("/w/out"),
+            reference_dir: OsStr::new("/w/references"),
+            service_title: "Posters",
+            category: "image_gen",
+            attempt: "1",
+        }
+    }
 
     fn one(argument: &str, brief: &str) -> String {
         let command = ["program".to_owned(), argument.to_owned()];
-        arguments(&command, Path::new("/nowhere"), &Values { brief, ..VALUES }).remove(0)
+        arguments(&command, Path::new("/nowhere"), &values(brief)).remove(0).into_string().unwrap()
     }
 
     #[test]
@@ -159,13 +149,13 @@ mod tests {
         std::fs::write(folder.path().join("make.py"), "").unwrap();
         let command = ["python3", "make.py", "other.py", "-", "--make.py"].map(str::to_owned);
         let script = folder.path().join("make.py").to_string_lossy().into_owned();
-        assert_eq!(arguments(&command, folder.path(), &VALUES), [script.as_str(), "other.py", "-", "--make.py"]);
+        assert_eq!(arguments(&command, folder.path(), &values("")), [script.as_str(), "other.py", "-", "--make.py"]);
     }
 
     #[test]
     fn an_unusable_program_is_reported_with_its_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("plain.sh"), "").unwrap();
+        std::fs::write(folder.path().join("plain.sh"), "#!/bin/sh\n").unwrap();
         std::fs::create_dir(folder.path().join("folder")).unwrap();
         let error = |name: &str| resolve(&[name.to_owned()], folder.path()).unwrap_err();
         assert!(error("./missing.sh").contains("is not there"));

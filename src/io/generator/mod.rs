@@ -25,8 +25,10 @@
 mod command_line;
 mod limits;
 mod outputs;
+mod runnable;
 mod supervisor;
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -47,6 +49,9 @@ pub use supervisor::supervise;
 
 /// Variables passed to every generator when they are set.
 const PASSED_THROUGH: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
+
+/// The longest argument that Linux passes to a program, its closing NUL included, in bytes.
+const MAX_ARGUMENT: usize = 128 * 1024;
 
 /// How long to wait for generators to stop.
 const STOP_WITHIN: Duration = Duration::from_millis(1600);
@@ -102,6 +107,8 @@ pub struct Job<'a> {
 pub enum StartError {
     /// The command cannot be run: cause and remedy.
     Misconfigured(String),
+    /// The brief does not fit into an argument.
+    TooLong(String),
     /// The attempt's folder or the supervisor could not be prepared.
     Disk(io::Error),
 }
@@ -128,9 +135,10 @@ pub enum StartStatus {
 /// What the supervisor runs.
 #[derive(Debug, Serialize, Deserialize)]
 struct SupervisorJob {
-    program: PathBuf,
-    arguments: Vec<String>,
-    work: PathBuf,
+    // Bytes: a path need not be text.
+    program: OsString,
+    arguments: Vec<OsString>,
+    work: OsString,
     start: u32,
     seconds: u64,
 }
@@ -165,7 +173,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     match fs2::FileExt::try_lock_exclusive(&lease) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(no_lock(&error).into()),
     }
     let (order_file, brief_file) = (job.work.join("order.json"), job.work.join("brief.txt"));
     write_private(&order_file, job.stdin)?;
@@ -174,22 +182,27 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     let name = if job.order.category == "video_gen" { "result.mp4" } else { "result.png" };
     let output = output_dir.join(name);
     let attempt = job.order.attempt.to_string();
-    let shown = |path: &Path| path.to_string_lossy().into_owned();
     let values = command_line::Values {
         brief: job.order.brief,
         order_id: job.order.id,
-        order_file: &shown(&order_file),
-        output: &shown(&output),
-        output_dir: &shown(&output_dir),
-        reference_dir: &shown(&reference_dir),
+        order_file: order_file.as_os_str(),
+        output: output.as_os_str(),
+        output_dir: output_dir.as_os_str(),
+        reference_dir: reference_dir.as_os_str(),
         service_title: job.order.service_title,
         category: job.order.category,
         attempt: &attempt,
     };
+    let arguments = command_line::arguments(job.command, job.config_dir, &values);
+    if arguments.iter().any(|argument| argument.len() >= MAX_ARGUMENT) {
+        let why =
+            "the brief is too long for an argument: have the generator read $ATELIER_BRIEF_FILE in place of {brief}";
+        return Err(StartError::TooLong(why.to_owned()));
+    }
     let supervisor_job = SupervisorJob {
-        program,
-        arguments: command_line::arguments(job.command, job.config_dir, &values),
-        work: job.work.to_owned(),
+        program: program.into_os_string(),
+        arguments,
+        work: job.work.as_os_str().to_owned(),
         start: job.start,
         seconds: job.timeout.as_secs().max(1),
     };
@@ -218,6 +231,14 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     // The supervisor inherits the lease as its stdin. The lock belongs to the open file, so it lasts while any copy is open.
     command.stdin(Stdio::from(lease)).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(Some(command.spawn()?))
+}
+
+/// Names what is missing where a file system has no locks.
+fn no_lock(error: &io::Error) -> io::Error {
+    let text = format!(
+        "the file system of the state folder has no locks ({error}): choose a local folder with `state_dir` or --state-dir"
+    );
+    io::Error::new(error.kind(), text)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {

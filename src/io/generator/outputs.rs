@@ -87,12 +87,13 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
     for entry in fs::read_dir(folder).map_err(could_not)? {
         let entry = entry.map_err(could_not)?;
         let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let unfinished = name.starts_with('.') || name.ends_with(".part") || name.ends_with(".tmp");
+        let litter = is_litter(&name.to_string_lossy());
         // Of the entry itself: a link is not what it points to.
         let meta = fs::symlink_metadata(entry.path()).map_err(could_not)?;
-        if meta.is_file() && meta.len() > 0 && !unfinished {
+        if meta.is_file() && meta.len() > 0 && !litter {
             files.push(entry.path());
+        } else if litter {
+            log::info!("passed over {}: no result by its name", plain(&entry.path().to_string_lossy(), 200));
         }
         if files.len() > MAX_FILES {
             return Err(MediaError::Judged(format!("it left more than {MAX_FILES} files")));
@@ -100,6 +101,13 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file is left over by a downloader, a tool or a desktop: hidden, unfinished, a log.
+fn is_litter(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let is_unfinished = [".ytdl", ".part", ".tmp", ".crdownload", ".log"].iter().any(|end| name.ends_with(end));
+    name.starts_with('.') || is_unfinished || name == "thumbs.db" || name == "desktop.ini"
 }
 
 /// Files named by `MEDIA: path` lines, or by the last line that is a JSON object (`path`, `files[]`, `outputs[].path`).
@@ -146,10 +154,46 @@ fn elsewhere(stdout: &str) -> Vec<Deliverable> {
     object.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(MAX_FILES).collect()
 }
 
-/// The last JSON object on stdout: a line of its own, or all there is.
+/// Returns the last JSON object on stdout: it begins a line, may go on over several, and other lines may stand around it.
 fn last_object(stdout: &str) -> Option<Value> {
-    let object = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
-    stdout.lines().rev().find_map(|line| object(line.trim())).or_else(|| object(stdout.trim()))
+    let object = |text: &str| {
+        let value = serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok()?;
+        Some(value).filter(Value::is_object)
+    };
+    let on_a_line = |line: &&str| line.starts_with('{') && line.ends_with('}');
+    // An object within another begins a line too: the outermost one of a block is the one that nothing before reaches over.
+    let mut last = None;
+    let mut tries = 0;
+    let mut rest = stdout;
+    while let Some(start) = next_brace(rest) {
+        rest = &rest[start..];
+        tries += 1;
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        match values.next() {
+            Some(Ok(value)) if value.is_object() => {
+                let end = values.byte_offset();
+                last = Some(value);
+                rest = &rest[end..];
+            }
+            _ if tries > MAX_OBJECT_TRIES => {
+                // Too much that only looks like objects: the last line that is one by itself.
+                return stdout.lines().rev().map(str::trim).filter(on_a_line).find_map(object).or(last);
+            }
+            _ => rest = &rest[1..],
+        }
+    }
+    last
+}
+
+/// How often text that begins like an object is tried; each may be read to the end of stdout's last 64 KiB.
+const MAX_OBJECT_TRIES: u32 = 1000;
+
+/// Returns where the next line begins whose first character is a brace.
+fn next_brace(text: &str) -> Option<usize> {
+    text.match_indices('{').map(|(at, _)| at).find(|at| {
+        let line = text[..*at].rfind('\n').map_or(0, |end| end + 1);
+        text[line..*at].trim_start_matches('\u{feff}').trim().is_empty()
+    })
 }
 
 /// Returns the last lines of stderr, else of stdout, as one printable line.

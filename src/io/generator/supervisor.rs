@@ -73,7 +73,8 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
     let started = attempt_dir.join(format!("started.{}", job.start));
     // `create_new` fails when the file exists: that start must not be repeated.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&started)?.sync_all()?;
-    File::open(attempt_dir)?.sync_all()?;
+    // Not every file system syncs a folder.
+    let _ = File::open(attempt_dir)?.sync_all();
     let record = match spawn(attempt_dir, &job, stdout, stderr) {
         Ok(child) => supervise_child(child, &captured, &job, &signals),
         Err(error) => spawn_failure(&error),
@@ -102,11 +103,16 @@ fn write_record(mut reserved: Preallocated, new: &Path, path: &Path, record: &[u
 /// The record of a command that could not be run, with a shell's exit codes: 127 not found, 126 not executable.
 fn spawn_failure(error: &io::Error) -> ExitRecord {
     let (code, remedy) = match error.kind() {
-        io::ErrorKind::NotFound => (Some(127), ""),
-        io::ErrorKind::PermissionDenied => (Some(126), ""),
-        io::ErrorKind::ArgumentListTooLong => (None, ": have it read $ATELIER_BRIEF_FILE in place of {brief}"),
-        _ => (None, ""),
+        io::ErrorKind::NotFound => (127, ""),
+        // The order's own doing, not the generator's.
+        io::ErrorKind::ArgumentListTooLong => (1, ": have it read $ATELIER_BRIEF_FILE in place of {brief}"),
+        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => (1, ": this machine is out of processes or memory"),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+            (126, ": does this container's seccomp profile forbid new processes (clone3)?")
+        }
+        _ => (126, ""),
     };
+    let code = Some(code);
     ExitRecord { code, error: Some(format!("could not be run: {error}{remedy}")), ..ExitRecord::default() }
 }
 
@@ -145,7 +151,7 @@ fn supervise_child(
         }
         if !ending && checked.elapsed() >= CHECK_EVERY {
             checked = Instant::now();
-            if let Some(why) = limits::exceeded_limit(&job.work) {
+            if let Some(why) = limits::exceeded_limit(Path::new(&job.work)) {
                 // No grace: every moment costs the machine.
                 record.error = Some(why);
                 ending = true;

@@ -1,6 +1,11 @@
-//! What came out: whether a file is fit to be delivered, told by its bytes and not by its name.
+//! Judges whether a file is fit to be delivered, by its bytes and not by its name.
 //!
-//! One pass from disk whatever its size. This file refuses to change it and to know where it goes.
+//! Every format is read to its end. Pictures are decoded; films, documents and archives are checked by structure.
+
+mod bits;
+mod containers;
+mod jpeg;
+mod pictures;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -14,7 +19,7 @@ use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::hex;
 use crate::domain::sanitize::plain;
 
-/// What the marketplace takes, document and live server together, as told by content.
+/// The types that the marketplace takes, document and live server together, as told by content.
 const KINDS: [&str; 9] = [
     "image/jpeg",
     "image/png",
@@ -27,13 +32,60 @@ const KINDS: [&str; 9] = [
     "application/zip",
 ];
 
-/// No client's browser shows more, and no honest generator makes more, on one side.
-const LONGEST_SIDE: usize = 16_384;
+/// Names of pictures and films: broken when their bytes are of no type that is taken.
+const PICTURES_AND_FILMS: [&str; 10] = ["jpg", "jpeg", "png", "apng", "webp", "gif", "mp4", "m4v", "webm", "mov"];
 
-/// As many bytes as a header of any of these types needs.
+/// The largest picture, in pixels: as many as the live server opens.
+const MAX_PIXELS: u64 = 16_383 * 16_383;
+
+/// The memory that decoding one picture may take, in bytes; larger pictures are checked by structure.
+const MAX_DECODED_BYTES: usize = 200 * 1024 * 1024;
+
+/// A picture of fewer pixels is never called flat.
+const FLAT_FROM: u64 = 16;
+
+/// Bytes at the beginning of a file that tell its type.
 const HEAD: usize = 64 * 1024;
 
-/// Judges one file of an order's work folder. The error is one sentence for a person.
+/// The width and the height of a picture, in pixels.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    width: u32,
+    height: u32,
+}
+
+impl Size {
+    fn pixels(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    fn check(self) -> io::Result<()> {
+        match self.pixels() {
+            1..=MAX_PIXELS => Ok(()),
+            0 => Err(broken("it has no pixels")),
+            _ => Err(broken(format!("{} by {} pixels are more than {MAX_PIXELS}", self.width, self.height))),
+        }
+    }
+}
+
+/// What decoding showed of a picture.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    size: Size,
+    /// Every pixel of every frame has one colour.
+    is_flat: bool,
+}
+
+/// The error of a file that is not what its type says.
+fn broken(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+/// Judges one file of an order's work folder.
+///
+/// # Errors
+///
+/// Returns [`MediaError`] with one sentence: broken, of a type that is not taken, or unreadable for now.
 pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, MediaError> {
     let relative = relative(work, file)?;
     let shown = plain(&relative, 120);
@@ -51,50 +103,44 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, MediaError> {
         return Err(MediaError::Judged(why));
     }
     let (bytes, sha256, head, is_text) = pass(&mut opened).map_err(unread)?;
-    let content_type = kind(&head, file, is_text).map_err(|why| format!("{shown} {why}"))?;
-    if content_type.starts_with("image/") {
-        let size = opened.rewind().map(|()| imagesize::reader_size(io::BufReader::new(&opened)));
-        let size = size.map_err(unread)?.map_err(|error| match error {
-            imagesize::ImageError::IoError(error) if error.raw_os_error().is_some() => unread(error),
-            other => MediaError::Judged(format!("{shown} does not decode as {content_type}: {other}")),
-        })?;
-        if content_type == "image/png" {
-            opened.rewind().map_err(unread)?;
-            let shows_anything = picture(&opened).map_err(|error| match error {
-                png::DecodingError::IoError(error) if error.raw_os_error().is_some() => unread(error),
-                other => MediaError::Judged(format!("{shown} does not decode as image/png: {other}")),
-            })?;
-            if !shows_anything {
-                return Err(MediaError::Judged(format!("{shown} is one flat colour: no picture")));
-            }
+    let content_type = kind(&head, file, is_text).map_err(|error| error.about(&shown))?;
+    opened.rewind().map_err(unread)?;
+    let is_flat = check(&opened, bytes, content_type).map_err(|error| match error.raw_os_error() {
+        Some(_) => unread(error),
+        None => {
+            let why =
+                if error.kind() == io::ErrorKind::UnexpectedEof { "it ends early".into() } else { error.to_string() };
+            MediaError::Judged(format!("{shown} does not decode as {content_type}: {}", plain(&why, 200)))
         }
-        if size.width == 0 || size.height == 0 || size.width > LONGEST_SIDE || size.height > LONGEST_SIDE {
-            return Err(MediaError::Judged(format!("{shown} is {} by {} pixels", size.width, size.height)));
-        }
+    })?;
+    if is_flat {
+        return Err(MediaError::Judged(format!("{shown} is one flat colour: no picture")));
     }
     Ok(Deliverable { file: relative, bytes, sha256, content_type: content_type.to_owned(), large: false, hosted: None })
 }
 
-/// A picture of fewer pixels is no blank canvas, whatever it is.
-const BLANK_FROM: usize = 16;
-
-/// Decodes a PNG row by row, so that memory does not grow with it, to its last row: whether it shows anything.
-fn picture(file: &File) -> Result<bool, png::DecodingError> {
-    let mut decoder = png::Decoder::new(io::BufReader::new(file));
-    decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info()?;
-    let (colour, depth) = reader.output_color_type();
-    let pixel = colour.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
-    let (mut first, mut flat, mut pixels): (Option<Vec<u8>>, bool, usize) = (None, true, 0);
-    while let Some(row) = reader.next_row()? {
-        let first = first.get_or_insert_with(|| row.data().get(..pixel).unwrap_or_default().to_vec());
-        pixels += row.data().len() / pixel;
-        flat = flat && row.data().chunks_exact(pixel).all(|one| one == first.as_slice());
-    }
-    Ok(!flat || pixels < BLANK_FROM)
+/// Reads a file to its end as what its type says. Returns whether it is a picture of one colour.
+fn check(file: &File, length: u64, content_type: &str) -> io::Result<bool> {
+    let picture = match content_type {
+        "image/png" => pictures::png(file),
+        "image/jpeg" => jpeg::check(file),
+        "image/gif" => pictures::gif(file),
+        "image/webp" => pictures::webp(file),
+        "video/mp4" | "video/quicktime" => return containers::iso(file, length).map(|()| false),
+        "video/webm" => return containers::webm(file, length).map(|()| false),
+        "application/pdf" => return containers::pdf(file, length).map(|()| false),
+        "application/zip" => return containers::zip(file, length).map(|()| false),
+        "application/json" => return containers::json(file).map(|()| false),
+        _ => return Ok(false),
+    }?;
+    Ok(picture.is_flat && picture.size.pixels() >= FLAT_FROM)
 }
 
-/// Opens a judged file again, right before its upload, and makes sure that not a byte of it has changed.
+/// Opens a judged file again, right before its upload.
+///
+/// # Errors
+///
+/// Returns [`MediaError`] when a byte of it has changed or it cannot be read.
 pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), MediaError> {
     let shown = plain(&deliverable.file, 120);
     let unread = |error: io::Error| MediaError::of(&error, format!("{shown} cannot be read: {error}"));
@@ -107,7 +153,7 @@ pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u
     Ok((opened, bytes))
 }
 
-/// Without following a link at its end, and without waiting for a pipe's other side.
+/// Opens a file without following a link at its end and without waiting for the other side of a pipe.
 fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)
@@ -132,7 +178,7 @@ fn relative(work: &Path, file: &Path) -> Result<String, MediaError> {
         .ok_or_else(|| MediaError::Judged(format!("{} has a name that is not text", file.display())))
 }
 
-/// Size, hash, beginning, and whether it is text, in one pass.
+/// Returns size, hash, beginning, and whether it is text, in one pass.
 fn pass(file: &mut File) -> io::Result<(u64, String, Vec<u8>, bool)> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; HEAD];
@@ -172,40 +218,71 @@ fn continues_text(pending: &mut Vec<u8>, part: &[u8]) -> bool {
     proper
 }
 
-/// The type the marketplace would be told: by content; a text's by its ending.
-fn kind(head: &[u8], file: &Path, is_text: bool) -> Result<&'static str, String> {
-    let sniffed = infer::get(head).map(|kind| kind.mime_type());
+/// Why a file has no type to be delivered under.
+enum Refusal {
+    /// The marketplace does not take its type.
+    NotTaken(String),
+    /// It should have been something else.
+    Broken(&'static str),
+}
+
+impl Refusal {
+    fn about(self, shown: &str) -> MediaError {
+        match self {
+            Self::NotTaken(why) => MediaError::NotTaken(format!("{shown} {why}")),
+            Self::Broken(why) => MediaError::Judged(format!("{shown} {why}")),
+        }
+    }
+}
+
+/// Returns the type to upload a file under: by content, and by the ending of its name for a text.
+fn kind(head: &[u8], file: &Path, is_text: bool) -> Result<&'static str, Refusal> {
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
+    let film = containers::iso_type(head).or_else(|| containers::ebml_type(head));
+    let sniffed = film.or_else(|| infer::get(head).map(|kind| kind.mime_type()));
     if let Some(known) = KINDS.into_iter().find(|known| Some(*known) == sniffed) {
         return Ok(known);
     }
-    // Some cameras and tools write MP4 under a brand of their own.
-    if sniffed == Some("video/x-m4v") {
-        return Ok("video/mp4");
-    }
+    let should_be_a_picture = PICTURES_AND_FILMS.contains(&extension.as_str());
     if !is_text {
-        return Err(format!("is {}, which the marketplace does not take", sniffed.unwrap_or("of no type it knows")));
+        return Err(match sniffed {
+            None if should_be_a_picture => Refusal::Broken("is no picture and no film, whatever its name says"),
+            sniffed => Refusal::NotTaken(format!(
+                "is {}, which the marketplace does not take",
+                sniffed.unwrap_or("of no type it knows")
+            )),
+        });
     }
     let beginning: String = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start().to_lowercase();
-    if beginning.starts_with("<!doctype") || beginning.starts_with("<html") || beginning.starts_with("<?xml") {
-        return Err("is a web page, not a result (an error page?)".to_owned());
+    let is_page = ["<!doctype", "<html", "<?xml"].iter().any(|start| beginning.starts_with(start));
+    if is_page && (should_be_a_picture || extension.is_empty() || TEXTS.iter().any(|(known, _)| *known == extension)) {
+        return Err(Refusal::Broken("is a web page, not a result (an error page?)"));
     }
     if beginning.starts_with("error")
         || beginning.starts_with("traceback (most recent call last)")
         || beginning.starts_with("{\"error\"")
     {
-        return Err("is an error message, not a result".to_owned());
+        return Err(Refusal::Broken("is an error message, not a result"));
     }
-    Ok(match file.extension().and_then(|extension| extension.to_str()) {
-        Some("md") => "text/markdown",
-        Some("csv") => "text/csv",
-        Some("json") => "application/json",
-        Some("py") => "text/x-python",
-        Some("txt") => "text/plain",
-        _ => {
-            return Err("is text under a name that does not say so: end it in .txt, .md, .csv, .json or .py".to_owned());
-        }
+    if should_be_a_picture {
+        return Err(Refusal::Broken(
+            "is text under the name of a picture or film: end it in .txt, .md, .csv, .json or .py",
+        ));
+    }
+    TEXTS.iter().find(|(known, _)| *known == extension).map(|(_, kind)| *kind).ok_or_else(|| {
+        let why = "is text under a name that does not say so: end it in .txt, .md, .csv, .json or .py";
+        Refusal::NotTaken(why.to_owned())
     })
 }
+
+/// The types of texts by the endings of their names.
+const TEXTS: [(&str, &str); 5] = [
+    ("md", "text/markdown"),
+    ("csv", "text/csv"),
+    ("json", "application/json"),
+    ("py", "text/x-python"),
+    ("txt", "text/plain"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -238,8 +315,6 @@ mod tests {
         let made = judged("result.mp4", &picture).unwrap();
         assert_eq!((made.content_type.as_str(), made.bytes), ("image/png", picture.len() as u64));
         assert_eq!(made.sha256, hex(&Sha256::digest(&picture)));
-        assert_eq!(judged("a.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap().content_type, "video/mp4");
-        assert_eq!(judged("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ").unwrap().content_type, "video/quicktime");
         assert_eq!(judged("a.md", "# Grüße\n".as_bytes()).unwrap().content_type, "text/markdown");
     }
 
@@ -250,12 +325,13 @@ mod tests {
             ("a.png", b"<!DOCTYPE html><title>502</title>", "web page"),
             ("a.png", b"just words", "end it in .txt"),
             ("a.txt", b"Error: quota exceeded", "error message"),
-            ("a.png", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "does not take"),
+            ("a.out", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "does not take"),
             ("a.png", &gradient()[..12], "does not decode"),
             ("a.png", &gradient()[..gradient().len() / 2], "does not decode"),
             ("a.png", &png(40, 40, |_| 255), "one flat colour"),
             ("a.png", &png(40, 40, |_| 0), "one flat colour"),
-            ("a.png", b"\xff\xfe\x00\x01", "does not take"),
+            ("a.png", b"\xff\xfe\x00\x01", "no picture and no film"),
+            ("a.bin", b"\xff\xfe\x00\x01", "does not take"),
         ] {
             let why = judged(name, content).unwrap_err();
             assert!(why.to_string().contains(word), "{content:?}: {why}");
