@@ -10,6 +10,7 @@ mod fixture;
 mod generators;
 mod handovers;
 mod hostile_input;
+mod inputs;
 mod kills;
 mod onboarding;
 mod openclaw;

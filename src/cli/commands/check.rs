@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::schedule;
 use super::status::look::{Look, overdue_line};
+use super::{check_machine, schedule};
 use crate::cli::args::{Global, Scheduler};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
@@ -173,6 +173,12 @@ fn state_folder(config: &Config, report: &mut Report) {
                 }
                 _ => report.fine("state", format!("{} is writable", folder.display())),
             }
+            if let Some((path, error)) = check_machine::unwritable(folder) {
+                let message = format!("{} cannot be written by this user: {error}", path.display());
+                let hint = format!("sudo chown -R \"$(id -u):$(id -g)\" \"{}\"", folder.display());
+                return report.wrong(exit_code::STATE, "state", message, hint);
+            }
+            supervisor(config, report);
         }
     }
     state_files(folder, report);
@@ -217,29 +223,32 @@ fn state_files(folder: &Path, report: &mut Report) {
 }
 
 fn runnable(config: &Config, report: &mut Report) {
-    let command = &config.generator.command;
-    let found =
-        generator::resolve(command, &config.dir).and_then(|program| match missing_script(command, &config.dir) {
-            Some(script) => Err(format!("{}, which its command names, is missing", script.display())),
-            None => Ok(program),
+    for (table, command) in check_machine::commands(config) {
+        let found = generator::resolve(command, &config.dir).and_then(|program| {
+            let missing = check_machine::missing_script(command, &config.dir);
+            missing
+                .map_or(Ok(program), |script| Err(format!("{}, which its command names, is missing", script.display())))
         });
-    match found {
-        Ok(program) => report.fine("generator", program.display().to_string()),
-        Err(why) => {
-            report.wrong(exit_code::CONFIG, "generator", why, "correct `command` in [generator] of heartbeat.toml")
+        match found {
+            Ok(program) => report.fine("generator", format!("{table}: {}", program.display())),
+            Err(why) => {
+                let hint = format!("correct `command` of {table} in heartbeat.toml, or the program");
+                report.wrong(exit_code::CONFIG, "generator", format!("{table}: {why}"), hint);
+            }
         }
     }
 }
 
-/// The script that an interpreter of this command would not find: `["python3", "generate.py"]`.
-fn missing_script(command: &[String], config_dir: &Path) -> Option<PathBuf> {
-    let is_script = |word: &&String| {
-        let kind = Path::new(word).extension().and_then(|kind| kind.to_str());
-        kind.is_some_and(|kind| ["py", "sh", "js", "mjs", "rb", "pl"].contains(&kind))
-            && !word.contains('{')
-            && !word.starts_with('-')
-    };
-    command.iter().skip(1).filter(is_script).map(|word| config_dir.join(word)).find(|path| !path.is_file())
+fn supervisor(config: &Config, report: &mut Report) {
+    match check_machine::supervisor(&config.state_dir) {
+        Ok(()) => report.fine("supervisor", "starts and leaves its exit record"),
+        Err(why) => report.wrong(
+            exit_code::STATE,
+            "supervisor",
+            format!("a generator could not be supervised: {why}"),
+            "choose a local folder with --state-dir, and a machine or container that lets this user start processes",
+        ),
+    }
 }
 
 /// Says which proxy and whose certificates are used. They must be usable before anything is asked.

@@ -3,6 +3,7 @@
 pub mod beat;
 mod bundle;
 pub mod check;
+mod check_machine;
 pub mod deliver;
 pub mod demo;
 pub mod init;

@@ -25,6 +25,7 @@
 mod command_line;
 mod limits;
 mod outputs;
+mod probe;
 mod runnable;
 mod supervisor;
 
@@ -45,6 +46,7 @@ use crate::io::failpoint;
 
 pub use command_line::resolve;
 pub use outputs::{Results, cost, last_line, results};
+pub use probe::probe;
 pub use supervisor::supervise;
 
 /// Variables passed to every generator when they are set.

@@ -6,6 +6,8 @@ mod bits;
 mod containers;
 mod jpeg;
 mod pictures;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -283,87 +285,3 @@ const TEXTS: [(&str, &str); 5] = [
     ("py", "text/x-python"),
     ("txt", "text/plain"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A grey PNG, `shade` of each of its pixels.
-    fn png(width: u32, height: u32, shade: impl Fn(usize) -> u8) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, width, height);
-        encoder.set_color(png::ColorType::Grayscale);
-        let pixels: Vec<u8> = (0..(width * height) as usize).map(shade).collect();
-        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
-        bytes
-    }
-
-    fn gradient() -> Vec<u8> {
-        png(40, 40, |at| (at % 251) as u8)
-    }
-
-    fn judged(name: &str, content: &[u8]) -> Result<Deliverable, MediaError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        judge(folder.path(), &path)
-    }
-
-    #[test]
-    fn the_bytes_tell_the_type_and_the_name_does_not() {
-        let picture = gradient();
-        let made = judged("result.mp4", &picture).unwrap();
-        assert_eq!((made.content_type.as_str(), made.bytes), ("image/png", picture.len() as u64));
-        assert_eq!(made.sha256, hex(&Sha256::digest(&picture)));
-        assert_eq!(judged("a.md", "# Grüße\n".as_bytes()).unwrap().content_type, "text/markdown");
-    }
-
-    #[test]
-    fn an_error_is_never_taken_for_a_result() {
-        for (name, content, word) in [
-            ("a.png", &b""[..], "is empty"),
-            ("a.png", b"<!DOCTYPE html><title>502</title>", "web page"),
-            ("a.png", b"just words", "end it in .txt"),
-            ("a.txt", b"Error: quota exceeded", "error message"),
-            ("a.out", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "does not take"),
-            ("a.png", &gradient()[..12], "does not decode"),
-            ("a.png", &gradient()[..gradient().len() / 2], "does not decode"),
-            ("a.png", &png(40, 40, |_| 255), "one flat colour"),
-            ("a.png", &png(40, 40, |_| 0), "one flat colour"),
-            ("a.png", b"\xff\xfe\x00\x01", "no picture and no film"),
-            ("a.bin", b"\xff\xfe\x00\x01", "does not take"),
-        ] {
-            let why = judged(name, content).unwrap_err();
-            assert!(why.to_string().contains(word), "{content:?}: {why}");
-        }
-        assert!(judged("a.png", &png(40, 40, |at| u8::from(at == 1599))).is_ok(), "one other pixel is a picture");
-        assert!(judged("a.png", &png(1, 1, |_| 0)).is_ok(), "a single pixel is no blank canvas");
-    }
-
-    #[test]
-    fn links_and_places_outside_are_not_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let (work, outside) = (folder.path().join("work"), folder.path().join("outside.png"));
-        fs::create_dir(&work).unwrap();
-        fs::write(&outside, gradient()).unwrap();
-        std::os::unix::fs::symlink(&outside, work.join("link.png")).unwrap();
-        assert!(judge(&work, &work.join("link.png")).unwrap_err().to_string().contains("cannot be read"));
-        assert!(judge(&work, &outside).unwrap_err().to_string().contains("outside"));
-        assert!(judge(&work, &work.join("../outside.png")).unwrap_err().to_string().contains("outside"));
-    }
-
-    #[test]
-    fn a_large_file_is_refused_by_its_size_and_a_changed_one_by_its_hash() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        fs::write(&path, gradient()).unwrap();
-        let made = judge(folder.path(), &path).unwrap();
-        assert_eq!(open_unchanged(folder.path(), &made).unwrap().1, made.bytes);
-        fs::write(&path, [gradient().as_slice(), b"x"].concat()).unwrap();
-        assert!(open_unchanged(folder.path(), &made).unwrap_err().to_string().contains("changed"));
-        OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_UPLOAD_BYTES + 1).unwrap();
-        assert!(judge(folder.path(), &path).unwrap_err().to_string().contains("the marketplace takes"));
-        fs::remove_file(&path).unwrap();
-        assert!(open_unchanged(folder.path(), &made).unwrap_err().to_string().contains("cannot be read: No such file"));
-    }
-}
