@@ -44,7 +44,6 @@ fn wait<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
 struct OpenClaw<'a> {
     fixture: &'a Fixture,
     gateway: Option<Child>,
-    port: u16,
     webhook: String,
     posts: Arc<Mutex<Vec<Value>>>,
 }
@@ -59,7 +58,7 @@ impl<'a> OpenClaw<'a> {
         });
         fs::create_dir(fixture.path("openclaw")).unwrap();
         fs::write(fixture.path("openclaw/openclaw.json"), settings.to_string()).unwrap();
-        let mut openclaw = Self { fixture, gateway: None, port, webhook, posts };
+        let mut openclaw = Self { fixture, gateway: None, webhook, posts };
         let log = fs::File::create(fixture.path("gateway.log")).unwrap();
         let mut gateway = openclaw.command(&["gateway", "run", "--port", &port.to_string()]);
         openclaw.gateway = Some(gateway.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());

@@ -140,7 +140,34 @@ const SERVICE: &str = "A service whose description is long enough for the live s
 /// A seller's session through every endpoint of the document.
 fn a_sellers_session(server_version: ServerVersion) {
     let client = Client::open(server_version);
+    a_profile_is_changed(&client);
+    let (service, quoting) = services_are_listed(&client);
+    let order = an_order_is_delivered(&client, &service, server_version);
+    messages_are_exchanged(&client, &order);
+    a_quote_is_paid_and_cancelled(&client, &quoting);
 
+    // Ten requests have gone out by now, and the live server's one count lets no token through after ten.
+    client.later(3601);
+    let launched = client.post("/api/agents/AGENT/token/launch", &json!({"symbol": "CAT"}));
+    assert!(launched.json()["data"]["mint"].is_string());
+    assert_eq!(client.post("/api/agents/AGENT/token/launch", &json!({"symbol": "CAT"})).status, 409);
+    let path = format!("/api/services/{service}");
+    assert_eq!(client.send("DELETE", &path, "text/plain", b"").status, 200);
+    assert_eq!(client.send("DELETE", &path, "text/plain", b"").status, 404);
+
+    client.later(48 * 3600);
+    assert_eq!(client.get("/api/agents/AGENT/orders?status=completed").json()["data"][0]["id"], json!(order));
+    let market = client.server.market();
+    let recorder = market.recorder();
+    assert_eq!(recorder.deliveries_of(&order).len(), 1);
+    assert_eq!(
+        (recorder.uploads.len(), recorder.registrations.len(), recorder.services.len(), recorder.tokens.len()),
+        (1, 1, 2, 1)
+    );
+    assert_eq!(recorder.payouts[0].usd, "6.750000");
+}
+
+fn a_profile_is_changed(client: &Client) {
     let me = client.get("/api/agents/me");
     assert_eq!((me.status, &me.json()["data"]["id"]), (200, &json!(client.agent)));
     assert!(!String::from_utf8_lossy(&me.body).contains(&client.key), "the key is masked");
@@ -155,7 +182,10 @@ fn a_sellers_session(server_version: ServerVersion) {
     assert_eq!(wallet(json!("Wa11et")).json()["data"]["payout_wallet"], "Wa11et");
     assert_eq!(wallet(Value::Null).json()["data"]["payout_wallet"], Value::Null);
     assert_eq!(wallet(json!("Wa11et")).status, 200);
+}
 
+/// Returns the ids of a service with a fixed price and of one by quote.
+fn services_are_listed(client: &Client) -> (String, String) {
     let service = json!({"category": "image_gen", "title": "A title", "description": SERVICE, "price_usd": "5.00", "price_type": "fixed"});
     let created = client.post("/api/agents/AGENT/services", &service);
     assert_eq!(created.status, 201);
@@ -167,7 +197,11 @@ fn a_sellers_session(server_version: ServerVersion) {
     let quoting =
         client.post("/api/agents/AGENT/services", &quoting).json()["data"]["id"].as_str().expect("an id").to_owned();
     assert_eq!(client.get("/api/agents/AGENT/services").json()["data"].as_array().map(Vec::len), Some(2));
+    (service_id, quoting)
+}
 
+/// Returns the order's id.
+fn an_order_is_delivered(client: &Client, service_id: &str, server_version: ServerVersion) -> String {
     let placed = client.post("/sandbox/orders", &json!({"brief": "a lighthouse", "service_id": service_id}));
     assert_eq!((placed.status, &placed.json()["status"]), (201, &json!("paid")));
     let order = placed.json()["order_id"].as_str().expect("an id").to_owned();
@@ -192,7 +226,10 @@ fn a_sellers_session(server_version: ServerVersion) {
             assert_eq!((one.status, one.header("content-type")), (404, Some("text/html; charset=utf-8")));
         }
     }
+    order
+}
 
+fn messages_are_exchanged(client: &Client, order: &str) {
     let thread = format!("/api/orders/{order}/messages");
     assert_eq!(client.post(&thread, &json!({"content": "  "})).status, 400);
     assert_eq!(client.post(&thread, &json!({"content": "x".repeat(2001)})).status, 400);
@@ -202,7 +239,9 @@ fn a_sellers_session(server_version: ServerVersion) {
     let said: Vec<_> =
         said["data"].as_array().expect("messages").iter().map(|m| (&m["sender_type"], &m["content"])).collect();
     assert_eq!(said, [(&json!("agent"), &json!("done")), (&json!("client"), &json!("thanks"))]);
+}
 
+fn a_quote_is_paid_and_cancelled(client: &Client, quoting: &str) {
     let asked = client.post("/sandbox/orders", &json!({"brief": "how much?", "service_id": quoting})).json();
     assert_eq!(asked["status"], "pending_quote");
     let asked = asked["order_id"].as_str().expect("an id").to_owned();
@@ -212,25 +251,6 @@ fn a_sellers_session(server_version: ServerVersion) {
     );
     assert_eq!(client.post(&format!("/sandbox/orders/{asked}/pay"), &json!({})).json()["status"], "paid");
     assert_eq!(client.post(&format!("/sandbox/orders/{asked}/cancel"), &json!({})).json()["status"], "cancelled");
-
-    // Ten requests have gone out by now, and the live server's one count lets no token through after ten.
-    client.later(3601);
-    let launched = client.post("/api/agents/AGENT/token/launch", &json!({"symbol": "CAT"}));
-    assert!(launched.json()["data"]["mint"].is_string());
-    assert_eq!(client.post("/api/agents/AGENT/token/launch", &json!({"symbol": "CAT"})).status, 409);
-    assert_eq!(client.send("DELETE", &path, "text/plain", b"").status, 200);
-    assert_eq!(client.send("DELETE", &path, "text/plain", b"").status, 404);
-
-    client.later(48 * 3600);
-    assert_eq!(client.get("/api/agents/AGENT/orders?status=completed").json()["data"][0]["id"], json!(order));
-    let market = client.server.market();
-    let recorder = market.recorder();
-    assert_eq!(recorder.deliveries_of(&order).len(), 1);
-    assert_eq!(
-        (recorder.uploads.len(), recorder.registrations.len(), recorder.services.len(), recorder.tokens.len()),
-        (1, 1, 2, 1)
-    );
-    assert_eq!(recorder.payouts[0].usd, "6.750000");
 }
 
 #[test]

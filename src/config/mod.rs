@@ -127,15 +127,10 @@ impl Config {
             None => ConfigError::new(message),
         };
         let mut settings: Settings = explain::parse(&text).map_err(|(line, message)| at(line, message))?;
-
-        let base_url_from_outside = match environment.var("ATELIER_BASE_URL") {
-            Some(url) => {
-                settings.api.base_url =
-                    url.into_string().map_err(|_| ConfigError::new("ATELIER_BASE_URL must be plain text"))?;
-                true
-            }
-            None => false,
-        };
+        let base_url = environment.var("ATELIER_BASE_URL").map(std::ffi::OsString::into_string).transpose();
+        let base_url = base_url.map_err(|_| ConfigError::new("ATELIER_BASE_URL must be plain text"))?;
+        let base_url_from_outside = base_url.is_some();
+        settings.api.base_url = base_url.unwrap_or(settings.api.base_url);
         rules::tidy(&mut settings);
         if let Err(breach) = rules::check(&settings) {
             if base_url_from_outside && breach.way.to_string() == "api.base_url" {
@@ -152,26 +147,13 @@ impl Config {
             Some(path) => absolute(environment, path.parent().unwrap_or(Path::new("")))?,
             None => absolute(environment, Path::new(""))?,
         };
-        let outside = overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
-        let state_dir = match outside {
-            Some(path) if path.as_os_str().is_empty() => {
-                return Err(ConfigError::new("--state-dir must name a folder, and names nothing"));
-            }
-            Some(path) if path.as_os_str().as_encoded_bytes().starts_with(b"~") => {
-                let shown = path.display();
-                return Err(ConfigError::new(format!(
-                    "ATELIER_STATE_DIR or --state-dir must be written out, not {shown}: \"~\" is not expanded here"
-                )));
-            }
-            Some(path) => absolute(environment, &path)?,
+        let state_dir = match state_dir_from_outside(overrides, environment)? {
+            Some(path) => path,
             None => plain(&dir.join(settings.state_dir.as_deref().unwrap_or(Path::new("state")))),
         };
         settings.api.ca_file = settings.api.ca_file.map(|file| plain(&dir.join(file)));
         settings.budget.file = settings.budget.file.map(|file| plain(&dir.join(file)));
-        let path = match path {
-            Some(path) => Some(absolute(environment, &path)?),
-            None => None,
-        };
+        let path = path.map(|path| absolute(environment, &path)).transpose()?;
         Ok(Self {
             path,
             dir,
@@ -204,6 +186,23 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         warnings::of(self)
     }
+}
+
+/// Returns the state folder that the command line or the environment names, absolute.
+fn state_dir_from_outside(overrides: &Overrides, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(path) = overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR")) else {
+        return Ok(None);
+    };
+    if path.as_os_str().is_empty() {
+        return Err(ConfigError::new("--state-dir must name a folder, and names nothing"));
+    }
+    if path.as_os_str().as_encoded_bytes().starts_with(b"~") {
+        let shown = path.display();
+        return Err(ConfigError::new(format!(
+            "ATELIER_STATE_DIR or --state-dir must be written out, not {shown}: \"~\" is not expanded here"
+        )));
+    }
+    absolute(environment, &path).map(Some)
 }
 
 /// Creates `path` with these settings.

@@ -97,7 +97,11 @@ pub const SYMBOL: Field = field("symbol", Takes::Text(1, 10));
 /// A quoted price.
 pub const QUOTE: Field = field("price_usd", Takes::Money);
 
-/// The field of this name; the error names the nearest one there is.
+/// The field of this name.
+///
+/// # Errors
+///
+/// No field has this name; the text names the nearest one.
 pub fn named(fields: &'static [Field], name: &str) -> Result<Field, String> {
     fields.iter().find(|field| field.name == name).copied().ok_or_else(|| {
         let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
@@ -123,7 +127,11 @@ fn silent(holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
 }
 
 impl Field {
-    /// Whether the marketplace takes this text in this field, and what it must do if not.
+    /// Whether the marketplace takes this text in this field.
+    ///
+    /// # Errors
+    ///
+    /// It does not; the violation says what the text must do.
     pub fn takes(&self, text: &str) -> Result<(), Violation> {
         match self.takes {
             Takes::Line(least, most) => {
@@ -148,7 +156,11 @@ impl Field {
         }
     }
 
-    /// As [`Field::takes`], as a whole sentence about what stands at `shown`.
+    /// As [`Field::takes`], for the text that stands at `shown`.
+    ///
+    /// # Errors
+    ///
+    /// A whole sentence that names `shown`.
     pub fn check(&self, shown: &str, text: &str) -> Result<(), String> {
         self.takes(text).map_err(|must| match must.telling {
             true => format!("{shown} must {}, not {:?}", must.what, quotable(text)),
@@ -157,6 +169,10 @@ impl Field {
     }
 
     /// Reads a value as a person types it: `null`, a list with commas or as a JSON array, a number, a text.
+    ///
+    /// # Errors
+    ///
+    /// The field does not take this value.
     pub fn read(&self, text: &str) -> Result<Value, String> {
         if text == "null" {
             return if self.nullable {
@@ -188,6 +204,10 @@ impl Field {
 }
 
 /// Reads `FIELD=VALUE` words into an object.
+///
+/// # Errors
+///
+/// A word has another form, its field is unknown or given twice, or does not take its value.
 pub fn read_all(fields: &'static [Field], words: &[String]) -> Result<serde_json::Map<String, Value>, String> {
     let mut object = serde_json::Map::new();
     for word in words {
@@ -236,6 +256,10 @@ fn is_solana_address(text: &str) -> bool {
 }
 
 /// An http(s) address with a host, and without a name or a password in it.
+///
+/// # Errors
+///
+/// The text is something else.
 pub fn address(text: &str) -> Result<(), Violation> {
     let authority = text.split_once("://").map_or(text, |(_, after)| after).split('/').next().unwrap_or_default();
     silent(!authority.contains('@'), || "carry no user name and no password".to_owned())?;

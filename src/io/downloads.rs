@@ -189,13 +189,11 @@ pub fn is_public(ip: IpAddr) -> bool {
         IpAddr::V6(v6) => {
             // Global unicast is 2000::/3; in it, what is set aside for protocols and for documents.
             let [first, second, third, _, high, isatap, ..] = v6.segments();
+            let protocols = first == 0x2001 && second < 0x200;
             let documents = first == 0x2001 && second == 0xdb8 || first & 0xfff0 == 0x3ff0;
             let as112 = [first, second, third] == [0x2620, 0x4f, 0x8000];
-            first & 0xe000 == 0x2000
-                && !(first == 0x2001 && second < 0x200)
-                && !documents
-                && !as112
-                && !(isatap == 0x5efe && high & 0xfdff == 0)
+            let isatap = isatap == 0x5efe && high & 0xfdff == 0;
+            first & 0xe000 == 0x2000 && !(protocols || documents || as112 || isatap)
         }
     }
 }

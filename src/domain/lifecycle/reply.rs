@@ -8,6 +8,15 @@ use crate::domain::order::{Order, Status};
 use crate::domain::rules::Rules;
 use crate::domain::time::Time;
 
+/// Whose file the marketplace shows for an order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FileThere {
+    /// It names none.
+    Unnamed,
+    Ours,
+    Another,
+}
+
 impl OrderRecord {
     pub(super) fn apply_reply(&mut self, now: Time, rules: &Rules, reply: MarketplaceReply) {
         match reply {
@@ -21,7 +30,7 @@ impl OrderRecord {
         if self.order.status != order.status {
             self.note(now, format!("the marketplace says {}", printable(order.status.as_str())));
         }
-        let is_ours = self.deliverables.iter().filter_map(|d| d.hosted.as_ref()).any(|h| urls.contains(&h.url));
+        let file = self.file_behind(urls);
         let status = order.status.clone();
         self.order.absorb(order);
         self.stage.unlisted = false;
@@ -32,8 +41,8 @@ impl OrderRecord {
             (_, Status::Cancelled) => self.close(now, Ending::Cancelled),
             // A later listing applies, once the message is posted.
             (Step::Delivered | Step::MessageSending, _) => {}
-            (Step::Delivering { .. }, status) => self.settle_delivery(now, rules, &status, urls, is_ours),
-            (_, Status::Delivered | Status::Completed) if is_ours => self.delivered(now, rules),
+            (Step::Delivering { .. }, status) => self.settle_delivery(now, rules, &status, file),
+            (_, Status::Delivered | Status::Completed) if file == FileThere::Ours => self.delivered(now, rules),
             (_, Status::Delivered | Status::Completed) => self.close(now, Ending::DeliveredElsewhere),
             (_, Status::Disputed | Status::RevisionRequested) if self.stage.released_by_operator => {}
             // Delivered before: it is generated again, as often as the settings grant.
@@ -48,6 +57,15 @@ impl OrderRecord {
             (_, Status::Disputed | Status::RevisionRequested) => self.hold_as_disputed(now),
             (_, Status::Paid | Status::InProgress) => self.check_acceptance(now, rules),
             (_, _) => self.stage.not_before = Some(now + MAX_WAIT),
+        }
+    }
+
+    fn file_behind(&self, urls: &[String]) -> FileThere {
+        let mut ours = self.deliverables.iter().filter_map(|d| d.hosted.as_ref());
+        match urls {
+            [] => FileThere::Unnamed,
+            _ if ours.any(|hosted| urls.contains(&hosted.url)) => FileThere::Ours,
+            _ => FileThere::Another,
         }
     }
 
@@ -96,13 +114,13 @@ impl OrderRecord {
     }
 
     /// Settles a delivery that had no answer.
-    fn settle_delivery(&mut self, now: Time, rules: &Rules, status: &Status, urls: &[String], is_ours: bool) {
+    fn settle_delivery(&mut self, now: Time, rules: &Rules, status: &Status, file: FileThere) {
         let Step::Delivering { since, from } = &self.stage.step else { return };
         let since = *since;
         let came_after = matches!(status, Status::Disputed | Status::RevisionRequested) && status != from;
         match status {
-            _ if is_ours || came_after => self.delivered(now, rules),
-            Status::Delivered | Status::Completed if urls.is_empty() => self.delivered(now, rules),
+            _ if file == FileThere::Ours || came_after => self.delivered(now, rules),
+            Status::Delivered | Status::Completed if file == FileThere::Unnamed => self.delivered(now, rules),
             Status::Delivered | Status::Completed => {
                 self.hold(
                     now,

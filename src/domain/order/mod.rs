@@ -226,6 +226,10 @@ impl fmt::Display for InvalidOrder {
 
 impl Order {
     /// Reads one order of either server version: the members that matter, and the rest as text.
+    ///
+    /// # Errors
+    ///
+    /// It is no object, or its id or its status is missing or cannot be used.
     pub fn read(raw: &RawValue) -> Result<Self, InvalidOrder> {
         if !raw.get().starts_with('{') {
             return Err(InvalidOrder("an order that is not an object".into()));
@@ -270,6 +274,10 @@ impl Order {
     }
 
     /// As [`Order::read`], of a value that was parsed already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Order::read`].
     pub fn parse(value: Value) -> Result<Self, InvalidOrder> {
         let raw = serde_json::value::to_raw_value(&value).map_err(|error| InvalidOrder(error.to_string()))?;
         Self::read(&raw)

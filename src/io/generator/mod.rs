@@ -165,8 +165,7 @@ struct ExitRecord {
 /// Returns [`StartError`]; the command has not run.
 pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     let program = resolve(job.command, job.config_dir).map_err(StartError::Misconfigured)?;
-    let output_dir = job.attempt_dir.join("output");
-    let reference_dir = job.work.join("references");
+    let (output_dir, reference_dir) = (job.attempt_dir.join("output"), job.work.join("references"));
     for folder in [&output_dir, &reference_dir] {
         atomic_file::make_private_dir(folder)?;
     }
@@ -210,14 +209,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     };
     write_private(&job.attempt_dir.join("job.json"), &serde_json::to_vec(&supervisor_job).map_err(io::Error::other)?)?;
     failpoint::point("before a generator");
-    let mut command = Command::new(job.supervisor);
-    command.arg("__supervise").arg(job.attempt_dir).env_clear();
-    let passed_through = PASSED_THROUGH.into_iter().chain(job.env.iter().map(String::as_str));
-    for name in passed_through.filter(|name| *name != "ATELIER_API_KEY") {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    let mut command = supervisor(job);
     command
         .env("ATELIER_ORDER_ID", job.order.id)
         .env("ATELIER_ORDER_FILE", &order_file)
@@ -233,6 +225,19 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     // The supervisor inherits the lease as its stdin. The lock belongs to the open file, so it lasts while any copy is open.
     command.stdin(Stdio::from(lease)).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(Some(command.spawn()?))
+}
+
+/// The supervisor's command line, with only what a generator may see of our own environment.
+fn supervisor(job: &Job<'_>) -> Command {
+    let mut command = Command::new(job.supervisor);
+    command.arg("__supervise").arg(job.attempt_dir).env_clear();
+    let passed_through = PASSED_THROUGH.into_iter().chain(job.env.iter().map(String::as_str));
+    for name in passed_through.filter(|name| *name != "ATELIER_API_KEY") {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
 }
 
 /// Names what is missing where a file system has no locks.

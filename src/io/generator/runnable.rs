@@ -70,7 +70,7 @@ fn is_on_noexec(_: &Path) -> bool {
 /// Whether this machine may run formats that we do not know, by handlers registered with its kernel.
 fn has_other_formats() -> bool {
     let entries = std::fs::read_dir("/proc/sys/fs/binfmt_misc").into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name()).any(|name| name != "register" && name != "status")
+    entries.map(|entry: std::fs::DirEntry| entry.file_name()).any(|name| name != "register" && name != "status")
 }
 
 /// `#!/interpreter [argument]`.
@@ -81,7 +81,7 @@ fn script(head: &[u8]) -> Result<(), String> {
             "has Windows line ends (CRLF), which become part of its interpreter's name: convert it to LF".to_owned()
         );
     }
-    let mut words = line[2..].split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let mut words = line[2..].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let Some(name) = words.next() else {
         return Err("names no interpreter in its first line: write one like #!/bin/sh".to_owned());
     };

@@ -98,7 +98,12 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
     let me = session.ask(RequestKind::Read, Client::me)?;
     payable(args, &session.config, &me)?;
     let before = log.steps.len();
-    profile(&mut session, &mut memory, &wanted, &me, args, log)?;
+    for change in profile_changes(&memory, &wanted, &me) {
+        match args.dry_run {
+            true => log.step(format!("would set {}", assignments(&change.0))),
+            false => change_profile(&mut session, &mut memory, change, &me, log)?,
+        }
+    }
     let refused = services(&mut session, &mut memory, &wanted, args, log)?;
     if log.steps.len() > before && !args.dry_run || me.get("marketable") == Some(&Value::Bool(false)) {
         let me = session.ask(RequestKind::Read, Client::me)?;
@@ -175,57 +180,50 @@ fn plan_unregistered(registration: &Registration, wanted: &Wanted, log: &mut Log
     }
 }
 
-fn profile(
+/// The changes of the profile, one request each, with whether they are the owner's.
+///
+/// A server that wants the owner's signature rejects `owner_wallet`; the others are sent without it.
+fn profile_changes(memory: &Memory, wanted: &Wanted, me: &Map<String, Value>) -> Vec<(Map<String, Value>, bool)> {
+    let mut changes = memory.changes("profile", &wanted.profile, me);
+    let owner = changes.remove("owner_wallet").map(|wallet| ("owner_wallet".to_owned(), wallet));
+    let requests = [(changes, false), (owner.into_iter().collect(), true)];
+    requests.into_iter().filter(|(fields, _)| !fields.is_empty()).collect()
+}
+
+fn assignments(fields: &Map<String, Value>) -> String {
+    fields.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn change_profile(
     session: &mut Session,
     memory: &mut Memory,
-    wanted: &Wanted,
+    (mut fields, is_owner): (Map<String, Value>, bool),
     me: &Map<String, Value>,
-    args: &SetupArgs,
     log: &mut Log,
 ) -> Result<(), CommandError> {
-    let mut changes = memory.changes("profile", &wanted.profile, me);
-    // A server that wants the owner's signature rejects this field; the others are sent without it.
-    let owner = changes.remove("owner_wallet");
-    for (mut part, is_owner) in
-        [(changes, false), (owner.into_iter().map(|v| ("owner_wallet".into(), v)).collect(), true)]
-    {
-        if part.is_empty() {
-            continue;
-        }
-        let names = part.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
-        if args.dry_run {
-            log.step(format!("would set {names}"));
-            continue;
-        }
-        session.lock()?;
-        let answer = client_update(session, &part);
-        match answer {
-            Ok(there) => {
-                let kept = memory.learn("profile", &part, &there);
-                part.retain(|name, _| !kept.contains(name));
-                if !part.is_empty() {
-                    log.step(format!(
-                        "set {}",
-                        part.iter().map(|(n, v)| format!("{n} = {v}")).collect::<Vec<_>>().join(", ")
-                    ));
-                }
-                for name in kept {
-                    log.note(format!("the marketplace accepted {name} but keeps its own value: it is not sent again"));
-                }
+    session.lock()?;
+    match client_update(session, &fields) {
+        Ok(there) => {
+            let kept = memory.learn("profile", &fields, &there);
+            fields.retain(|name, _| !kept.contains(name));
+            if !fields.is_empty() {
+                log.step(format!("set {}", assignments(&fields)));
             }
-            Err(error) if is_owner && error.code == exit_code::REFUSED => {
-                for (name, ours) in &part {
-                    let theirs = me.get(name).cloned().unwrap_or(Value::Null);
-                    memory.kept.insert(format!("profile.{name}"), Kept { ours: ours.clone(), theirs });
-                }
-                log.note(format!("owner_wallet was rejected: {}", error.message));
+            for name in kept {
+                log.note(format!("the marketplace accepted {name} but keeps its own value: it is not sent again"));
             }
-            Err(error) => return Err(error),
         }
-        let (store, _) = session.lock()?;
-        store.save_setup(memory)?;
+        Err(error) if is_owner && error.code == exit_code::REFUSED => {
+            for (name, ours) in fields {
+                let theirs = me.get(&name).cloned().unwrap_or(Value::Null);
+                memory.kept.insert(format!("profile.{name}"), Kept { ours, theirs });
+            }
+            log.note(format!("owner_wallet was rejected: {}", error.message));
+        }
+        Err(error) => return Err(error),
     }
-    Ok(())
+    let (store, _) = session.lock()?;
+    Ok(store.save_setup(memory)?)
 }
 
 fn client_update(session: &mut Session, part: &Map<String, Value>) -> Result<Map<String, Value>, CommandError> {

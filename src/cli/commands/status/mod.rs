@@ -146,7 +146,7 @@ fn row(agent: &Global, look: &Result<Status, CommandError>) -> Vec<String> {
 /// Returns the status in the text format of Prometheus.
 fn metrics(status: &Status) -> String {
     let needs: usize = status.causes.iter().map(|cause| cause.orders.len().max(1)).sum();
-    let time = |at: Option<crate::domain::time::Time>| at.map_or(0, |at| at.unix());
+    let time = |at: Option<crate::domain::time::Time>| at.map_or(0, crate::domain::time::Time::unix);
     let values: [(&str, &str, String); 8] = [
         (
             "last_run_timestamp_seconds",

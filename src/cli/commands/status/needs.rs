@@ -88,9 +88,8 @@ fn json_reason(output: &str) -> Option<String> {
 fn named_reason(output: &str) -> Option<String> {
     const SIGNS: [&str; 10] =
         ["error", "failed", "invalid", "denied", "exceeded", "quota", "not found", "cannot", "could not", "timed out"];
-    let parts = output.split(['\n', '|']).map(str::trim).filter(|part| !part.is_empty());
     let names_an_error = |part: &&str| SIGNS.iter().any(|sign| part.to_lowercase().contains(sign));
-    parts.filter(names_an_error).next_back().map(str::to_owned)
+    output.split(['\n', '|']).map(str::trim).rfind(names_an_error).map(str::to_owned)
 }
 
 /// Returns a cause without what differs between orders.
