@@ -256,7 +256,7 @@ fn doubtful_settings_are_warned_of() {
     assert!(warnings(&format!("{own}{SERVICE}quote_price_usd = \"1\"\n"))[0].contains("only price_type \"quote\""));
     assert!(warnings(&format!("{own}{SERVICE}").replace("5.00", "0.00"))[0].contains("costs nothing"));
     let moved = format!("{own}[api]\nbase_url = \"https://atelierai.xyz/api/\"\n");
-    assert!(warnings(&moved)[0].ends_with("has moved for good: write \"https://api.useatelier.ai/api\""));
+    assert!(warnings(&moved)[0].ends_with("has moved permanently: write \"https://api.useatelier.ai/api\""));
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn the_skill_is_what_openclaw_and_clawhub_read() {
     let skill = text(SKILL);
     let front = skill.strip_prefix("---\n").unwrap().split("\n---\n").next().unwrap();
     let field = |name: &str| front.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap().to_owned();
-    assert_eq!((front.lines().count(), field("name").as_str()), (3, "atelier-heartbeat"), "one line each");
+    assert_eq!((front.lines().count(), field("name").as_str()), (4, "atelier-heartbeat"), "one line each");
     let folder = Path::new(SKILL).parent().unwrap().file_name().unwrap();
     assert_eq!(folder.to_str(), Some(field("name").as_str()));
     let description = field("description");

@@ -68,7 +68,7 @@ fn a_report_shows_costs_and_pictures() {
         "{report}"
     );
     let told = fixture.run(&["explain", &order]).out;
-    assert!(told.contains("its generator says that it cost 1.25 USD"), "{told}");
+    assert!(told.contains("the generator reports a cost of 1.25 USD"), "{told}");
     // The page also lists held orders, with the command that helps.
     fixture.generator("exit 65", "");
     let stuck = fixture.order("no");

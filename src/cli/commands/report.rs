@@ -64,8 +64,10 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         }));
         return Ok(0);
     }
-    let rehearsal = if sandbox { " (a sandbox: none of this money is real)" } else { "" };
-    output::out(&format!("{} on {server}{rehearsal}", plain(&agent, 120)));
+    output::out(&format!("{} on {server}", plain(&agent, 120)));
+    if sandbox {
+        output::out("a sandbox: none of this money is real");
+    }
     print(&report, now, stuck.len());
     Ok(0)
 }
