@@ -4,7 +4,7 @@
 use atelier_heartbeat::internals::domain::order::OrderId;
 use atelier_heartbeat::internals::domain::secret::Secret;
 use atelier_heartbeat::internals::domain::wake_hint::WakeHint;
-use atelier_heartbeat::internals::domain::sanitize::{html, is_invisible, display_id, plain, quotable};
+use atelier_heartbeat::internals::domain::sanitize::{html, is_invisible, display_id, one_line, quotable};
 use atelier_heartbeat::internals::domain::url::Address;
 use atelier_heartbeat::internals::config::duration;
 use atelier_heartbeat::internals::domain::money;
@@ -14,7 +14,7 @@ use atelier_heartbeat::internals::domain::url;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let line = plain(text, 100);
+    let line = one_line(text, 100);
     assert!(line.chars().count() <= 101 && !line.chars().any(is_invisible));
     assert!(!html(text, 100).contains(['<', '>', '"', '\'']));
     assert!(!quotable(text).contains("atelier_"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
 use crate::domain::order::OrderId;
-use crate::domain::sanitize::{display_id, plain};
+use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::io::store::Store;
 
@@ -35,7 +35,7 @@ pub fn full(global: &Global, typed: &str) -> Result<String, CommandError> {
         [first, second, ..] => Err(CommandError::usage(format!(
             "{} orders begin with {:?}, such as {} and {}: type more of the id",
             found.len(),
-            plain(typed, 60),
+            one_line(typed, 60),
             display_id(first.as_str()),
             display_id(second.as_str())
         ))),

@@ -11,7 +11,7 @@ use std::path::Path;
 use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::io::{atomic_file, redaction};
 
 /// A log file is turned over at this size in bytes.
@@ -86,7 +86,7 @@ fn built(level: LevelFilter, target: Target, listen: bool) -> Logger {
     builder.target(target).write_style(env_logger::WriteStyle::Never);
     builder.format(|out, record| {
         let now = crate::io::clock::clock().wall;
-        writeln!(out, "{now} {:5} {}", record.level(), redaction::clean(&plain(&record.args().to_string(), 4000)))
+        writeln!(out, "{now} {:5} {}", record.level(), redaction::clean(&one_line(&record.args().to_string(), 4000)))
     });
     builder.build()
 }

@@ -3,7 +3,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::cli::output;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -14,7 +14,7 @@ const LONGEST_CELL: usize = 400;
 /// Returns rows under a header: on a terminal cut where the line ends, on a pipe with tabs between cells.
 #[must_use]
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |row: &Vec<String>| row.iter().map(|cell| plain(cell, LONGEST_CELL)).collect::<Vec<_>>();
+    let clean = |row: &Vec<String>| row.iter().map(|cell| one_line(cell, LONGEST_CELL)).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
     match output::width() {
         None => {
@@ -69,7 +69,7 @@ pub fn paragraph(text: &str, indent: &str) -> String {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
-        for word in plain(paragraph, 100_000).split(' ') {
+        for word in one_line(paragraph, 100_000).split(' ') {
             if !line.is_empty() && line.width() + 1 + word.width() > width {
                 lines.push(std::mem::take(&mut line));
             }

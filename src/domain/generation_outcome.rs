@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::deliverable::{Deliverable, MediaError};
 use crate::domain::limits::MAX_PREVIEW_BYTES;
 use crate::domain::money;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::time::span;
 
 /// The result of one start of a generator.
@@ -133,7 +133,7 @@ impl GenerationOutcome {
         };
         match money::cents(&line) {
             Some(1..) => Self::Priced(line),
-            _ => Self::Failed(format!("its last line is {:?}, not a price like 15.00", plain(&line, 60))),
+            _ => Self::Failed(format!("its last line is {:?}, not a price like 15.00", one_line(&line, 60))),
         }
     }
 

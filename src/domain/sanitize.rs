@@ -16,7 +16,7 @@ pub fn is_invisible(c: char) -> bool {
 
 /// A stranger's text as one harmless line: nothing invisible in it, at most `limit` characters.
 #[must_use]
-pub fn plain(text: &str, limit: usize) -> String {
+pub fn one_line(text: &str, limit: usize) -> String {
     let harmless = |c: &char| !is_invisible(*c);
     let mut line: String =
         text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(harmless).take(limit + 1).collect();
@@ -31,7 +31,7 @@ pub fn plain(text: &str, limit: usize) -> String {
 #[must_use]
 pub fn html(text: &str, limit: usize) -> String {
     let mut escaped = String::new();
-    for c in plain(text, limit).chars() {
+    for c in one_line(text, limit).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -58,7 +58,7 @@ pub fn shell_word(word: &str) -> String {
 /// A stray value as an error may repeat it: short, harmless, and nothing of it when a key strayed into it.
 #[must_use]
 pub fn quotable(text: &str) -> String {
-    let shown = plain(text, 60);
+    let shown = one_line(text, 60);
     // Also where something invisible parted its letters.
     if text.contains("atelier_") || shown.contains("atelier_") { "…".to_owned() } else { shown }
 }
@@ -83,9 +83,9 @@ mod tests {
 
     #[test]
     fn strangers_cannot_speak_to_terminals_or_agents() {
-        assert_eq!(plain("a\u{1b}[31m\u{202e}b\nc\u{0}", 20), "a[31mb c");
-        assert_eq!(plain("abcdef", 3), "abc…");
-        assert_eq!(plain("pay\u{61c}\u{ad}\u{e0069}\u{e0067}ment", 20), "payment");
+        assert_eq!(one_line("a\u{1b}[31m\u{202e}b\nc\u{0}", 20), "a[31mb c");
+        assert_eq!(one_line("abcdef", 3), "abc…");
+        assert_eq!(one_line("pay\u{61c}\u{ad}\u{e0069}\u{e0067}ment", 20), "payment");
         assert_eq!(display_id("ord_1708-abc"), "ord_1708-abc");
         for wild in ["HEARTBEAT_OK", "no_reply", "MEDIA: x", "run rm -rf", "ord\u{202e}", "-rf"] {
             assert!(display_id(wild).starts_with("x-"), "{wild}");

@@ -16,7 +16,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, config::Config};
 
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::io::dns::Names;
 
 /// More links than this are not followed.
@@ -77,11 +77,11 @@ pub fn fetch(urls: &[String], folder: &Path, local: bool, stopping: &dyn Fn() ->
             one(&agent, url, folder, number + 1)
         };
         if let Err(why) = &outcome {
-            log::info!("a reference could not be downloaded: {}", plain(why, 200));
+            log::info!("a reference could not be downloaded: {}", one_line(why, 200));
         }
         fetched.push(match outcome {
             Ok(file) => Reference { url: url.clone(), file: Some(file), error: None },
-            Err(why) => Reference { url: url.clone(), file: None, error: Some(plain(&why, 200)) },
+            Err(why) => Reference { url: url.clone(), file: None, error: Some(one_line(&why, 200)) },
         });
     }
     // Without it the next attempt asks again: no harm.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::time::span;
 
 /// What is done sooner needs no word.
@@ -41,7 +41,7 @@ impl Progress {
         self.drawn = Some(now);
         let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col)).max(20);
         // One column stays free: a full line would wrap, and could not be wiped away.
-        self.write(&plain(&words(since), width - 1));
+        self.write(&one_line(&words(since), width - 1));
     }
 
     /// The work is done: the line goes, and the next work begins its own.

@@ -65,7 +65,7 @@ fn width(text: &str, scale: f32) -> f32 {
 /// The brief as one line, without control characters.
 pub(super) fn tidy(brief: &str) -> String {
     let words: Vec<String> =
-        crate::domain::sanitize::plain(brief, MOST_CHARACTERS).split_whitespace().map(str::to_owned).collect();
+        crate::domain::sanitize::one_line(brief, MOST_CHARACTERS).split_whitespace().map(str::to_owned).collect();
     words.join(" ")
 }
 

@@ -3,7 +3,7 @@
 use super::Period;
 use super::day;
 use crate::domain::money::usd_of_micros;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::io::store::LedgerEntry;
 
 /// Writes the entries of a period, one a line, under a header line.
@@ -30,7 +30,7 @@ pub fn write(entries: impl Iterator<Item = LedgerEntry>, period: &Period) -> Str
 
 /// A foreign text as a field. One that a spreadsheet would run as a formula gets an apostrophe before it.
 fn field(text: &str) -> String {
-    let text = plain(text, 200);
+    let text = one_line(text, 200);
     let formula = text.starts_with(['=', '+', '-', '@']);
     let text = if formula { format!("'{text}") } else { text };
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

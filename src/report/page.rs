@@ -9,7 +9,7 @@ use super::chart::{Series, bars};
 use super::gallery::Piece;
 use super::{Period, Report, SPANS, Sum};
 use crate::domain::money::{usd, usd_of_micros};
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::time::{Time, span};
 
 /// The most causes shown under "What needs you", and the most orders named for each.
@@ -288,7 +288,7 @@ fn signed(cents: i64) -> String {
 
 /// A client's text without control and direction characters; markup escapes it.
 fn shown(text: &str) -> String {
-    plain(text, 200)
+    one_line(text, 200)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::records::{Bounty, Deliverable, StoredOrder};
 use super::routes::Call;
 use crate::domain::limits::{Endpoint, WINDOW};
 use crate::domain::order::Status;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::time::{Time, span};
 
 /// How many orders are listed.
@@ -32,13 +32,13 @@ code{font:.875rem ui-monospace,monospace;overflow-wrap:anywhere}";
 
 /// A client's text without control and direction characters.
 fn shown(text: &str) -> String {
-    plain(text, 3000)
+    one_line(text, 3000)
 }
 
 /// An id as one segment of a path.
 pub(super) fn encoded(id: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    id.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    id.bytes().map(|byte| if is_bare(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The frame of every page. `refresh` makes the browser load it again by itself.

@@ -287,7 +287,7 @@ impl Storage for Env<'_> {
     fn record_completed(&mut self, id: &OrderId) -> Result<(), StateError> {
         match self.store.history(id).map_err(state_error)? {
             History::Closed(record) => self.store.completed(&record, clock().wall).map_err(state_error),
-            History::None | History::Damaged => Ok(()),
+            History::None | History::Corrupt => Ok(()),
         }
     }
 }

@@ -131,7 +131,7 @@ impl<W: World> Beat<'_, W> {
         }
         Ok(match self.world.history(&order.id).map_err(state_failure)? {
             History::None => Known::Nothing,
-            History::Damaged => Known::Damaged,
+            History::Corrupt => Known::Corrupt,
             History::Closed(record) => Known::Closed(record),
         })
     }

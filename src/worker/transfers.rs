@@ -94,14 +94,14 @@ type Arrival = (OrderId, TransferResult, u32);
 /// Everything that is on its way.
 #[derive(Debug)]
 pub struct Transfers {
-    arrivals: (Sender<Arrival>, Receiver<Arrival>),
+    results: (Sender<Arrival>, Receiver<Arrival>),
     on_its_way: usize,
     requests: u32,
 }
 
 impl Default for Transfers {
     fn default() -> Self {
-        Self { arrivals: channel(), on_its_way: 0, requests: 0 }
+        Self { results: channel(), on_its_way: 0, requests: 0 }
     }
 }
 
@@ -121,7 +121,7 @@ impl Transfers {
     /// Sends it in a thread of its own, whose end ends the beat's wait. `false` where there is no room for a thread.
     pub fn send(&mut self, sending: Transfer, mut client: Client, signals: &Signals) -> bool {
         let Ok(waker) = signals.waker() else { return false };
-        let arrived = self.arrivals.0.clone();
+        let arrived = self.results.0.clone();
         let work = move || {
             let send = AssertUnwindSafe(|| sending.send(&mut client, &mut Progress::default()));
             let sent = catch_unwind(send).unwrap_or_else(|_| sending.unanswered());
@@ -137,7 +137,7 @@ impl Transfers {
     /// What was sent without a thread has its answer already.
     pub fn settle(&mut self, sending: Transfer, sent: TransferResult) {
         self.on_its_way += 1;
-        let _ = self.arrivals.0.send((sending.order, sent, 0));
+        let _ = self.results.0.send((sending.order, sent, 0));
     }
 
     /// What came of one of them; none when nothing more arrives within this time.
@@ -145,7 +145,7 @@ impl Transfers {
         if self.on_its_way == 0 {
             return None;
         }
-        let (order, sent, requests) = self.arrivals.1.recv_timeout(within).ok()?;
+        let (order, sent, requests) = self.results.1.recv_timeout(within).ok()?;
         self.on_its_way -= 1;
         self.requests += requests;
         Some((order, sent))

@@ -55,7 +55,7 @@ pub enum Clients {
 }
 
 /// The moments at which clients pay, the same for both loops.
-fn arrivals(seed: u64, orders: usize, clients: Clients) -> Vec<i64> {
+fn results(seed: u64, orders: usize, clients: Clients) -> Vec<i64> {
     let mut dice = World::new(seed * 3 + 1);
     let share = 20 * HOUR / orders as i64;
     let mut moment = |number: usize| match clients {
@@ -72,7 +72,7 @@ pub fn ours(seed: u64, orders: usize, clients: Clients) -> Day {
     let mut world = World::new(seed * 3 + 1);
     (world.calm, world.making) = (true, Some(MAKING));
     let rules = Rules { agent: world.agent_id.clone(), ..Rules::default() };
-    let (mut coming, mut paid) = (arrivals(seed, orders, clients).into_iter().peekable(), BTreeMap::new());
+    let (mut coming, mut paid) = (results(seed, orders, clients).into_iter().peekable(), BTreeMap::new());
     let (start, mut beat) = (world.now, world.now);
     while world.now < start + 36 * HOUR {
         world.clients(&mut coming, &mut paid);
@@ -91,7 +91,7 @@ pub fn ours(seed: u64, orders: usize, clients: Clients) -> Day {
 pub fn documents(seed: u64, orders: usize, clients: Clients) -> Day {
     let mut world = World::new(seed * 3 + 1);
     world.calm = true;
-    let (mut coming, mut paid) = (arrivals(seed, orders, clients).into_iter().peekable(), BTreeMap::new());
+    let (mut coming, mut paid) = (results(seed, orders, clients).into_iter().peekable(), BTreeMap::new());
     let (start, mut generations) = (world.now, 0);
     while world.now < start + 36 * HOUR {
         let now = world.now;

@@ -172,7 +172,7 @@ fn report(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
         let quietly = summary.noticed || failure.is_some_and(|kind| kind.exit_code(summary.long_away) == 0);
         let is_reported = summary.reported.iter().any(|(_, notice)| notice.message == *error);
         if !is_reported && (!quietly || output::is_watched()) {
-            lines.insert(0, sanitize::plain(error, 600));
+            lines.insert(0, sanitize::one_line(error, 600));
         }
     }
     lines.truncate(MAX_LINES);
@@ -201,7 +201,7 @@ fn attention(global: &Global, summary: &Summary) -> Vec<String> {
         let order = subject.order().map(|id| format!("order {}", sanitize::display_id(id.as_str())));
         let name = order.unwrap_or_else(|| subject.to_string());
         let hint = global.runnable(&notice.hint);
-        sanitize::plain(&format!("{name}: {} -> {hint}", notice.message), 600)
+        sanitize::one_line(&format!("{name}: {} -> {hint}", notice.message), 600)
     };
     let mut lines: Vec<String> = summary.reported.iter().map(line).collect();
     if lines.len() > MAX_LINES {
@@ -238,7 +238,7 @@ fn watched(summary: &Summary) {
             "\n{} of {} failed: {}",
             failed.step,
             sanitize::display_id(failed.order.as_str()),
-            sanitize::plain(&failed.error, 300)
+            sanitize::one_line(&failed.error, 300)
         ));
     }
     for would in summary.would.iter().flatten() {

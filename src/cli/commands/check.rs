@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::status::look::{Look, overdue_line};
+use super::status::snapshot::{Snapshot, overdue_line};
 use super::{check_machine, schedule};
 use crate::cli::args::{Global, Scheduler};
 use crate::cli::command_error::CommandError;
@@ -31,7 +31,7 @@ const CLOCK_MAY_BE_OFF: i64 = 120;
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    Fine,
+    Good,
     Warning,
     Wrong,
 }
@@ -53,7 +53,7 @@ struct Report {
 
 impl Report {
     fn fine(&mut self, about: &'static str, message: impl Into<String>) {
-        self.findings.push(Finding { about, verdict: Verdict::Fine, message: message.into(), hint: None });
+        self.findings.push(Finding { about, verdict: Verdict::Good, message: message.into(), hint: None });
     }
 
     fn warn(&mut self, about: &'static str, message: impl Into<String>, hint: impl Into<String>) {
@@ -99,17 +99,17 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, 
         output::json(&serde_json::json!({"ok": report.code == 0, "findings": report.findings}));
     } else {
         for finding in &report.findings {
-            if global.quiet && finding.verdict == Verdict::Fine {
+            if global.quiet && finding.verdict == Verdict::Good {
                 continue;
             }
             let mark = match finding.verdict {
-                Verdict::Fine => "ok   ",
+                Verdict::Good => "ok   ",
                 Verdict::Warning => "warn ",
                 Verdict::Wrong => "WRONG",
             };
             let hint =
                 finding.hint.as_ref().map(|hint| format!("\n      -> {}", global.runnable(hint))).unwrap_or_default();
-            output::out(&format!("{mark} {}: {}{hint}", finding.about, sanitize::plain(&finding.message, 500)));
+            output::out(&format!("{mark} {}: {}{hint}", finding.about, sanitize::one_line(&finding.message, 500)));
         }
     }
     Ok(report.code)
@@ -324,12 +324,12 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
 
 /// Checks whether runs come, by whoever starts them.
 fn runs(global: &Global, report: &mut Report) {
-    let Ok(look) = Look::open(global) else { return };
-    let Some(last) = look.last_run() else { return };
-    let Some(span) = look.overdue() else {
-        return report.fine("runs", format!("the last one was {} ago", time::span(look.now.since(last))));
+    let Ok(snapshot) = Snapshot::open(global) else { return };
+    let Some(last) = snapshot.last_run() else { return };
+    let Some(span) = snapshot.overdue() else {
+        return report.fine("runs", format!("the last one was {} ago", time::span(snapshot.now.since(last))));
     };
-    let (installed, config) = (schedule::installed(), look.config.path.as_deref());
+    let (installed, config) = (schedule::installed(), snapshot.config.path.as_deref());
     let entry = installed.iter().find(|entry| Some(entry.config.as_path()) == config);
     let hint = match entry.map(|entry| (entry.scheduler, entry.name.as_str())) {
         Some((Scheduler::Cron, _)) => "look at `crontab -l` and at `systemctl status cron` (or crond)".to_owned(),
@@ -396,11 +396,11 @@ fn services(config: &Config, client: &mut Client, report: &mut Report) {
         report.warn("services", message, "atelier-heartbeat setup --update");
     }
     for id in unknown.iter().filter(|_| !config.services.is_empty()) {
-        let message = format!("{} is for sale and not in heartbeat.toml", sanitize::plain(id, 60));
+        let message = format!("{} is for sale and not in heartbeat.toml", sanitize::one_line(id, 60));
         report.warn(
             "services",
             message,
-            format!("add it there, or run `atelier-heartbeat services deactivate {}`", sanitize::plain(id, 60)),
+            format!("add it there, or run `atelier-heartbeat services deactivate {}`", sanitize::one_line(id, 60)),
         );
     }
     if report.findings.len() == before {

@@ -19,7 +19,7 @@ use crate::domain::field_rules;
 use crate::domain::lifecycle::{OrderRecord, Step};
 use crate::domain::notice::Subject;
 use crate::domain::order::{Order, OrderId};
-use crate::domain::sanitize::{display_id, plain};
+use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::domain::worker_state::Event;
 use crate::io::atomic_file;
@@ -80,7 +80,7 @@ fn deliver(global: &Global, order: &str, items: &[String], media_type: Option<&s
         (None, Some(record)) => outcome(record),
         (None, None) => (exit_code::REFUSED, "it is closed: `atelier-heartbeat explain` shows how".to_owned()),
     };
-    Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", plain(&why, 400))))
+    Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", one_line(&why, 400))))
 }
 
 fn outcome(record: &OrderRecord) -> (u8, String) {
@@ -129,7 +129,7 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
     let refused = |status: &str| {
         let message = format!(
             "order {name} is {}: the marketplace takes a delivery only while it is paid, in_progress, disputed or revision_requested",
-            plain(status, 40)
+            one_line(status, 40)
         );
         Err(CommandError::new(exit_code::REFUSED, message))
     };
@@ -167,12 +167,12 @@ impl DeliveryItem {
             let path = Path::new(text);
             return match fs::metadata(path) {
                 Ok(meta) if meta.is_file() => Ok(Self::File(path.to_owned())),
-                Ok(_) => Err(CommandError::usage(format!("{} is not a file", plain(text, 200)))),
-                Err(error) => Err(CommandError::usage(format!("could not read {}: {error}", plain(text, 200)))),
+                Ok(_) => Err(CommandError::usage(format!("{} is not a file", one_line(text, 200)))),
+                Err(error) => Err(CommandError::usage(format!("could not read {}: {error}", one_line(text, 200)))),
             };
         }
         if let Err(must) = field_rules::address(text) {
-            return Err(CommandError::usage(format!("{} must {}", plain(text, 200), must.what)));
+            return Err(CommandError::usage(format!("{} must {}", one_line(text, 200), must.what)));
         }
         let path = text.split(['?', '#']).next().unwrap_or(text);
         let by_ending = match path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
@@ -183,7 +183,7 @@ impl DeliveryItem {
         let media_type = media_type.or(by_ending).ok_or_else(|| {
             CommandError::usage(format!(
                 "{} does not say what it is: add --media-type image (or video)",
-                plain(text, 200)
+                one_line(text, 200)
             ))
         })?;
         Ok(Self::Address(Hosted { url: text.to_owned(), media_type: media_type.to_owned() }))

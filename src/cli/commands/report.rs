@@ -14,7 +14,7 @@ use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::money::{usd, usd_of_micros};
 use crate::domain::notice::Subject;
-use crate::domain::sanitize::{display_id, plain};
+use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::domain::time::{Time, span};
 use crate::domain::url::Address;
@@ -64,7 +64,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         }));
         return Ok(0);
     }
-    output::out(&format!("{} on {server}", plain(&agent, 120)));
+    output::out(&format!("{} on {server}", one_line(&agent, 120)));
     if sandbox {
         output::out("a sandbox: none of this money is real");
     }
@@ -76,7 +76,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
 fn day_option(option: &str, text: &Option<String>) -> Result<Option<String>, CommandError> {
     let Some(text) = text else { return Ok(None) };
     let whole = text.len() == 10 && Time::parse(&format!("{text}T00:00:00Z")).is_some();
-    let message = || format!("{option} {}: write a day such as 2026-11-01", plain(text, 40));
+    let message = || format!("{option} {}: write a day such as 2026-11-01", one_line(text, 40));
     if whole { Ok(Some(text.clone())) } else { Err(CommandError::usage(message())) }
 }
 
@@ -100,7 +100,7 @@ fn print(report: &Report, now: Time, stuck: usize) {
     let row = |name: &str, sum: &Sum| {
         vec![
             // On a terminal the sums have to fit as well.
-            plain(name, if output::is_watched() { 26 } else { 200 }),
+            one_line(name, if output::is_watched() { 26 } else { 200 }),
             sum.delivered.to_string(),
             sum.completed.to_string(),
             sum.lost.to_string(),
@@ -135,7 +135,7 @@ fn stuck(state: &State) -> Vec<Stuck> {
     let mut stuck: BTreeMap<Subject, Stuck> = BTreeMap::new();
     for (subject, notice) in state.worker.notices.iter() {
         let (why, help) = (notice.message.clone(), notice.hint.clone());
-        stuck.insert(subject.clone(), Stuck { about: plain(&subject.to_string(), 80), why, help });
+        stuck.insert(subject.clone(), Stuck { about: one_line(&subject.to_string(), 80), why, help });
     }
     for record in state.orders.values() {
         if let Some(hold) = &record.stage.hold {

@@ -22,12 +22,12 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
     let server_version = args.server_version.parse::<ServerVersion>().map_err(|_| {
         CommandError::usage(format!(
             "--server-version {}: use `live` or `document`",
-            sanitize::plain(&args.server_version, 40)
+            sanitize::one_line(&args.server_version, 40)
         ))
     })?;
     for spec in &args.fault {
         Market::new(server_version, 0).arm_spec(spec).map_err(|why| {
-            let spec = sanitize::plain(spec, 60);
+            let spec = sanitize::one_line(spec, 60);
             CommandError::usage(format!("--fault {spec}: {why}; `--fault list` lists them"))
         })?;
     }

@@ -12,7 +12,7 @@ use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::lifecycle::{LastError, OrderRecord};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId};
-use crate::domain::sanitize::{display_id, plain};
+use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::domain::time::span;
 use crate::io::clock;
@@ -55,7 +55,7 @@ pub fn list(global: &Global, args: &OrdersArgs) -> Result<u8, CommandError> {
     } else {
         output::out(&table(&["ORDER", "STATUS", "PRICE", "AGE", "SERVICE", "BRIEF"], &rows));
     }
-    odd.iter().for_each(|odd| output::err(&format!("atelier-heartbeat: passed over {}", plain(&odd.0, 120))));
+    odd.iter().for_each(|odd| output::err(&format!("atelier-heartbeat: passed over {}", one_line(&odd.0, 120))));
     Ok(0)
 }
 
@@ -68,13 +68,13 @@ pub(super) fn known(store: &Store, id: &OrderId) -> Result<Option<OrderRecord>, 
     }
     Ok(match store.history(id)? {
         History::Closed(record) => Some(*record),
-        History::None | History::Damaged => None,
+        History::None | History::Corrupt => None,
     })
 }
 
 /// Reads an order's id as the operator typed it.
 pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
-    OrderId::new(order).ok_or_else(|| CommandError::usage(format!("{:?} is not an order's id", plain(order, 60))))
+    OrderId::new(order).ok_or_else(|| CommandError::usage(format!("{:?} is not an order's id", one_line(order, 60))))
 }
 
 /// Returns the client's links that could not be downloaded.
@@ -86,7 +86,7 @@ fn missing_references(store: &Store, id: &OrderId) -> Vec<Reference> {
 
 fn missing_line(reference: &Reference) -> String {
     let why = reference.error.as_deref().unwrap_or("not downloaded");
-    plain(&format!("{}: {why}", reference.url), 300)
+    one_line(&format!("{}: {why}", reference.url), 300)
 }
 
 /// Shows one order: what the marketplace says, local progress, the thread.
@@ -162,7 +162,7 @@ fn text(
     let mut lines = vec![format!("order     {}", display_id(id.as_str()))];
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            lines.push(format!("{name:<9} {}", plain(&value, 300)));
+            lines.push(format!("{name:<9} {}", one_line(&value, 300)));
         }
     };
     if let Some(order) = remote {
@@ -193,7 +193,7 @@ fn text(
 /// Returns one message as text: sender, time, content.
 pub(super) fn said(message: &Message) -> String {
     let at = message.created_at.map(|at| format!(", {at}")).unwrap_or_default();
-    format!("\n{}{at}\n{}", plain(&message.sender_type, 20), paragraph(&message.content, "  "))
+    format!("\n{}{at}\n{}", one_line(&message.sender_type, 20), paragraph(&message.content, "  "))
 }
 
 /// Returns local progress in one line.
@@ -235,12 +235,12 @@ pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
         return Ok(0);
     }
     let mut lines: Vec<String> =
-        record.history.iter().map(|entry| format!("{}  {}", entry.at, plain(&entry.what, 300))).collect();
+        record.history.iter().map(|entry| format!("{}  {}", entry.at, one_line(&entry.what, 300))).collect();
     let missing = missing_references(&store, &id);
     lines.extend(missing.iter().map(|one| format!("a reference could not be downloaded: {}", missing_line(one))));
     lines.push(format!("now: {}", standing(&record)));
     if record.stage.closed.is_none() {
-        lines.push(format!("why: {}", plain(&why, 300)));
+        lines.push(format!("why: {}", one_line(&why, 300)));
     }
     if record.stage.hold.is_some() {
         let hint = format!("atelier-heartbeat retry {}", display_id(order));

@@ -86,7 +86,7 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
             let message = format!(
                 "order {} is {}: only one that is pending_quote can be quoted",
                 display_id(order),
-                crate::domain::sanitize::plain(status.as_str(), 40)
+                crate::domain::sanitize::one_line(status.as_str(), 40)
             );
             return Err(CommandError::new(exit_code::REFUSED, message));
         }
@@ -126,7 +126,7 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
         if let Some(mint) = text(&me, "token_mint") {
             return Err(CommandError::new(
                 exit_code::REFUSED,
-                format!("this agent has a token already: {}", crate::domain::sanitize::plain(&mint, 80)),
+                format!("this agent has a token already: {}", crate::domain::sanitize::one_line(&mint, 80)),
             ));
         }
         if !yes {
@@ -149,7 +149,7 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
             output::json(&json!(launched));
         } else {
             let member = |name| text(&launched, name).unwrap_or_else(|| "-".to_owned());
-            output::out(&crate::domain::sanitize::plain(
+            output::out(&crate::domain::sanitize::one_line(
                 &format!("launched {symbol}: mint {}, transaction {}", member("mint"), member("tx_signature")),
                 400,
             ));
@@ -187,7 +187,7 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
                 &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": judged.bytes, "sha256": judged.sha256}),
             );
         } else {
-            output::out(&crate::domain::sanitize::plain(&hosted.url, 2000));
+            output::out(&crate::domain::sanitize::one_line(&hosted.url, 2000));
         }
         Ok(0)
     };

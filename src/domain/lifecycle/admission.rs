@@ -22,7 +22,7 @@ pub enum Known {
     /// It was closed with this record.
     Closed(Box<OrderRecord>),
     /// There was a record that cannot be read, or work without a record.
-    Damaged,
+    Corrupt,
     /// Nothing.
     Nothing,
 }
@@ -57,7 +57,7 @@ pub fn admit(order: Order, known: Known, rules: &Rules, clock: &Clock) -> Admiss
         Known::InFlight => return Admission::Update(listed(order)),
         _ if !is_admissible(&order, rules) => return Admission::Ignore,
         Known::Nothing => OrderRecord::new(order.clone(), now),
-        Known::Damaged => {
+        Known::Corrupt => {
             let mut record = OrderRecord::new(order.clone(), now);
             let why = "its record was damaged and is set aside: something may have been made or delivered already";
             record.stage.hold = Some(Hold { kind: HoldKind::Unclear, why: why.to_owned() });
@@ -151,7 +151,7 @@ mod tests {
         }
         let Admission::New(record) = admitted("paid", Known::Nothing) else { panic!("not new") };
         assert_eq!((record.stage.step, record.stage.hold, record.clock), (Step::Queued, None, Some(clock())));
-        let Admission::Reopen(record) = admitted("paid", Known::Damaged) else { panic!("not held") };
+        let Admission::Reopen(record) = admitted("paid", Known::Corrupt) else { panic!("not held") };
         assert_eq!(record.stage.hold.unwrap().kind, HoldKind::Unclear);
         let mut closed = OrderRecord::new(order("paid"), clock().wall);
         closed.stage.closed = Some(Closed { at: clock().wall, ending: Ending::Delivered });

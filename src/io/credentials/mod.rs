@@ -1,7 +1,7 @@
 //! The agent's id and key: where they are found, read and kept.
 //!
 //! In scope: reading the four places and writing `credentials.json`. Out of scope: sending a registration.
-//! Damaged or unreadable credentials never count as missing: a second registration would create a second agent.
+//! Corrupt or unreadable credentials never count as missing: a second registration would create a second agent.
 
 mod dotenv;
 pub mod registration;
@@ -96,7 +96,7 @@ pub enum CredentialsError {
         why: &'static str,
     },
     /// They exist and are not valid.
-    Damaged {
+    Corrupt {
         /// Where.
         place: String,
         /// What is wrong.
@@ -132,7 +132,7 @@ impl fmt::Display for CredentialsError {
                 "{} line {line} {why}: write {ID}=... and {KEY}=..., a line each, or remove it; never register again for it",
                 path.display()
             ),
-            Self::Damaged { place, why } => {
+            Self::Corrupt { place, why } => {
                 write!(out, "{place} {why}: restore it from your copy; never register again")
             }
         }
@@ -203,7 +203,7 @@ pub fn readable_by_others(credentials: &Credentials, state_dir: &Path) -> Option
 }
 
 fn variable_of(environment: &Environment, name: &str) -> Result<Option<String>, CredentialsError> {
-    let damaged = |_| CredentialsError::Damaged { place: format!("the environment's {name}"), why: "is not text" };
+    let damaged = |_| CredentialsError::Corrupt { place: format!("the environment's {name}"), why: "is not text" };
     let Some(value) = environment.var(name) else { return Ok(None) };
     let value = value.into_string().map_err(damaged)?;
     let value = value.trim();
@@ -227,7 +227,7 @@ fn both(
 }
 
 fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result<Credentials, CredentialsError> {
-    let damaged = |why| Err(CredentialsError::Damaged { place: place.to_owned(), why });
+    let damaged = |why| Err(CredentialsError::Corrupt { place: place.to_owned(), why });
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !(1..=100).contains(&agent_id.len()) || !agent_id.bytes().all(plain) {
         return damaged("holds an agent id (ATELIER_AGENT_ID, agent_id) that cannot be one");
@@ -247,7 +247,7 @@ fn checked(agent_id: String, key: String, place: &str, source: Source) -> Result
 fn json(path: &Path) -> Result<Option<Credentials>, CredentialsError> {
     let Some(content) = read(path)? else { return Ok(None) };
     let place = path.display().to_string();
-    let damaged = |why| CredentialsError::Damaged { place: place.clone(), why };
+    let damaged = |why| CredentialsError::Corrupt { place: place.clone(), why };
     let members: Map<String, Value> =
         serde_json::from_str(content.trim_start_matches('\u{feff}')).map_err(|_| damaged("is not a JSON object"))?;
     match (text(&members, "agent_id"), text(&members, "api_key")) {
@@ -264,7 +264,7 @@ fn read(path: &Path) -> Result<Option<String>, CredentialsError> {
     match opened.and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes)) {
         Ok(_) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(CredentialsError::Damaged { place: path.display().to_string(), why: "is not text" }),
+            Err(_) => Err(CredentialsError::Corrupt { place: path.display().to_string(), why: "is not text" }),
         },
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(CredentialsError::Unreadable { path: path.to_owned(), why: error.to_string() }),
@@ -353,7 +353,7 @@ mod tests {
         for length in 0..GOOD.len() {
             fs::write(&path, &GOOD[..length]).unwrap();
             let error = found().unwrap_err();
-            assert!(matches!(error, CredentialsError::Damaged { .. }), "cut at {length}: {error:?}");
+            assert!(matches!(error, CredentialsError::Corrupt { .. }), "cut at {length}: {error:?}");
             assert!(!error.to_string().contains("0011"), "{error}");
         }
         for wrong in [
@@ -362,7 +362,7 @@ mod tests {
             GOOD.replace("api_key", "apikey"),
         ] {
             fs::write(&path, wrong).unwrap();
-            assert!(matches!(found().unwrap_err(), CredentialsError::Damaged { .. }));
+            assert!(matches!(found().unwrap_err(), CredentialsError::Corrupt { .. }));
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();

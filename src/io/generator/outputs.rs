@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::money;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 
 /// The most files that one attempt may deliver.
 const MAX_FILES: usize = 50;
@@ -93,7 +93,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
         if meta.is_file() && meta.len() > 0 && !litter {
             files.push(entry.path());
         } else if litter {
-            log::info!("passed over {}: no result by its name", plain(&entry.path().to_string_lossy(), 200));
+            log::info!("passed over {}: no result by its name", one_line(&entry.path().to_string_lossy(), 200));
         }
         if files.len() > MAX_FILES {
             return Err(MediaError::Judged(format!("it left more than {MAX_FILES} files")));
@@ -128,7 +128,7 @@ fn named(work: &Path, stdout: &str) -> Result<Vec<PathBuf>, MediaError> {
 
 /// Returns a file inside the order's work folder, links resolved.
 fn within(work: &Path, path: &str) -> Result<PathBuf, MediaError> {
-    let shown = plain(path, 120);
+    let shown = one_line(path, 120);
     let real = fs::canonicalize(work.join(path))
         .map_err(|error| MediaError::of(&error, format!("it names {shown}, which cannot be found: {error}")))?;
     let home = fs::canonicalize(work)
@@ -201,11 +201,11 @@ pub(super) fn output_tail(attempt_dir: &Path) -> String {
     let lines = |name: &str| {
         let text = tail(&attempt_dir.join(name)).unwrap_or_default();
         let lines: Vec<String> =
-            text.lines().map(|line| plain(line.trim(), 300)).filter(|line| !line.is_empty()).collect();
+            text.lines().map(|line| one_line(line.trim(), 300)).filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(3)..].join(" | ")
     };
     let text = Some(lines("stderr")).filter(|text| !text.is_empty()).unwrap_or_else(|| lines("stdout"));
-    if text.is_empty() { "it wrote no output".to_owned() } else { plain(&text, 300) }
+    if text.is_empty() { "it wrote no output".to_owned() } else { one_line(&text, 300) }
 }
 
 fn tail(path: &Path) -> io::Result<String> {

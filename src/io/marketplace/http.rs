@@ -16,7 +16,7 @@ use super::retry_after::RateLimitHeaders;
 use super::wire::Answer;
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::extension;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::secret::Secret;
 use crate::domain::url::is_local;
 use crate::io::failpoint;
@@ -163,7 +163,7 @@ impl Transport {
         let begun = has_begun();
         let kind = if begun { ApiErrorKind::Unanswered } else { ApiErrorKind::NotSent };
         let message = format!("{}{}: {}", self.base_url, self.through, cause(error, begun));
-        let message = plain(&message, 400);
+        let message = one_line(&message, 400);
         let message = self.key.as_ref().map_or(message.clone(), |key| key.redact(&message));
         SendError { error: ApiError::new(kind, message), torn: begun && matches!(error, ureq::Error::Io(_)) }
     }

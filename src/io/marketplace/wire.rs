@@ -10,7 +10,7 @@ use super::retry_after::{self, RateLimitHeaders};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::Hosted;
 use crate::domain::order::{self, InvalidOrder, Order};
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 
@@ -143,7 +143,7 @@ pub fn data<'a>(
     match (answer.status, envelope.success()) {
         (200..=299, Some(true)) => Ok(envelope.data.unwrap_or(RawValue::NULL)),
         (300..=399, _) => error(ApiErrorKind::Moved {
-            to: plain(answer.location.as_deref().unwrap_or_default(), MESSAGE_CHARS),
+            to: one_line(answer.location.as_deref().unwrap_or_default(), MESSAGE_CHARS),
             permanent: matches!(answer.status, 301 | 308),
         }),
         (429, _) => error(ApiErrorKind::Limited { wait: retry_after::wait(&answer.hints, now) }),
@@ -193,13 +193,13 @@ fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Op
         };
         format!("HTTP {status}, an answer {what}{wait}")
     } else {
-        format!("HTTP {status}: {}{wait}", plain(&sentences, MESSAGE_CHARS))
+        format!("HTTP {status}: {}{wait}", one_line(&sentences, MESSAGE_CHARS))
     }
 }
 
 /// Returns what to change for a redirect. Its path is ours, so what moved is what stands before it.
 fn moved(answer: &Answer, base_url: &str) -> String {
-    let to = plain(answer.location.as_deref().unwrap_or("an unnamed address"), MESSAGE_CHARS);
+    let to = one_line(answer.location.as_deref().unwrap_or("an unnamed address"), MESSAGE_CHARS);
     let base = base_of(&to, base_url);
     if matches!(answer.status, 301 | 308) {
         format!(
@@ -316,7 +316,7 @@ pub fn grant(data: &Value) -> Result<(Secret, String), ApiError> {
 /// The store refused the file, or its answer names no address.
 pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&Secret>) -> Result<Hosted, ApiError> {
     let said = String::from_utf8_lossy(&answer.body);
-    let said = plain(&token.map_or_else(|| said.to_string(), |token| token.redact(&said)), MESSAGE_CHARS);
+    let said = one_line(&token.map_or_else(|| said.to_string(), |token| token.redact(&said)), MESSAGE_CHARS);
     let error =
         |kind| Err(ApiError::new(kind, format!("the blob store {store} answers HTTP {}: {said}", answer.status)));
     match answer.status {

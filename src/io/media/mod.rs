@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::deliverable::{Deliverable, MediaError};
 use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::hex;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 
 /// The types that the marketplace takes, document and live server together, as told by content.
 const KINDS: [&str; 9] = [
@@ -90,7 +90,7 @@ fn broken(why: impl Into<String>) -> io::Error {
 /// Returns [`MediaError`] with one sentence: broken, of a type that is not taken, or unreadable for now.
 pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, MediaError> {
     let relative = relative(work, file)?;
-    let shown = plain(&relative, 120);
+    let shown = one_line(&relative, 120);
     let unread = |error: io::Error| MediaError::of(&error, format!("{shown} cannot be read: {error}"));
     let mut opened = open(file).map_err(unread)?;
     let meta = opened.metadata().map_err(unread)?;
@@ -112,7 +112,7 @@ pub fn judge(work: &Path, file: &Path) -> Result<Deliverable, MediaError> {
         None => {
             let why =
                 if error.kind() == io::ErrorKind::UnexpectedEof { "it ends early".into() } else { error.to_string() };
-            MediaError::Judged(format!("{shown} does not decode as {content_type}: {}", plain(&why, 200)))
+            MediaError::Judged(format!("{shown} does not decode as {content_type}: {}", one_line(&why, 200)))
         }
     })?;
     if is_flat {
@@ -144,7 +144,7 @@ fn check(file: &File, length: u64, content_type: &str) -> io::Result<bool> {
 ///
 /// Returns [`MediaError`] when a byte of it has changed or it cannot be read.
 pub fn open_unchanged(work: &Path, deliverable: &Deliverable) -> Result<(File, u64), MediaError> {
-    let shown = plain(&deliverable.file, 120);
+    let shown = one_line(&deliverable.file, 120);
     let unread = |error: io::Error| MediaError::of(&error, format!("{shown} cannot be read: {error}"));
     let mut opened = open(&work.join(&deliverable.file)).map_err(unread)?;
     let (bytes, sha256, ..) = pass(&mut opened).map_err(unread)?;

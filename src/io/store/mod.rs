@@ -1,6 +1,6 @@
 //! The state folder: its lock, and reading and writing what is in it.
 //!
-//! Damaged files are set aside and reported; files of another schema are left alone.
+//! Corrupt files are set aside and reported; files of another schema are left alone.
 //!
 //! ```text
 //! STATE/lock                         held by the one run that works here

@@ -22,7 +22,7 @@ pub enum History {
     /// It is closed.
     Closed(Box<OrderRecord>),
     /// Its record cannot be read, or work was begun without one.
-    Damaged,
+    Corrupt,
 }
 
 impl Store {
@@ -144,11 +144,11 @@ impl Store {
         if let Some(path) = self.closed_path(id)? {
             return Ok(match read::<OrderRecord>(&path)? {
                 Loaded::Ok(record) if record.order.id == *id => History::Closed(Box::new(record)),
-                _ => History::Damaged,
+                _ => History::Corrupt,
             });
         }
         // A record that was set aside leaves the order's work folder.
-        Ok(if self.work(id).exists() { History::Damaged } else { History::None })
+        Ok(if self.work(id).exists() { History::Corrupt } else { History::None })
     }
 
     /// Removes the closed records of an order that is in flight again, once its new record is written.

@@ -83,7 +83,7 @@ fn a_truncated_record_is_never_read_and_is_reported_once_work_was_started() {
             assert!(state.orders.is_empty() && !path.exists());
         }
     }
-    assert!(matches!(store.history(&OrderId::new("ord_1").unwrap()).unwrap(), History::Damaged));
+    assert!(matches!(store.history(&OrderId::new("ord_1").unwrap()).unwrap(), History::Corrupt));
     assert!(matches!(store.history(&OrderId::new("ord_9").unwrap()).unwrap(), History::None));
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::installed::from_crontab;
 use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code::{CONFIG, STATE};
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 
 const BEGIN: &str = "# atelier-heartbeat: begin";
 const END: &str = "# atelier-heartbeat: end";
@@ -45,7 +45,7 @@ pub(super) fn read() -> Result<String, CommandError> {
     } else if message.contains("no crontab") {
         Ok(String::new())
     } else {
-        let why = format!("`crontab -l` failed, and nothing was changed: {}", plain(&message, 200));
+        let why = format!("`crontab -l` failed, and nothing was changed: {}", one_line(&message, 200));
         Err(CommandError::new(CONFIG, why))
     }
 }

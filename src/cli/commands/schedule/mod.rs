@@ -191,6 +191,6 @@ fn call(program: &str, args: &[&str]) -> Result<(), CommandError> {
     if output.status.success() {
         return Ok(());
     }
-    let message = crate::domain::sanitize::plain(&String::from_utf8_lossy(&output.stderr), 200);
+    let message = crate::domain::sanitize::one_line(&String::from_utf8_lossy(&output.stderr), 200);
     Err(CommandError::new(exit_code::CONFIG, format!("{program} {} failed: {message}", args.join(" "))))
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, Environment, Service};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::text;
 use crate::domain::reconcile::{Kept, Match, Memory, Wanted};
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::io::clock;
 use crate::io::credentials::{self, CredentialsError};
 use crate::io::marketplace::{Client, Registration};
@@ -286,7 +286,7 @@ fn services(
         service.and_then(|service| text(service, "title")).unwrap_or_default()
     };
     for id in unknown {
-        let title = plain(&title_of(&id), 100);
+        let title = one_line(&title_of(&id), 100);
         log.note(format!("service {title:?} ({id}) is not in heartbeat.toml and is left as it is: `atelier-heartbeat services deactivate {id}`"));
     }
     Ok(refused)

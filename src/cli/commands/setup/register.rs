@@ -16,7 +16,7 @@ use crate::cli::session::{RequestKind, Session};
 use crate::config::{Config, Environment};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::limits::Endpoint;
-use crate::domain::sanitize::plain;
+use crate::domain::sanitize::one_line;
 use crate::domain::secret::Secret;
 use crate::io::atomic_file;
 use crate::io::clock;
@@ -147,7 +147,7 @@ fn emergency(
 ) -> CommandError {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     for folder in [Some(config_dir.to_owned()), home, Some(std::env::temp_dir())].into_iter().flatten() {
-        let folder = folder.join(format!("atelier-credentials-{}", plain(agent_id, 60).replace('/', "_")));
+        let folder = folder.join(format!("atelier-credentials-{}", one_line(agent_id, 60).replace('/', "_")));
         let kept =
             atomic_file::make_private_dir(&folder).and_then(|()| credentials::save(&folder, whole, agent_id, key));
         if kept.is_ok() {
@@ -175,10 +175,10 @@ fn unanswered(begun: &Begun, code: u8) -> CommandError {
         code,
         format!(
             "a registration of {:?} was sent to {} at {} and its answer was lost: the agent may exist, and its key would be lost with the answer. It is never repeated by itself. Look on the marketplace whether {:?} is there; then write another name under [agent], or the same one if it is not there, and run `atelier-heartbeat setup --register-again` (where it is there, the live marketplace answers duplicate_agent with its id)",
-            plain(&begun.name, 60),
+            one_line(&begun.name, 60),
             begun.base_url,
             begun.at,
-            plain(&begun.name, 60)
+            one_line(&begun.name, 60)
         ),
     )
 }

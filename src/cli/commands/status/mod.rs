@@ -1,8 +1,8 @@
 //! `status`: what needs you, orders in flight, polls, budget and earnings. Takes no lock and sends nothing.
 
-pub(super) mod look;
 mod needs;
 mod screen;
+pub(super) mod snapshot;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::cli::command_error::CommandError;
 use crate::cli::output;
 use crate::cli::table;
 use crate::domain::time::span;
-use look::{Look, Status};
+use snapshot::{Snapshot, Status};
 
 /// How often `--watch` refreshes.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, CommandError> {
         return all(global);
     }
     if args.prometheus {
-        output::out(&metrics(&Look::open(global)?.status(global)?));
+        output::out(&metrics(&Snapshot::open(global)?.status(global)?));
         return Ok(0);
     }
     if !args.watch {
@@ -45,16 +45,16 @@ pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, CommandError> {
 }
 
 fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
-    let look = Look::open(global)?;
+    let snapshot = Snapshot::open(global)?;
     if global.quiet && !global.json {
         return Ok(match () {
-            () if look.needs_you() || look.overdue().is_some() => 20,
-            () if !look.state.orders.is_empty() => 10,
+            () if snapshot.needs_you() || snapshot.overdue().is_some() => 20,
+            () if !snapshot.state.orders.is_empty() => 10,
             () => 0,
         });
     }
-    let now = look.now;
-    let status = look.status(global)?;
+    let now = snapshot.now;
+    let status = snapshot.status(global)?;
     if global.json {
         output::json(&status);
     } else {
@@ -77,44 +77,44 @@ fn all(global: &Global) -> Result<u8, CommandError> {
         add(Some(path), None);
     }
     schedule::installed().into_iter().for_each(|entry| add(Some(entry.config), entry.state_dir));
-    let looks: Vec<(Global, Result<Status, CommandError>)> = found
+    let agents: Vec<(Global, Result<Status, CommandError>)> = found
         .into_iter()
-        .map(|agent| (agent.clone(), Look::open(&agent).and_then(|look| look.status(&agent))))
+        .map(|agent| (agent.clone(), Snapshot::open(&agent).and_then(|snapshot| snapshot.status(&agent))))
         .collect();
-    if looks.is_empty() {
+    if agents.is_empty() {
         let message = "no agent is known: pass --config, or install a schedule";
         return Err(CommandError::new(crate::cli::exit_code::CONFIG, message));
     }
     if global.quiet && !global.json {
-        let needs_you = |look: &Result<Status, CommandError>| match look {
+        let needs_you = |snapshot: &Result<Status, CommandError>| match snapshot {
             Ok(status) => !status.causes.is_empty() || status.overdue.is_some(),
             Err(_) => true,
         };
         let in_flight =
-            |look: &Result<Status, CommandError>| look.as_ref().is_ok_and(|status| !status.orders.is_empty());
+            |snapshot: &Result<Status, CommandError>| snapshot.as_ref().is_ok_and(|status| !status.orders.is_empty());
         return Ok(match () {
-            () if looks.iter().any(|(_, look)| needs_you(look)) => 20,
-            () if looks.iter().any(|(_, look)| in_flight(look)) => 10,
+            () if agents.iter().any(|(_, snapshot)| needs_you(snapshot)) => 20,
+            () if agents.iter().any(|(_, snapshot)| in_flight(snapshot)) => 10,
             () => 0,
         });
     }
     if global.json {
-        let agent = |(agent, look): &(Global, Result<Status, CommandError>)| match look {
+        let agent = |(agent, snapshot): &(Global, Result<Status, CommandError>)| match snapshot {
             Ok(status) => json!(status),
             Err(error) => json!({"config": agent.config, "error": error.message}),
         };
-        output::json(&json!({"agents": looks.iter().map(agent).collect::<Vec<_>>()}));
+        output::json(&json!({"agents": agents.iter().map(agent).collect::<Vec<_>>()}));
         return Ok(0);
     }
-    let rows: Vec<Vec<String>> = looks.iter().map(|(agent, look)| row(agent, look)).collect();
+    let rows: Vec<Vec<String>> = agents.iter().map(|(agent, snapshot)| row(agent, snapshot)).collect();
     let head = ["AGENT", "LAST RUN", "IN FLIGHT", "NEEDS YOU", "TODAY", "SERVER", "SETTINGS"];
     output::out(&table::table(&head, &rows));
     Ok(0)
 }
 
-fn row(agent: &Global, look: &Result<Status, CommandError>) -> Vec<String> {
+fn row(agent: &Global, snapshot: &Result<Status, CommandError>) -> Vec<String> {
     let settings = agent.config.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let status = match look {
+    let status = match snapshot {
         Ok(status) => status,
         Err(error) => {
             return vec![

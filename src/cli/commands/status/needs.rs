@@ -9,7 +9,7 @@ use crate::cli::args::Global;
 use crate::domain::lifecycle::OrderRecord;
 use crate::domain::money::cents;
 use crate::domain::notice::Subject;
-use crate::domain::sanitize::{display_id, plain};
+use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 
 /// One cause, and the orders that wait for it.
@@ -30,7 +30,7 @@ pub(super) fn causes(global: &Global, state: &State) -> Vec<Cause> {
     let mut causes = Vec::new();
     for (subject, notice) in state.worker.notices.iter() {
         if subject.order().is_none_or(|id| !state.orders.contains_key(id)) {
-            let message = format!("{}: {}", plain(&subject.to_string(), 80), notice.message);
+            let message = format!("{}: {}", one_line(&subject.to_string(), 80), notice.message);
             let hint = global.runnable(&notice.hint);
             causes.push(Cause { message, orders: Vec::new(), price_cents: 0, hint });
         }

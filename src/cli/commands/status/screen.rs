@@ -1,12 +1,12 @@
 //! `status` as text: what needs you, then what is in flight, then who, when and how much.
 
-use super::look::{InFlight, Spent, Status};
 use super::needs::Cause;
+use super::snapshot::{InFlight, Spent, Status};
 use crate::cli::args::Global;
 use crate::cli::output;
 use crate::cli::table::cut;
 use crate::domain::money::usd;
-use crate::domain::sanitize::{display_id, plain};
+use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::time::{Time, span};
 use crate::report::Sum;
 
@@ -66,7 +66,7 @@ fn needs_you(causes: &[Cause], width: usize, lines: &mut Vec<String>) {
             1 => format!("{names}, {}: ", dollars(cause.price_cents)),
             many => format!("{many} orders, {}: ", dollars(cause.price_cents)),
         };
-        lines.push(cut(&plain(&format!("  {head}{}", cause.message), 400), width));
+        lines.push(cut(&one_line(&format!("  {head}{}", cause.message), 400), width));
         if cause.orders.len() > 1 {
             let more = match cause.orders.len() - 2 {
                 0 => String::new(),
@@ -103,9 +103,9 @@ fn in_flight(orders: &[InFlight], now: Time, width: usize, lines: &mut Vec<Strin
         };
         let age = span(now.since(order.placed));
         let line = format!("  {}  {step}, {age} old{due}{next}{price}{service}", display_id(&order.order));
-        lines.push(cut(&plain(&line, 400), width));
+        lines.push(cut(&one_line(&line, 400), width));
         if let Some(error) = &order.last_error {
-            lines.push(cut(&plain(&format!("    {}", super::needs::reason(error)), 400), width));
+            lines.push(cut(&one_line(&format!("    {}", super::needs::reason(error)), 400), width));
         }
     }
     if moving.len() > MOST_ORDERS {
@@ -114,7 +114,7 @@ fn in_flight(orders: &[InFlight], now: Time, width: usize, lines: &mut Vec<Strin
 }
 
 fn agent(status: &Status) -> String {
-    let name = status.agent_name.as_deref().map(|name| format!("{} ", plain(name, 50))).unwrap_or_default();
+    let name = status.agent_name.as_deref().map(|name| format!("{} ", one_line(name, 50))).unwrap_or_default();
     let id = status.agent_id.as_deref().unwrap_or("not registered yet: run `atelier-heartbeat setup`");
     format!("agent   {name}{id}")
 }

@@ -89,7 +89,7 @@ pub(super) struct Needs {
 }
 
 /// The state of one agent.
-pub(in crate::cli::commands) struct Look {
+pub(in crate::cli::commands) struct Snapshot {
     pub(in crate::cli::commands) config: Config,
     pub(super) state: State,
     pub(super) rules: Rules,
@@ -97,7 +97,7 @@ pub(in crate::cli::commands) struct Look {
     agent_id: Option<String>,
 }
 
-impl Look {
+impl Snapshot {
     /// Reads settings and state.
     ///
     /// # Errors
@@ -149,7 +149,7 @@ impl Look {
     /// The ledger cannot be read.
     pub(super) fn status(mut self, global: &Global) -> Result<Status, CommandError> {
         let ledger = self.config.state_dir.join("ledger.jsonl");
-        // Only this month: the cost of a look does not grow with the years.
+        // Only this month: the cost of a snapshot does not grow with the years.
         let month = Time::parse(&format!("{}T00:00:00Z", first_of_month(self.now))).unwrap_or(Time::EPOCH);
         let lines =
             lines_since(&ledger, month).or_exit(exit_code::STATE, || format!("could not read {}", ledger.display()))?;
