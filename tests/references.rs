@@ -39,60 +39,83 @@ fn one(url: &str, local: bool) -> Reference {
     fetched.into_iter().next().unwrap()
 }
 
+/// Names of this machine and of addresses inside a network, in every disguise.
+const INNER_HOSTS: [&str; 47] = [
+    "127.0.0.1",
+    "127.0.0.2",
+    "127.1",
+    "127.0.1",
+    "127.255.255.254",
+    "2130706433",
+    "0x7f000001",
+    "0x7F.0.0.1",
+    "0177.0.0.1",
+    "017700000001",
+    "00000177.00.00.01",
+    "0",
+    "0.0.0.0",
+    "0x0",
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "LocalHost.",
+    "[::1]",
+    "[::]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:127.0.0.1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "[::ffff:0:127.0.0.1]",
+    "[::1%25lo]",
+    "user@127.0.0.1",
+    "user:secret@localhost",
+    "example.com@127.0.0.1",
+    "127.0.0.1.",
+    "①②⑦.⓪.⓪.①",
+    "127。0。0。1",
+    "%31%32%37.0.0.1",
+    "127.0.0.1%00.example.com",
+    "localhost%2eexample",
+    "127.0.0.1#@example.com",
+    "ip6-localhost",
+    "ip6-loopback",
+    "10.0.0.1",
+    "169.254.169.254",
+    "192.168.0.1",
+    "[fe80::1]",
+    "[fd00::1]",
+];
+
+/// What is no address of the web.
+const NO_ADDRESSES: [&str; 17] = [
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/",
+    "gopher://127.0.0.1:70/",
+    "data:text/plain,hello",
+    "javascript:alert(1)",
+    "//127.0.0.1/",
+    "http:///127.0.0.1/",
+    "http:127.0.0.1",
+    "",
+    " ",
+    "http://",
+    "https://",
+    "http://[",
+    "http://exa mple.com/",
+    "http://127.0.0.1:99999/",
+    "unix:///var/run/docker.sock",
+    "http://\u{202e}1.0.0.721/",
+];
+
 #[test]
 fn no_disguise_of_this_machine_is_connected_to() {
     let (port, reached) = listener(|_, _| "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret".to_owned());
-    let hosts = [
-        "127.0.0.1",
-        "127.0.0.2",
-        "127.1",
-        "127.0.1",
-        "127.255.255.254",
-        "2130706433",
-        "0x7f000001",
-        "0x7F.0.0.1",
-        "0177.0.0.1",
-        "017700000001",
-        "00000177.00.00.01",
-        "0",
-        "0.0.0.0",
-        "0x0",
-        "localhost",
-        "LOCALHOST",
-        "localhost.",
-        "LocalHost.",
-        "[::1]",
-        "[::]",
-        "[0:0:0:0:0:0:0:1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[0:0:0:0:0:ffff:127.0.0.1]",
-        "[::127.0.0.1]",
-        "[64:ff9b::127.0.0.1]",
-        "[64:ff9b::7f00:1]",
-        "[2002:7f00:1::]",
-        "[::ffff:0:127.0.0.1]",
-        "[::1%25lo]",
-        "user@127.0.0.1",
-        "user:secret@localhost",
-        "example.com@127.0.0.1",
-        "127.0.0.1.",
-        "①②⑦.⓪.⓪.①",
-        "127。0。0。1",
-        "%31%32%37.0.0.1",
-        "127.0.0.1%00.example.com",
-        "localhost%2eexample",
-        "127.0.0.1#@example.com",
-        "ip6-localhost",
-        "ip6-loopback",
-        "10.0.0.1",
-        "169.254.169.254",
-        "192.168.0.1",
-        "[fe80::1]",
-        "[fd00::1]",
-    ];
     let mut tried = 0;
-    for host in hosts {
+    for host in INNER_HOSTS {
         for url in [format!("http://{host}:{port}/"), format!("HTTP://{host}:{port}/x")] {
             // What would wait for an answer that never comes is not tried twice.
             let inner = host.starts_with("10.")
@@ -107,25 +130,7 @@ fn no_disguise_of_this_machine_is_connected_to() {
             tried += 1;
         }
     }
-    for url in [
-        "file:///etc/passwd",
-        "ftp://127.0.0.1/",
-        "gopher://127.0.0.1:70/",
-        "data:text/plain,hello",
-        "javascript:alert(1)",
-        "//127.0.0.1/",
-        "http:///127.0.0.1/",
-        "http:127.0.0.1",
-        "",
-        " ",
-        "http://",
-        "https://",
-        "http://[",
-        "http://exa mple.com/",
-        "http://127.0.0.1:99999/",
-        "unix:///var/run/docker.sock",
-        "http://\u{202e}1.0.0.721/",
-    ] {
+    for url in NO_ADDRESSES {
         let told = one(url, false);
         assert!(told.file.is_none() && told.error.is_some(), "{url}: {told:?}");
         tried += 1;

@@ -40,10 +40,13 @@ const ENVIRONMENTS: [(&str, &[(&str, &str)]); 32] = [
     ("[2001:db8::7]", &[("HTTPS_PROXY", "http://P"), ("NO_PROXY", "2001:db9::/32")]),
 ];
 
+/// A command that is run with these variables.
+type Run<'a> = &'a dyn Fn(&[(String, String)]);
+
 #[test]
 fn every_environment_is_read_as_curl_reads_it() {
     let lines = side_by_side(ENVIRONMENTS.to_vec(), |(host, vars)| {
-        let asked = |run: &dyn Fn(&[(String, String)])| {
+        let asked = |run: Run<'_>| {
             let proxy = proxy(None, "502 Bad Gateway");
             let address = proxy.address.to_string();
             let vars: Vec<_> =

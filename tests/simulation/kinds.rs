@@ -1,5 +1,5 @@
-//! A day with forty orders of every kind, everything going wrong at random: each ends where it belongs, and a person is
-//! told of each thing once.
+//! A day with forty orders of every kind, everything going wrong at random: each ends where it belongs, and the
+//! operator is notified of each thing once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const KINDS: [(&str, usize); 9] = [
     ("quote, left", 3),
     ("subscription", 4),
     ("unwanted", 4),
-    ("called off", 4),
+    ("cancelled", 4),
     ("revised once", 3),
     ("disputed twice", 3),
 ];
@@ -72,29 +72,12 @@ fn day(seed: u64) {
             let brief = if kind == "unwanted" { "A Castle".into() } else { format!("wish {}", orders.len()) };
             let now = at(&world);
             let id = world.market.place(now, Placement { brief, service_id, ..Placement::default() });
-            if kind == "called off" {
+            if kind == "cancelled" {
                 world.market.cancel(now, &id).unwrap();
             }
             orders.push((kind, id));
         }
-        let now = at(&world);
-        for (kind, id) in &orders {
-            match *kind {
-                "quote, taken" => drop(world.market.pay_quote(now, id)),
-                "revised once" if !asked_again.contains_key(id) => {
-                    let asked = world.market.request_revision(now, id, "Revision request: better").is_ok();
-                    if asked || world.market.dispute(now, id).is_ok() {
-                        asked_again.insert(id.clone(), 1);
-                    }
-                }
-                "disputed twice"
-                    if asked_again.get(id).copied().unwrap_or(0) < 2 && world.market.dispute(now, id).is_ok() =>
-                {
-                    *asked_again.entry(id.clone()).or_default() += 1;
-                }
-                _ => {}
-            }
-        }
+        orders.iter().for_each(|(kind, id)| world.client_acts(kind, id, &mut asked_again));
         if !world.calm && world.below(10) == 0 {
             world.kill_after(30);
         }
@@ -105,30 +88,39 @@ fn day(seed: u64) {
     assert_eq!(world.told.broken, Vec::<String>::new(), "seed {seed}");
     assert_eq!(orders.len(), 40);
 
-    let mut ledger = Vec::new();
-    for (kind, id) in &orders {
-        let record = world.record(&OrderId::new(id).unwrap());
-        let held = record.as_ref().and_then(|record| record.stage.hold.as_ref()).map(|hold| hold.kind);
-        let status = world.market.status_of(id).unwrap().as_str().to_owned();
-        let deliveries = world.market.recorder().deliveries_of(id).len();
-        // A generator of the dream gives up now and then: then a person has it.
-        let given_up = matches!(held, Some(HoldKind::Exhausted | HoldKind::Declined));
-        let right = match *kind {
-            "paid" | "bounty" | "quote, taken" => deliveries == 1 || given_up,
-            "quote, left" => status == "quoted" && deliveries == 0 || given_up,
-            "subscription" => deliveries == 0 && held == Some(HoldKind::Subscription),
-            "unwanted" => deliveries == 0 && held == Some(HoldKind::Rejected),
-            "called off" => deliveries == 0 && status == "cancelled",
-            "revised once" => deliveries == 2 || given_up,
-            _ => deliveries == 2 && held == Some(HoldKind::Disputed) || given_up,
-        };
-        assert!(
-            right,
-            "seed {seed}: {kind} {id} is {status}, delivered {deliveries} times, held {held:?}: {record:#?}"
-        );
-        ledger.extend(record.as_ref().and_then(LedgerEntry::of).map(|line| (*kind, line)));
+    let ledger: Vec<_> = orders
+        .iter()
+        .filter_map(|(kind, id)| Some((*kind, LedgerEntry::of(&ends_right(&world, seed, kind, id)?)?)))
+        .collect();
+    reported_once(&world, seed);
+    if seed == 5 {
+        ledger.iter().for_each(|(kind, line)| println!("{kind:<15} {}", serde_json::to_string(line).unwrap()));
     }
-    // Each thing is told once, and again only a day later.
+}
+
+/// Checks how an order ended, and returns what is recorded of it.
+fn ends_right(world: &World, seed: u64, kind: &str, id: &str) -> Option<OrderRecord> {
+    let record = world.record(&OrderId::new(id).unwrap());
+    let held = record.as_ref().and_then(|record| record.stage.hold.as_ref()).map(|hold| hold.kind);
+    let status = world.market.status_of(id).unwrap().as_str().to_owned();
+    let deliveries = world.market.recorder().deliveries_of(id).len();
+    // A simulated generator gives up now and then: then the operator has it.
+    let given_up = matches!(held, Some(HoldKind::Exhausted | HoldKind::Declined));
+    let right = match kind {
+        "paid" | "bounty" | "quote, taken" => deliveries == 1 || given_up,
+        "quote, left" => status == "quoted" && deliveries == 0 || given_up,
+        "subscription" => deliveries == 0 && held == Some(HoldKind::Subscription),
+        "unwanted" => deliveries == 0 && held == Some(HoldKind::Rejected),
+        "cancelled" => deliveries == 0 && status == "cancelled",
+        "revised once" => deliveries == 2 || given_up,
+        _ => deliveries == 2 && held == Some(HoldKind::Disputed) || given_up,
+    };
+    assert!(right, "seed {seed}: {kind} {id} is {status}, delivered {deliveries} times, held {held:?}: {record:#?}");
+    record
+}
+
+/// Checks that each thing is reported once, and again only a day later.
+fn reported_once(world: &World, seed: u64) {
     let mut reported: BTreeMap<(OrderId, String), i64> = BTreeMap::new();
     // What is wrong with a generator or the network may pass and come back; what is wrong with an order does not.
     for (when, subject, why) in &world.reported {
@@ -141,12 +133,29 @@ fn day(seed: u64) {
             );
         }
     }
-    if seed == 5 {
-        ledger.iter().for_each(|(kind, line)| println!("{kind:<15} {}", serde_json::to_string(line).unwrap()));
-    }
 }
 
 impl World {
+    /// Does what the client of an order of this kind does next.
+    fn client_acts(&mut self, kind: &str, id: &str, asked_again: &mut BTreeMap<String, usize>) {
+        let now = Time::from_unix(self.now);
+        match kind {
+            "quote, taken" => drop(self.market.pay_quote(now, id)),
+            "revised once" if !asked_again.contains_key(id) => {
+                let asked = self.market.request_revision(now, id, "Revision request: better").is_ok();
+                if asked || self.market.dispute(now, id).is_ok() {
+                    asked_again.insert(id.to_owned(), 1);
+                }
+            }
+            "disputed twice"
+                if asked_again.get(id).copied().unwrap_or(0) < 2 && self.market.dispute(now, id).is_ok() =>
+            {
+                *asked_again.entry(id.to_owned()).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
     /// What is known of an order, in flight or over.
     fn record(&self, id: &OrderId) -> Option<OrderRecord> {
         self.written(id).map(|text| serde_json::from_str(&text).unwrap())

@@ -557,7 +557,6 @@ impl World {
             body,
             address: "10.0.0.1".into(),
         };
-        let fault = |kind| Err(ApiError::new(kind, "dreamt"));
         let mut trouble = if self.calm { 99 } else { self.below(100) };
         if trouble < 16 && !self.happens() {
             trouble = 99;
@@ -565,45 +564,8 @@ impl World {
         self.told.faults += u64::from(trouble < 16);
         let seconds = self.below(4) as i64;
         self.pass(seconds);
-        match trouble {
-            0..2 => return fault(ApiErrorKind::NotSent),
-            2..5 => {
-                self.pass(20);
-                return fault(ApiErrorKind::Unanswered);
-            }
-            5..8 => {
-                self.handle(&request);
-                self.pass(15);
-                return fault(ApiErrorKind::Unanswered);
-            }
-            8..10 => {
-                // It arrives after we have given it up, as late as our own patience allows.
-                let patience = match path {
-                    "/upload" => 600,
-                    _ if path.ends_with("/deliver") => 119,
-                    _ => 30,
-                };
-                let at = self.now - seconds + self.below(patience) as i64;
-                self.late.push((at, request));
-                return fault(ApiErrorKind::Unanswered);
-            }
-            10 => return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}")),
-            11 => {
-                self.handle(&request);
-                return Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}"));
-            }
-            12 => return Ok(plain(200, b"<html>sign in</html>")),
-            13 => {
-                self.handle(&request);
-                return Ok(plain(502, b"<html>bad gateway</html>"));
-            }
-            14 => {
-                let mut answer = plain(503, b"");
-                answer.hints.retry_after = Some("90".into());
-                return Ok(answer);
-            }
-            15 => return Ok(plain(200, b"{\"success\":true,\"data\":7}")),
-            _ => {}
+        if let Some(answer) = self.mishap(trouble, path, seconds, &request) {
+            return answer;
         }
         let reply = self.handle(&request);
         if reply.status == 999 {
@@ -622,6 +584,56 @@ impl World {
         Ok(wire::Answer { status: reply.status, hints, location: header("location"), body: reply.body })
     }
 
+    /// What goes wrong with a request in place of its answer.
+    fn mishap(
+        &mut self,
+        trouble: u64,
+        path: &str,
+        seconds: i64,
+        request: &Request,
+    ) -> Option<Result<wire::Answer, ApiError>> {
+        match trouble {
+            0..2 => Some(fault(ApiErrorKind::NotSent)),
+            2..5 => {
+                self.pass(20);
+                Some(fault(ApiErrorKind::Unanswered))
+            }
+            5..8 => {
+                self.handle(request);
+                self.pass(15);
+                Some(fault(ApiErrorKind::Unanswered))
+            }
+            8..10 => {
+                // It arrives after we have given it up, as late as our own patience allows.
+                let patience = match path {
+                    "/upload" => 600,
+                    _ if path.ends_with("/deliver") => 119,
+                    _ => 30,
+                };
+                let at = self.now - seconds + self.below(patience) as i64;
+                self.late.push((at, request.clone()));
+                Some(fault(ApiErrorKind::Unanswered))
+            }
+            10 => Some(Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}"))),
+            11 => {
+                self.handle(request);
+                Some(Ok(plain(500, b"{\"success\":false,\"error\":\"Internal server error\"}")))
+            }
+            12 => Some(Ok(plain(200, b"<html>sign in</html>"))),
+            13 => {
+                self.handle(request);
+                Some(Ok(plain(502, b"<html>bad gateway</html>")))
+            }
+            14 => {
+                let mut answer = plain(503, b"");
+                answer.hints.retry_after = Some("90".into());
+                Some(Ok(answer))
+            }
+            15 => Some(Ok(plain(200, b"{\"success\":true,\"data\":7}"))),
+            _ => None,
+        }
+    }
+
     fn handle(&mut self, request: &Request) -> Reply {
         match self.market.answer(Time::from_unix(self.now), request) {
             Answer::Reply(reply) | Answer::Mangled { reply, damage: Damage::Late } => reply,
@@ -633,7 +645,7 @@ impl World {
     fn upload(&mut self, record: &OrderRecord, file: usize) -> Result<Hosted, UploadError> {
         self.verb();
         if !self.calm && self.chance(2) && self.happens() {
-            return Err(UploadError::Unread("dreamt".into()));
+            return Err(UploadError::Unread("simulated".into()));
         }
         let hosted = self.upload_bytes(&record.deliverables[file].content_type);
         self.verb();
@@ -682,6 +694,10 @@ fn encoded(id: &OrderId) -> String {
             }
         })
         .collect()
+}
+
+fn fault<T>(kind: ApiErrorKind) -> Result<T, ApiError> {
+    Err(ApiError::new(kind, "simulated"))
 }
 
 fn plain(status: u16, body: &[u8]) -> wire::Answer {

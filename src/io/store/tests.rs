@@ -174,7 +174,9 @@ fn an_unflushed_record_counts_until_it_is_followed_torn_or_lost() {
     // What a power cut leaves of it.
     for left in [None, Some(&b""[..]), Some(&[0; 4096][..])] {
         fs::remove_file(&recent).unwrap();
-        left.map(|bytes| fs::write(&recent, bytes).unwrap());
+        if let Some(bytes) = left {
+            fs::write(&recent, bytes).unwrap();
+        }
         assert_eq!(failures(), Some(1));
         fs::write(&recent, &unflushed).unwrap();
     }

@@ -39,6 +39,7 @@ fn rules() -> Rules {
 type Change = fn(&mut OrderRecord);
 
 /// Orders by their step and by what happened to them before.
+#[expect(clippy::too_many_lines, reason = "a table: a row is a case")]
 fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
     let seconds = |seconds| Duration::from_secs(seconds);
     let delivering = |ago: u64, from| Step::Delivering { since: now() - seconds(ago), from };
@@ -72,7 +73,7 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
         ("delivering, sent 179 s ago", "paid", delivering(179, Status::Paid), |_| {}),
         ("delivering, sent 180 s ago", "paid", delivering(180, Status::Paid), |_| {}),
         ("delivering what was disputed", "disputed", delivering(180, Status::Disputed), |r| {
-            r.stage.released_by_operator = true
+            r.stage.released_by_operator = true;
         }),
         ("delivered", "delivered", Step::Delivered, |_| {}),
         ("message sending, failed twice", "delivered", Step::MessageSending, |r| r.tries.failures = 2),
@@ -86,7 +87,7 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
                 Some(Hold { kind: HoldKind::Declined, why: "the generator says it cannot be done (exit 65)".into() });
         }),
         ("closed", "delivered", Step::Delivered, |r| {
-            r.stage.closed = Some(Closed { at: now(), ending: Ending::Delivered })
+            r.stage.closed = Some(Closed { at: now(), ending: Ending::Delivered });
         }),
     ];
     let mut contexts: Vec<_> = list
@@ -124,6 +125,7 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
 }
 
 /// Everything that can happen.
+#[expect(clippy::too_many_lines, reason = "a table: a row is a case")]
 fn events() -> Vec<(String, Event)> {
     let mut events = Vec::new();
     for status in Status::KNOWN.into_iter().chain(["on_the_moon"]) {
