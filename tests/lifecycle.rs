@@ -76,6 +76,9 @@ fn steps() -> Vec<OrderRecord> {
     asking.note(now(), "asks for a price");
     let mut revised = at(Step::Queued);
     revised.round = 2;
+    let mut awaiting = at(Step::AwaitingReason { looks: 0 });
+    awaiting.round = 2;
+    awaiting.deliverables.clear();
     vec![
         at(Step::Queued),
         at(Step::Generating),
@@ -87,6 +90,7 @@ fn steps() -> Vec<OrderRecord> {
         at(Step::Delivered),
         at(Step::MessageSending),
         revised,
+        awaiting,
         asking,
         at(Step::Priced),
         at(Step::Quoting { since: now() }),
@@ -98,6 +102,7 @@ fn name(record: &OrderRecord) -> String {
     match (&record.stage.step, record.is_quote_request, record.round) {
         (Step::Queued, true, _) => "asks for a price".into(),
         (Step::Queued, _, 2) => "delivered before".into(),
+        (Step::AwaitingReason { .. }, ..) => "awaiting reason".into(),
         (Step::ReadyToGenerate, ..) => "ready to generate".into(),
         (step, ..) => step.word().replace('_', " "),
     }
@@ -170,7 +175,7 @@ proptest! {
     /// changes nothing.
     #[test]
     fn no_sequence_of_events_panics_or_reopens_a_closed_order(
-        start in 0..13usize, sequence in proptest::collection::vec((0..1000usize, 0..statuses().len(), 0u64..100_000), 1..40)
+        start in 0..14usize, sequence in proptest::collection::vec((0..1000usize, 0..statuses().len(), 0u64..100_000), 1..40)
     ) {
         let mut record = steps().swap_remove(start);
         let mut at = now();
@@ -198,6 +203,7 @@ fn events(record: &OrderRecord, status: &str) -> Vec<Event> {
         found(vec![URL.to_owned()]),
         Event::Reply(MarketplaceReply::Gone),
         Event::Absent,
+        Event::ThreadRead { latest: Some(now()) },
         Event::Starting,
         Event::Generation(GenerationOutcome::Running),
         Event::Cost(4_200),
@@ -230,6 +236,7 @@ fn arrows() -> BTreeSet<(String, String, String)> {
     let not_sent = || ApiError::new(ApiErrorKind::NotSent, "simulated");
     let events: Vec<(&str, &str, Event)> = vec![
         ("queued", "started", Event::Starting),
+        ("awaiting reason", "the client wrote why", Event::ThreadRead { latest: Some(now()) }),
         ("generating", "exit 0", Event::Generation(GenerationOutcome::Done(vec![file(false)]))),
         ("generating", "exit 75", Event::Generation(GenerationOutcome::NotReady)),
         ("generating", "failed", Event::Generation(GenerationOutcome::Failed("no".into()))),

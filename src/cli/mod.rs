@@ -54,9 +54,7 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Orders(args) => commands::show::list(global, &args),
         Command::Show { order } => commands::show::show(global, &full(order)?),
         Command::Explain { order } => commands::show::explain(global, &full(order)?),
-        Command::Deliver { order, items, media_type } => {
-            Ok(commands::deliver::run(global, &full(order)?, &items, media_type.as_deref()))
-        }
+        Command::Deliver(args) => Ok(commands::deliver::run(global, &args, &full(args.order.clone())?)),
         Command::Quote { order, price } => Ok(commands::talk::quote(global, &full(order)?, &price)),
         Command::Messages { order, send } => Ok(commands::talk::messages(global, &full(order)?, send.as_deref())),
         Command::Profile { command: None } => commands::profile::show(global),

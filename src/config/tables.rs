@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::duration;
 use crate::domain::limits;
 use crate::domain::order::Status;
+use crate::domain::rules::Workspaces;
 
 /// `[api]`: where the marketplace is and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -273,8 +274,33 @@ impl Default for Accept {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subscriptions {
-    /// Whether to treat them as any order, though delivering ends the client's window.
-    pub deliver: bool,
+    /// Whether and when they are delivered, though a delivery ends the client's window.
+    #[serde(deserialize_with = "read_workspaces")]
+    pub deliver: Workspaces,
+}
+
+/// Reads `false`, `true` or `"at_end"`.
+fn read_workspaces<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Workspaces, D::Error> {
+    struct Reader;
+    impl serde::de::Visitor<'_> for Reader {
+        type Value = Workspaces;
+
+        fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str("true, false or \"at_end\"")
+        }
+
+        fn visit_bool<E>(self, value: bool) -> Result<Workspaces, E> {
+            Ok(if value { Workspaces::Deliver } else { Workspaces::Leave })
+        }
+
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Workspaces, E> {
+            match value {
+                "at_end" => Ok(Workspaces::AtEnd),
+                other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+            }
+        }
+    }
+    deserializer.deserialize_any(Reader)
 }
 
 /// `[quotes]`: orders that ask for a price.

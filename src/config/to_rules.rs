@@ -39,7 +39,7 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
         message_after_delivery: !config.delivery.message.is_empty(),
         pause_after: config.accept.pause_after_failures as usize,
         time_limit: config.beat.time_limit,
-        deliver_subscriptions: config.subscriptions.deliver,
+        workspaces: config.subscriptions.deliver,
         agent: agent.to_owned(),
         timeouts: Timeouts {
             request: config.api.timeout,

@@ -2,6 +2,7 @@
 
 use super::{Api, Config, Generator, PriceType};
 use crate::domain::limits::Endpoint;
+use crate::domain::rules::Workspaces;
 use crate::domain::url::Address;
 
 /// The document's URL, which now answers with a permanent redirect.
@@ -43,6 +44,16 @@ pub(super) fn of(config: &Config) -> Vec<String> {
             warnings.push(format!(
                 "service {title:?} has a quota_limit and price_type \"fixed\": the marketplace makes every order of it \
                  a 24-hour workspace, so take quota_limit out"
+            ));
+        }
+        if matches!(service.price_type, PriceType::Weekly | PriceType::Monthly)
+            && config.subscriptions.deliver == Workspaces::Leave
+        {
+            warnings.push(format!(
+                "service {title:?} is {}: clients cannot generate in its window by themselves, and nothing is paid unless \
+                 you deliver each order once before its window closes. Write deliver = \"at_end\" under [subscriptions], or \
+                 deliver by hand",
+                service.price_type.as_str()
             ));
         }
         if service.quote_price_usd.is_some() && service.price_type != PriceType::Quote {

@@ -34,12 +34,24 @@ pub struct Rules {
     pub pause_after: usize,
     /// A run starts nothing new after this.
     pub time_limit: Duration,
-    /// Subscriptions are delivered like any order.
-    pub deliver_subscriptions: bool,
+    /// What is done with workspace orders.
+    pub workspaces: Workspaces,
     /// The name of this agent among those that share one budget.
     pub agent: String,
     /// How long each request may take: an unanswered one counts until then.
     pub timeouts: Timeouts,
+}
+
+/// What is done with orders in whose window the client generates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workspaces {
+    /// They are left alone and reported.
+    #[default]
+    Leave,
+    /// They are made and delivered shortly before the window closes.
+    AtEnd,
+    /// They are treated as any order: the delivery ends the window.
+    Deliver,
 }
 
 /// How often and how long a generator is tried for one order.
@@ -123,7 +135,7 @@ impl Default for Rules {
             message_after_delivery: false,
             pause_after: 3,
             time_limit: Duration::from_secs(55 * 60),
-            deliver_subscriptions: false,
+            workspaces: Workspaces::Leave,
             agent: String::new(),
             timeouts: Timeouts {
                 request: Duration::from_secs(30),

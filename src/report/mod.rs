@@ -207,11 +207,11 @@ impl Report {
                     (sum.completed, sum.earned_cents) = (1, earned);
                     pending.remove(&order);
                 }
-                Ending::DeliveredElsewhere | Ending::Cancelled | Ending::Vanished => {
+                Ending::DeliveredElsewhere | Ending::Cancelled | Ending::Vanished | Ending::Expired => {
                     (sum.lost, sum.failed_attempts) = (1, line.attempts.into());
                     pending.remove(&order);
                 }
-                Ending::Completed | Ending::Quoted => continue,
+                Ending::Completed | Ending::Quoted | Ending::Restored => continue,
             }
             report.add(at, &services[service], &sum);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::market::Market;
+use super::market::{Market, REVIEW};
 use super::recorder::{Created, Registration};
 use super::records::{Agent, BasePayout, Message, Review, Service, StoredOrder};
 use crate::domain::limits::MAX_MESSAGE_CHARS;
@@ -336,6 +336,18 @@ impl Market {
         order.status = Status::RevisionRequested;
         // The web page posts the feedback as a message after the request; other clients send it by webhook only.
         if wish.trim().is_empty() { Ok(()) } else { self.message(now, id, &format!("Revision request: {wish}")) }
+    }
+
+    /// The client takes a dispute or a revision request back, or the marketplace does: the delivery stands.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not rejected.
+    pub fn withdraw_rejection(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        let index = self.order_in_status(id, "withdraw", &[Status::Disputed, Status::RevisionRequested])?;
+        self.orders[index].status = Status::Delivered;
+        self.schedule(now + REVIEW);
+        Ok(())
     }
 
     /// The client cancels an order.

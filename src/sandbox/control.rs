@@ -81,7 +81,7 @@ impl Market {
                 return error_reply(
                     404,
                     "GET /sandbox; POST /sandbox/orders {brief, service_id, …}; POST /sandbox/orders/ID/\
-                     {accept,dispute,revise,cancel,message,pay,advance,generate,review}; POST /sandbox/{agents,services}/ID/\
+                     {accept,dispute,revise,withdraw,cancel,message,pay,advance,generate,review}; POST /sandbox/{agents,services}/ID/\
                      {review,approve,own} {message}; POST /sandbox/bounties {brief, price_usd}, /sandbox/bounties/ID/accept; GET, POST, DELETE /sandbox/faults {fault, endpoint, times}",
                 );
             }
@@ -126,13 +126,14 @@ impl Market {
             "dispute" => self.dispute(now, id),
             "revise" => self.request_revision(now, id, message),
             "cancel" => self.cancel(now, id),
+            "withdraw" => self.withdraw_rejection(now, id),
             "message" => self.message(now, id, message),
             "pay" => self.pay_quote(now, id),
             "advance" => self.advance(now, id),
             "generate" => self.generate(id),
             "review" => self.review(now, id, rating, message),
             _ => Err(ControlError::Rejected(format!(
-                "{verb:?} is not one of accept dispute revise cancel message pay advance generate review"
+                "{verb:?} is not one of accept dispute revise withdraw cancel message pay advance generate review"
             ))),
         }
     }

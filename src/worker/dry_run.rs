@@ -12,8 +12,7 @@ pub(super) fn plan(state: &State, rules: &Rules, run: &RunState, now: Time) -> V
     let mut records: Vec<_> = state.orders.values().filter(|record| record.stage.hold.is_none()).collect();
     records.sort_by_key(|record| scheduler::deadline(rules, record));
     let is_due = |record: &OrderRecord| {
-        record.stage.not_before.is_none_or(|at| at <= now)
-            && !run.broken.contains_key(&rules.generator_key(&record.order))
+        record.due_from().is_none_or(|at| at <= now) && !run.broken.contains_key(&rules.generator_key(&record.order))
     };
     let planned = |record: &OrderRecord| PlannedAction {
         order: record.order.id.clone(),
@@ -29,6 +28,6 @@ fn action(step: &Step) -> &'static str {
         Step::Uploaded => "deliver",
         Step::Priced => "quote",
         Step::Delivered => "message",
-        Step::Delivering { .. } | Step::Quoting { .. } | Step::MessageSending => "ask",
+        Step::AwaitingReason { .. } | Step::Delivering { .. } | Step::Quoting { .. } | Step::MessageSending => "ask",
     }
 }

@@ -33,7 +33,7 @@ use crate::io::progress::Progress;
 use crate::io::signals::Signals;
 use crate::io::store::{History, Store, StoreError};
 use crate::worker::transfers::{Transfer, Transfers};
-use crate::worker::{Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult};
+use crate::worker::{ClientMessages, Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult};
 
 /// Time between two checks of a generator that is not a child of this process.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -205,6 +205,19 @@ impl<'a> Env<'a> {
     }
 }
 
+/// Returns the message that follows a delivery: the operator's, and the addresses of files that the marketplace did not keep.
+fn message_after_delivery(message: &str, dropped: &[String]) -> String {
+    let mut rest = String::new();
+    for url in dropped {
+        rest.push_str(if rest.is_empty() { "The other files of this order:\n" } else { "\n" });
+        rest.push_str(url);
+    }
+    let room = MAX_MESSAGE_CHARS.saturating_sub(rest.chars().count() + 2);
+    let message: String = message.chars().take(room).collect();
+    let whole = if message.is_empty() || rest.is_empty() { message + &rest } else { format!("{message}\n\n{rest}") };
+    whole.chars().take(MAX_MESSAGE_CHARS).collect()
+}
+
 fn state_error(error: StoreError) -> StateError {
     StateError(error.to_string())
 }
@@ -310,8 +323,8 @@ impl Marketplace for Env<'_> {
         self.client.key_is_refused()
     }
 
-    fn client_messages(&mut self, id: &OrderId) -> Result<usize, ApiError> {
-        Ok(self.client.messages(id)?.iter().filter(|message| message.sender_type == "client").count())
+    fn client_messages(&mut self, id: &OrderId) -> Result<ClientMessages, ApiError> {
+        self.client.messages(id).map(|thread| ClientMessages::of(&thread))
     }
 
     fn send(&mut self, record: &OrderRecord, payload: Payload) {
@@ -339,7 +352,8 @@ impl Marketplace for Env<'_> {
         let url = url.map(|hosted| hosted.url.as_str()).unwrap_or_default();
         let message =
             self.config.delivery.message.replace("{order_id}", record.order.id.as_str()).replace("{url}", url);
-        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let dropped = record.dropped.as_deref().unwrap_or_default();
+        let message = message_after_delivery(&message, dropped);
         self.client.send_message(&record.order.id, &message)
     }
 }

@@ -2,7 +2,7 @@
 //! it fails a run.
 
 use super::summary::{Attention, Failure};
-use super::{Beat, World, state_failure};
+use super::{Beat, ClientMessages, World, state_failure};
 use crate::domain::lifecycle::{Awaiting, Ending, MarketplaceReply, OrderRecord, Paid};
 use crate::domain::notice::{Notice, Subject};
 use crate::domain::order::OrderId;
@@ -29,7 +29,7 @@ impl<W: World> Beat<'_, W> {
                 return Ok(());
             }
             // A marketplace that does not answer one of these will not answer the next.
-            let Ok(count) = self.world.client_messages(&id) else { return Ok(()) };
+            let Ok(ClientMessages { count, .. }) = self.world.client_messages(&id) else { return Ok(()) };
             let Some(record) = self.state.orders.get_mut(&id).filter(|record| count > record.messages_seen) else {
                 continue;
             };
@@ -88,7 +88,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// Reports something once: no condition remains.
-    fn report(&mut self, id: &OrderId, message: &str, hint: &str) {
+    pub(super) fn report(&mut self, id: &OrderId, message: &str, hint: &str) {
         let subject = Subject::Order(id.clone());
         self.summary.needs_attention.push(Attention::new(subject.clone(), message));
         self.summary.reported.push((subject, Notice::new(message, hint)));

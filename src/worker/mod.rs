@@ -29,7 +29,9 @@ use crate::domain::wake_hint::Reason;
 use crate::domain::worker_state;
 
 pub use summary::{Attention, Failed, Failure, FailureKind, Outcome, PlannedAction, Summary};
-pub use world::{Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult, UploadError, World};
+pub use world::{
+    ClientMessages, Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult, UploadError, World,
+};
 
 /// More decisions than this in one run are a bug, not work.
 const MAX_ACTIONS: usize = 100_000;
@@ -133,6 +135,7 @@ impl<'a, W: World> Beat<'a, W> {
                 Action::Done => return Ok(()),
                 Action::Poll => self.poll()?,
                 Action::Lookup(id) => self.lookup(&id)?,
+                Action::ReadThread(id) => self.read_thread(&id)?,
                 Action::Start(id) => self.start(&id)?,
                 Action::CheckGenerator(id) => self.check_generator(&id)?,
                 Action::Upload(id, file) => self.upload(&id, file)?,

@@ -28,8 +28,10 @@ fn wanted(state: &State, rules: &Rules, run: &RunState, now: Time) -> BTreeMap<S
     let mut wanted = BTreeMap::new();
     for record in state.orders.values() {
         let id = display_id(record.order.id.as_str());
-        let notice = if let Some(hold) = &record.stage.hold {
-            Notice::new(&hold.why, format!("atelier-heartbeat retry {id}"))
+        let notice = if record.is_declined() {
+            continue;
+        } else if let Some(hold) = &record.stage.hold {
+            Notice::new(&hold.why, hold.kind.hint(&record.order.id))
         } else if scheduler::is_late(state, rules, record, now) {
             let message = format!("is due at {} and may not be done in time", scheduler::deadline(rules, record));
             Notice::new(message, format!("atelier-heartbeat explain {id}"))

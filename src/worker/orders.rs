@@ -10,8 +10,10 @@ use crate::domain::limits::Endpoint;
 use crate::domain::order::OrderId;
 use crate::domain::rate_budget::Reservation;
 use crate::domain::rules::Pricing;
+use crate::domain::sanitize::display_id;
 use crate::domain::time::Time;
 use crate::domain::worker_state;
+use crate::io::marketplace::Accepted;
 
 impl<W: World> Beat<'_, W> {
     /// Applies an event to an order. Its record is on disk before anything else is done.
@@ -101,7 +103,27 @@ impl<W: World> Beat<'_, W> {
         }
     }
 
+    /// Reads the client's messages for the reason of a revision or a dispute. Without an answer, the next run reads them.
+    pub(super) fn read_thread(&mut self, id: &OrderId) -> Result<(), Failure> {
+        self.run.threads_read.insert(id.clone());
+        match self.world.client_messages(id) {
+            Ok(messages) => self.apply_event(id, Event::ThreadRead { latest: messages.latest }),
+            Err(error) => self.classify(Endpoint::Messages, error).map(drop),
+        }
+    }
+
+    /// The generator of a revision is given the thread: what is in it now is not reported as new.
+    fn mark_messages_as_seen(&mut self, id: &OrderId) {
+        if self.state.orders.get(id).is_some_and(|record| record.round > 1)
+            && let Ok(messages) = self.world.client_messages(id)
+            && let Some(record) = self.state.orders.get_mut(id)
+        {
+            record.messages_seen = record.messages_seen.max(messages.count);
+        }
+    }
+
     pub(super) fn start(&mut self, id: &OrderId) -> Result<(), Failure> {
+        self.mark_messages_as_seen(id);
         let is_first = self.state.orders.get(id).is_some_and(|record| !record.is_begun());
         if !self.intend(id, Event::Starting)? {
             return Ok(());
@@ -170,6 +192,9 @@ impl<W: World> Beat<'_, W> {
     }
 
     pub(super) fn send_message(&mut self, id: &OrderId) -> Result<(), Failure> {
+        if self.state.orders.get(id).is_some_and(OrderRecord::lacks_kept_files) {
+            self.apply_event(id, Event::Reply(MarketplaceReply::Unsupported))?;
+        }
         let Some(reservation) = self.reserve(Endpoint::Messages)? else { return Ok(()) };
         if !self.intend(id, Event::MessageSending)? {
             return Ok(());
@@ -177,6 +202,13 @@ impl<W: World> Beat<'_, W> {
         let Some(record) = self.state.orders.get(id) else { return Ok(()) };
         let answer = self.world.send_message(record);
         let error = answer.as_ref().err().cloned();
+        let dropped = record.dropped.as_ref().map_or(0, Vec::len);
+        if dropped > 0 && error.as_ref().is_some_and(ApiError::is_refusal) {
+            let message = format!(
+                "the marketplace kept one file of its delivery, and refuses the message with the addresses of the other {dropped}"
+            );
+            self.report(id, &message, &format!("atelier-heartbeat explain {}", display_id(id.as_str())));
+        }
         let event = match answer {
             Err(error) if error.certainly_without_effect() => {
                 Event::MessageFailed(self.classify_or_record(id, Endpoint::Messages, error, Event::MessageFailed)?)
@@ -245,11 +277,22 @@ impl<W: World> Beat<'_, W> {
     fn delivery_sent(
         &mut self,
         id: &OrderId,
-        answer: Result<(), ApiError>,
+        answer: Result<Accepted, ApiError>,
     ) -> Result<(Event, Option<ApiError>), Failure> {
         // A delivery in doubt is looked up again, also when this order was looked up before.
         self.run.asked.remove(id);
-        let Err(error) = answer else { return Ok((Event::Delivered, None)) };
+        let error = match answer {
+            Ok(accepted) => {
+                if accepted.lacks_preview {
+                    let message =
+                        "delivered, and its client sees nothing: the marketplace made no preview of the picture";
+                    let hint = format!("atelier-heartbeat show {}", display_id(id.as_str()));
+                    self.report(id, message, &hint);
+                }
+                return Ok((Event::Delivered, None));
+            }
+            Err(error) => error,
+        };
         let classified = self.classify_or_record(id, Endpoint::Deliver, error.clone(), Event::DeliverFailed)?;
         Ok((Event::DeliverFailed(classified), Some(error)))
     }

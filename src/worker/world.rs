@@ -13,7 +13,7 @@ use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Wake;
 use crate::domain::worker_state::WorkerState;
-use crate::io::marketplace::Listing;
+use crate::io::marketplace::{Accepted, Listing, Message};
 use crate::io::store::History;
 
 /// Everything outside the decisions of a run.
@@ -138,12 +138,12 @@ pub trait Marketplace {
     /// The request failed: nobody judged the key.
     fn key_is_refused(&mut self) -> Result<bool, ApiError>;
 
-    /// Returns how many messages the client of an order has written.
+    /// Returns what the client of an order has written.
     ///
     /// # Errors
     ///
     /// The request failed.
-    fn client_messages(&mut self, id: &OrderId) -> Result<usize, ApiError>;
+    fn client_messages(&mut self, id: &OrderId) -> Result<ClientMessages, ApiError>;
 
     /// Sends a file, after checking that it is unchanged, or the delivery. Transfers of several orders may run at once;
     /// their results come from [`Marketplace::transfer_result`].
@@ -186,6 +186,24 @@ pub trait Generators {
     fn stop_all(&mut self, records: &[&OrderRecord]);
 }
 
+/// The client's messages of an order, without their text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientMessages {
+    /// How many there are.
+    pub count: usize,
+    /// When the last was posted, by the marketplace's clock.
+    pub latest: Option<Time>,
+}
+
+impl ClientMessages {
+    /// Returns those of a thread.
+    #[must_use]
+    pub fn of(thread: &[Message]) -> Self {
+        let clients = || thread.iter().filter(|message| message.sender_type == "client");
+        Self { count: clients().count(), latest: clients().filter_map(|message| message.created_at).max() }
+    }
+}
+
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -201,7 +219,7 @@ pub enum TransferResult {
     /// The file with this index is hosted, or why not.
     File(usize, Result<Hosted, UploadError>),
     /// The delivery was accepted, or why not.
-    Delivery(Result<(), ApiError>),
+    Delivery(Result<Accepted, ApiError>),
 }
 
 /// Why an upload did not succeed.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod beat;
+mod corners;
 mod damage;
 mod disk;
 

@@ -181,6 +181,7 @@ fn a_dispute_is_answered_once_or_not_at_all_when_switched_off() {
         let order = fixture.order("A lighthouse");
         fixture.beat_until_delivered(&order);
         fixture.server.market().dispute(now(), &order).unwrap();
+        fixture.server.market().message(now(), &order, "It is too dark").unwrap();
         let ran = fixture.run(&["--force"]);
         assert_eq!(fixture.deliveries(&order), deliveries, "{ran:?}");
         assert_eq!(ran.code, if auto == 1 { 0 } else { 1 }, "{ran:?}");

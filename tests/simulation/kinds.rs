@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atelier_heartbeat::internals::domain::lifecycle::{HoldKind, OrderRecord};
 use atelier_heartbeat::internals::domain::order::OrderId;
-use atelier_heartbeat::internals::domain::rules::{Accept, Rules, ServiceRules};
+use atelier_heartbeat::internals::domain::rules::{Accept, Rules, ServiceRules, Workspaces};
 use atelier_heartbeat::internals::domain::time::Time;
 use atelier_heartbeat::internals::io::store::LedgerEntry;
 use atelier_heartbeat::internals::sandbox::Placement;
@@ -14,7 +14,7 @@ use atelier_heartbeat::internals::sandbox::Placement;
 use super::world::World;
 
 /// How many of each kind, and what the client does.
-const KINDS: [(&str, usize); 9] = [
+const KINDS: [(&str, usize); 10] = [
     ("paid", 10),
     ("bounty", 4),
     ("quote, taken", 5),
@@ -24,17 +24,18 @@ const KINDS: [(&str, usize); 9] = [
     ("cancelled", 4),
     ("revised once", 3),
     ("disputed twice", 3),
+    ("disputed blindly", 3),
 ];
 
 #[test]
 fn every_order_of_a_mixed_day_ends_where_it_belongs() {
     super::world::hush();
-    for seed in [5, 8, 11] {
-        day(seed);
+    for (seed, workspaces) in [(5, Workspaces::Leave), (8, Workspaces::AtEnd), (11, Workspaces::Leave)] {
+        day(seed, workspaces);
     }
 }
 
-fn day(seed: u64) {
+fn day(seed: u64, workspaces: Workspaces) {
     let mut world = World::new(seed);
     let at = |world: &World| Time::from_unix(world.now);
     let agent = world.agent_id.clone();
@@ -52,6 +53,7 @@ fn day(seed: u64) {
         agent,
         accept: Accept { refuse_words: vec!["castle".into()], ..Accept::default() },
         services: vec![service],
+        workspaces,
         ..Rules::default()
     };
     let mut orders: Vec<(&str, String)> = Vec::new();
@@ -71,6 +73,9 @@ fn day(seed: u64) {
             };
             let brief = if kind == "unwanted" { "A Castle".into() } else { format!("wish {}", orders.len()) };
             let now = at(&world);
+            // Of a week that ends in sixteen hours: long enough for a bad night.
+            let is_ending = kind == "subscription" && workspaces == Workspaces::AtEnd;
+            let now = if is_ending { now.shifted(16 * 3600 - 7 * 86_400) } else { now };
             let id = world.market.place(now, Placement { brief, service_id, ..Placement::default() });
             if kind == "cancelled" {
                 world.market.cancel(now, &id).unwrap();
@@ -86,11 +91,11 @@ fn day(seed: u64) {
     world.again = asked_again.clone();
     world.judge(&rules);
     assert_eq!(world.told.broken, Vec::<String>::new(), "seed {seed}");
-    assert_eq!(orders.len(), 40);
+    assert_eq!(orders.len(), 43);
 
     let ledger: Vec<_> = orders
         .iter()
-        .filter_map(|(kind, id)| Some((*kind, LedgerEntry::of(&ends_right(&world, seed, kind, id)?)?)))
+        .filter_map(|(kind, id)| Some((*kind, LedgerEntry::of(&ends_right(&world, workspaces == Workspaces::AtEnd, kind, id)?)?)))
         .collect();
     reported_once(&world, seed);
     if seed == 5 {
@@ -99,7 +104,7 @@ fn day(seed: u64) {
 }
 
 /// Checks how an order ended, and returns what is recorded of it.
-fn ends_right(world: &World, seed: u64, kind: &str, id: &str) -> Option<OrderRecord> {
+fn ends_right(world: &World, is_at_end: bool, kind: &str, id: &str) -> Option<OrderRecord> {
     let record = world.record(&OrderId::new(id).unwrap());
     let held = record.as_ref().and_then(|record| record.stage.hold.as_ref()).map(|hold| hold.kind);
     let status = world.market.status_of(id).unwrap().as_str().to_owned();
@@ -109,13 +114,15 @@ fn ends_right(world: &World, seed: u64, kind: &str, id: &str) -> Option<OrderRec
     let right = match kind {
         "paid" | "bounty" | "quote, taken" => deliveries == 1 || given_up,
         "quote, left" => status == "quoted" && deliveries == 0 || given_up,
+        "subscription" if is_at_end => deliveries == 1 || given_up,
         "subscription" => deliveries == 0 && held == Some(HoldKind::Subscription),
+        "disputed blindly" => deliveries == 1 && held == Some(HoldKind::Disputed) || given_up,
         "unwanted" => deliveries == 0 && held == Some(HoldKind::Rejected),
         "cancelled" => deliveries == 0 && status == "cancelled",
         "revised once" => deliveries == 2 || given_up,
         _ => deliveries == 2 && held == Some(HoldKind::Disputed) || given_up,
     };
-    assert!(right, "seed {seed}: {kind} {id} is {status}, delivered {deliveries} times, held {held:?}: {record:#?}");
+    assert!(right, "{kind} {id} is {status}, delivered {deliveries} times, held {held:?}: {record:#?}");
     record
 }
 
@@ -144,12 +151,17 @@ impl World {
             "revised once" if !asked_again.contains_key(id) => {
                 let asked = self.market.request_revision(now, id, "Revision request: better").is_ok();
                 if asked || self.market.dispute(now, id).is_ok() {
+                    let _ = self.market.message(now, id, "better");
                     asked_again.insert(id.to_owned(), 1);
                 }
+            }
+            "disputed blindly" if !asked_again.contains_key(id) && self.market.dispute(now, id).is_ok() => {
+                asked_again.insert(id.to_owned(), 1);
             }
             "disputed twice"
                 if asked_again.get(id).copied().unwrap_or(0) < 2 && self.market.dispute(now, id).is_ok() =>
             {
+                let _ = self.market.message(now, id, "worse");
                 *asked_again.entry(id.to_owned()).or_default() += 1;
             }
             _ => {}

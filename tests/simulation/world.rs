@@ -21,10 +21,12 @@ use atelier_heartbeat::internals::domain::state::State;
 use atelier_heartbeat::internals::domain::time::Time;
 use atelier_heartbeat::internals::domain::wake_hint::{Wake, WakeHint};
 use atelier_heartbeat::internals::domain::worker_state::WorkerState;
-use atelier_heartbeat::internals::io::marketplace::{Listing, Lookup, RateLimitHeaders, wire};
+use atelier_heartbeat::internals::io::marketplace::{Accepted, Listing, Lookup, RateLimitHeaders, wire};
 use atelier_heartbeat::internals::io::store::History;
 use atelier_heartbeat::internals::sandbox::{Answer, Damage, Market, Placement, Reply, Request, ServerVersion};
-use atelier_heartbeat::internals::worker::{self, BeatOptions, Payload, StateError, TransferResult, UploadError};
+use atelier_heartbeat::internals::worker::{
+    self, BeatOptions, ClientMessages, Payload, StateError, TransferResult, UploadError,
+};
 
 const BASE: &str = "http://127.0.0.1:1/api";
 const START: i64 = 1_795_000_000;
@@ -661,10 +663,10 @@ impl World {
     }
 
     /// Delivers an order with what is hosted.
-    pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), ApiError> {
+    pub fn deliver_hosted(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<Accepted, ApiError> {
         let body = wire::deliver_body(hosted).to_string().into_bytes();
         let answer = self.call("POST", &format!("/orders/{}/deliver", encoded(id)), body);
-        wire::check_accepted(&answer.map_err(wire::delivery_error)?)
+        wire::accepted(&answer.map_err(wire::delivery_error)?)
     }
 
     fn call(&mut self, method: &str, path: &str, body: Vec<u8>) -> Result<serde_json::Value, ApiError> {

@@ -16,8 +16,8 @@ use crate::fast_path::argv::scheduled_beat;
 use crate::io::progress::Progress;
 
 pub use options::{
-    BeatArgs, OrdersArgs, PosterArgs, ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand,
-    SetupArgs, StatusArgs, TokenCommand,
+    BeatArgs, DeliverArgs, OrdersArgs, PosterArgs, ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs,
+    ServicesCommand, SetupArgs, StatusArgs, TokenCommand,
 };
 pub use values::{Color, Format, Preset, Report, Scheduler};
 
@@ -226,16 +226,7 @@ pub enum Command {
         order: String,
     },
     /// Deliver by hand: files are uploaded, URLs are sent as they are
-    Deliver {
-        /// The order's id, or an unambiguous beginning of it
-        order: String,
-        /// What to deliver it with
-        #[arg(required = true, value_name = "FILE-or-URL")]
-        items: Vec<String>,
-        /// What a URL holds, where its extension does not tell: image or video
-        #[arg(long, value_name = "TYPE")]
-        media_type: Option<String>,
-    },
+    Deliver(DeliverArgs),
     /// Quote a price for a `pending_quote` order
     Quote {
         /// The order's id, or an unambiguous beginning of it
@@ -280,7 +271,7 @@ pub enum Command {
         /// The order's id, or an unambiguous beginning of it
         order: String,
     },
-    /// Stop work on an order (only the client can cancel it, while it is `paid`)
+    /// Stop work on an order for good, also on one not polled yet; only its client can cancel it
     Decline {
         /// The order's id, or an unambiguous beginning of it
         order: String,

@@ -45,6 +45,25 @@ pub struct StatusArgs {
     pub prometheus: bool,
 }
 
+/// The options of `deliver`.
+#[derive(Debug, Args)]
+pub struct DeliverArgs {
+    /// The order's id, or an unambiguous beginning of it
+    pub order: String,
+    /// What to deliver it with
+    #[arg(required = true, value_name = "FILE-or-URL")]
+    pub items: Vec<String>,
+    /// What a URL holds, where its extension does not tell: image or video
+    #[arg(long, value_name = "TYPE")]
+    pub media_type: Option<String>,
+    /// Put it in place of what is delivered already, where the server takes that
+    #[arg(long)]
+    pub replace: bool,
+    /// Do not ask before the delivery of a workspace order, which ends its client's window
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// The options of `orders`.
 #[derive(Debug, Args)]
 pub struct OrdersArgs {

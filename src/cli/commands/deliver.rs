@@ -10,15 +10,15 @@ use serde_json::json;
 
 use super::ended;
 use super::show::{id_of, known};
-use crate::cli::args::Global;
+use crate::cli::args::{DeliverArgs, Global};
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{CommandError, RequestKind, Session};
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::field_rules;
-use crate::domain::lifecycle::{OrderRecord, Step};
+use crate::domain::lifecycle::{Ending, OrderRecord, Step};
 use crate::domain::notice::Subject;
-use crate::domain::order::{Order, OrderId};
+use crate::domain::order::{Order, OrderId, Status};
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::domain::worker_state::Event;
@@ -33,23 +33,31 @@ use crate::worker::{self, BeatOptions};
 
 /// Delivers an order by hand.
 #[must_use]
-pub fn run(global: &Global, order: &str, items: &[String], media_type: Option<&str>) -> u8 {
-    ended(global, deliver(global, order, items, media_type))
+pub fn run(global: &Global, args: &DeliverArgs, order: &str) -> u8 {
+    ended(global, deliver(global, args, order))
 }
 
-fn deliver(global: &Global, order: &str, items: &[String], media_type: Option<&str>) -> Result<u8, CommandError> {
+fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
     let name = display_id(order);
+    let media_type = args.media_type.as_deref();
     let items: Vec<DeliveryItem> =
-        items.iter().map(|thing| DeliveryItem::read(thing, media_type)).collect::<Result<_, _>>()?;
+        args.items.iter().map(|thing| DeliveryItem::read(thing, media_type)).collect::<Result<_, _>>()?;
     let mut session = Session::open(global)?;
-    let there = look_up(&mut session, &id)?;
+    let local = known(&Store::open_read_only(&session.config.state_dir), &id)?;
+    // The live server ends a window that is over when it is asked about it, and takes a delivery until then.
+    let is_past = local.as_ref().is_some_and(|record| record.is_past_its_window(clock::clock().wall));
+    let there = if is_past { None } else { look_up(&mut session, &id)? };
+    if let Some(order) = there.as_ref().or(local.as_ref().map(|record| &record.order)) {
+        confirm_workspace(order, &name, args.yes)?;
+    }
     let (config, rules, credentials, store, worker) = session.into_locked()?;
     let Some(credentials) = credentials else {
         return Err(CommandError::new(exit_code::CONFIG, "no credentials: see `atelier-heartbeat check`"));
     };
     store.ensure_free_space()?;
-    let mut record = record_of(&store, &id, there, &name)?;
+    let mut record = record_of(&store, &id, there, args.replace)?;
+    let replaces = record.order.status == Status::Delivered;
     let clock = clock::clock();
     record.rebase(&clock);
     if let Step::Generating | Step::ReadyToGenerate = record.stage.step {
@@ -57,7 +65,12 @@ fn deliver(global: &Global, order: &str, items: &[String], media_type: Option<&s
         generator::stop_all(&[(store.work(&id).join(record.attempt_name()), record.tries.starts)]);
     }
     let deliverables = checked_items(&store, &record, &items)?;
+    let mut before = std::mem::take(&mut record.deliverables);
+    if replaces {
+        record.rejected.append(&mut before);
+    }
     record.replace_deliverables(clock.wall, deliverables);
+    record.stage.replaces_delivery = replaces;
     store.save_order(&record)?;
     store.reopened(&id)?;
     let mut state = State { worker, ..State::default() };
@@ -67,13 +80,27 @@ fn deliver(global: &Global, order: &str, items: &[String], media_type: Option<&s
         .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;
     let options = BeatOptions { only: Some(id.clone()), ..BeatOptions::default() };
     let (summary, failure) = worker::run(&mut env, &mut state, &rules, &[], &options);
+    let now_known = known(env.store(), &id)?;
     if summary.delivered.contains(&id) {
+        let dropped = now_known.as_ref().and_then(|record| record.dropped.clone()).unwrap_or_default();
+        let notes: Vec<String> = summary.reported.iter().map(|(_, notice)| notice.message.clone()).collect();
         if global.json {
-            output::json(&json!({"order": order, "delivered": true, "requests": env.requests()}));
+            output::json(&json!({
+                "order": order, "delivered": true, "requests": env.requests(), "sent_as_message": dropped, "notes": notes,
+            }));
         } else if !global.quiet {
-            output::out(&format!("delivered order {name}"));
+            output::out(&delivered_line(&name, now_known.as_ref(), &dropped));
+            notes.iter().for_each(|note| output::out(&format!("note: {}", one_line(note, 300))));
         }
         return Ok(0);
+    }
+    if let Some(record) = now_known.filter(|record| is_closed_as(record, Ending::Restored)) {
+        let why = record.last_error.map(|error| error.text).unwrap_or_default();
+        let message = format!(
+            "order {name} stays as it was delivered, because this marketplace takes no second delivery: {}; `atelier-heartbeat upload` and `atelier-heartbeat messages {name} --send` give its client the address of the file",
+            one_line(&why, 200)
+        );
+        return Err(CommandError::new(exit_code::REFUSED, message));
     }
     let (code, why) = match (failure, state.orders.get(&id)) {
         (Some(kind), _) => (kind.exit_code(true), summary.error.unwrap_or_default()),
@@ -81,6 +108,40 @@ fn deliver(global: &Global, order: &str, items: &[String], media_type: Option<&s
         (None, None) => (exit_code::REFUSED, "it is closed: `atelier-heartbeat explain` shows how".to_owned()),
     };
     Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", one_line(&why, 400))))
+}
+
+fn is_closed_as(record: &OrderRecord, ending: Ending) -> bool {
+    record.stage.closed.is_some_and(|closed| closed.ending == ending)
+}
+
+fn delivered_line(name: &str, record: Option<&OrderRecord>, dropped: &[String]) -> String {
+    let all = record.map_or(0, |record| record.deliverables.len());
+    if dropped.is_empty() {
+        return format!("delivered order {name}");
+    }
+    let is_sent = record.is_some_and(|record| record.stage.closed.is_some());
+    let rest =
+        if is_sent { "its client has the addresses of" } else { "the next run sends its client the addresses of" };
+    let kept = all - dropped.len();
+    format!(
+        "delivered {kept} of {all} files of order {name}: the marketplace keeps no more, and {rest} the others by message"
+    )
+}
+
+/// A delivery ends the window of a workspace order, once and for good: the operator confirms it.
+fn confirm_workspace(order: &Order, name: &str, yes: bool) -> Result<(), CommandError> {
+    if yes || !order.is_subscription() || !order.status.is_work() {
+        return Ok(());
+    }
+    let until = order.workspace_expires_at.map(|at| format!(", which is open until {at}")).unwrap_or_default();
+    let question = format!(
+        "Order {name} is a workspace order: it can be delivered once, and the delivery ends its client's window{until}."
+    );
+    match output::confirm(&question) {
+        Some(true) => Ok(()),
+        Some(false) => Err(CommandError::new(exit_code::REFUSED, "nothing was delivered")),
+        None => Err(CommandError::usage(format!("{question} Nobody is here to be asked: say --yes"))),
+    }
 }
 
 fn outcome(record: &OrderRecord) -> (u8, String) {
@@ -116,8 +177,9 @@ fn look_up(session: &mut Session, id: &OrderId) -> Result<Option<Order>, Command
 }
 
 /// Returns the record to continue with, if the order can be delivered.
-fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> Result<OrderRecord, CommandError> {
+fn record_of(store: &Store, id: &OrderId, there: Option<Order>, replace: bool) -> Result<OrderRecord, CommandError> {
     let now = clock::clock().wall;
+    let name = display_id(id.as_str());
     let known = known(store, id)?;
     let in_flight = known.as_ref().map(|record| &record.stage).filter(|stage| stage.closed.is_none());
     if in_flight.is_some_and(|stage| matches!(stage.step, Step::Delivering { .. })) {
@@ -127,14 +189,23 @@ fn record_of(store: &Store, id: &OrderId, there: Option<Order>, name: &str) -> R
         return Err(CommandError::new(exit_code::LATER, message));
     }
     let refused = |status: &str| {
+        let more = match status {
+            "delivered" if replace => {
+                "; this marketplace cannot be asked about single orders, and one of that age takes no second delivery: give the client the address of the file with `atelier-heartbeat upload` and `messages --send`"
+            }
+            "delivered" => "; --replace puts the file in place of what is delivered, where the server takes it",
+            _ => "",
+        };
         let message = format!(
-            "order {name} is {}: the marketplace takes a delivery only while it is paid, in_progress, disputed or revision_requested",
+            "order {name} is {}: the marketplace takes a delivery only while it is paid, in_progress, disputed or revision_requested{more}",
             one_line(status, 40)
         );
         Err(CommandError::new(exit_code::REFUSED, message))
     };
     match (known, there) {
-        (_, Some(order)) if !order.status.takes_delivery() => refused(order.status.as_str()),
+        (_, Some(order)) if !(order.status.takes_delivery() || replace && order.status == Status::Delivered) => {
+            refused(order.status.as_str())
+        }
         (Some(mut record), Some(order)) => {
             record.round += u32::from(record.stage.closed.is_some());
             record.reopen();

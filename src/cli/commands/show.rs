@@ -9,7 +9,7 @@ use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::cli::table::{paragraph, table};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
-use crate::domain::lifecycle::{LastError, OrderRecord};
+use crate::domain::lifecycle::{HoldKind, LastError, OrderRecord};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::{display_id, one_line};
@@ -98,7 +98,13 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
     let mut session = Session::open(global)?;
     let store = Store::open_read_only(&session.config.state_dir);
     let (local, missing) = (known(&store, &id)?, missing_references(&store, &id));
-    let (remote, urls) = match session.ask(RequestKind::Read, |client| client.order(&id))? {
+    // The live server ends a window that is over when it is asked about it.
+    let past = local.as_ref().filter(|record| record.is_past_its_window(clock::clock().wall));
+    let looked = match past {
+        Some(_) => Lookup::Unsupported,
+        None => session.ask(RequestKind::Read, |client| client.order(&id))?,
+    };
+    let (remote, urls) = match looked {
         Lookup::Found { order, urls } => (Some(*order), urls),
         Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
         Lookup::Missing if local.is_some() => (None, Vec::new()),
@@ -147,7 +153,8 @@ fn progress(record: &OrderRecord) -> Value {
         "first_seen": record.first_seen,
         "next_try": record.stage.not_before,
         "last_error": record.last_error.as_ref().map(error),
-        "needs": record.stage.hold.as_ref().map(|hold| &hold.why),
+        "needs": record.stage.hold.as_ref().filter(|_| !record.is_declined()).map(|hold| &hold.why),
+        "declined": record.is_declined(),
         "closed": record.stage.closed.as_ref().map(|closed| json!({"ending": closed.ending.word(), "at": closed.at})),
     })
 }
@@ -176,7 +183,8 @@ fn text(
     if let Some(record) = local {
         line("here", Some(standing(record)));
         line("error", record.last_error.as_ref().map(|error| format!("{}: {}", error.step, error.text)));
-        line("needs you", record.stage.hold.as_ref().map(|hold| hold.why.clone()));
+        let word = if record.is_declined() { "decided" } else { "needs you" };
+        line(word, record.stage.hold.as_ref().map(|hold| hold.why.clone()));
     }
     if let Some(order) = remote.filter(|order| !order.brief.is_empty()) {
         lines.push(format!("\nbrief\n{}", paragraph(&order.brief, "  ")));
@@ -222,6 +230,7 @@ pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
         return Err(CommandError::new(exit_code::REFUSED, message));
     };
     let why = match (&record.stage.hold, &record.last_error) {
+        (Some(hold), _) if record.is_declined() => hold.why.clone(),
         (Some(hold), _) => format!("needs you: {}", hold.why),
         (None, Some(error)) if record.stage.closed.is_none() => format!("{} failed: {}", error.step, error.text),
         _ => standing(&record),
@@ -242,9 +251,12 @@ pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
     if record.stage.closed.is_none() {
         lines.push(format!("why: {}", one_line(&why, 300)));
     }
-    if record.stage.hold.is_some() {
-        let hint = format!("atelier-heartbeat retry {}", display_id(order));
-        lines.push(format!("next: {}", global.runnable(&hint)));
+    if let Some(hold) = record.stage.hold.as_ref().filter(|hold| hold.kind != HoldKind::DeclinedByOperator) {
+        let hint = hold.kind.hint(&id);
+        // This very command is no next step.
+        if !hint.contains(" explain ") {
+            lines.push(format!("next: {}", global.runnable(&hint)));
+        }
     }
     output::out(&lines.join("\n"));
     Ok(0)

@@ -63,7 +63,21 @@ pub(super) fn post(session: &mut Session, id: &OrderId, content: &str) -> Result
         !error.certainly_without_effect()
             && matches!((&before, session.client.messages(id)), (Ok(before), Ok(thread)) if ours(&thread) > *before)
     };
-    if arrived(&error, session) { Ok(()) } else { Err(session.explain(&error, RequestKind::Write)) }
+    if arrived(&error, session) {
+        return Ok(());
+    }
+    if error.is_refusal()
+        && let Ok(Lookup::Found { order, .. }) = session.client.order(id)
+        && !order.status.takes_messages()
+    {
+        let message = format!(
+            "order {} is {}: the marketplace takes messages only once it is paid; nothing was sent",
+            display_id(id.as_str()),
+            order.status.as_str()
+        );
+        return Err(CommandError::new(exit_code::REFUSED, message));
+    }
+    Err(session.explain(&error, RequestKind::Write))
 }
 
 /// Quotes a price, once.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::event::{Event, MarketplaceReply};
-use super::record::{Ending, Hold, HoldKind, OrderRecord, Stage, Step};
+use super::hold::{Hold, HoldKind};
+use super::record::{Ending, OrderRecord, Stage, Step};
 use crate::domain::clock::Clock;
 use crate::domain::order::{Order, Status};
 use crate::domain::rules::Rules;
@@ -93,7 +94,7 @@ impl OrderRecord {
         match closed.ending {
             // The marketplace accepted the delivery, however long its listing lags. When it never catches up, the operator
             // decides; nothing is generated or delivered a second time automatically.
-            Ending::Delivered if order.status.is_work() => {
+            Ending::Delivered | Ending::Restored if order.status.is_work() => {
                 if now < closed.at + LISTING_LAG {
                     return None;
                 }
@@ -110,9 +111,11 @@ impl OrderRecord {
         record.reopen();
         record.stage = Stage::from(record.stage.step);
         match closed.ending {
-            Ending::Delivered => {
+            Ending::Delivered | Ending::Restored => {
                 record.round += 1;
                 record.tries.attempt = 0;
+                record.dropped = None;
+                record.delivered_at = record.delivered_at.or(Some(closed.at));
                 record.stage.step = Step::Queued;
                 record.rejected.append(&mut record.deliverables);
             }

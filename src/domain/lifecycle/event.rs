@@ -4,6 +4,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::deliverable::Hosted;
 use crate::domain::generation_outcome::GenerationOutcome;
 use crate::domain::order::Order;
+use crate::domain::time::Time;
 
 /// Something that happened to an order.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,11 @@ pub enum Event {
     Absent,
     /// A lookup failed.
     LookupFailed(ApiError),
+    /// The client's messages were read for the reason of a revision or a dispute; `latest` is when the last was posted.
+    ThreadRead {
+        /// By the marketplace's clock; none without a message.
+        latest: Option<Time>,
+    },
     /// Intent: its command is about to be started.
     Starting,
     /// The reported cost of the latest start, in millionths of a US dollar.
@@ -60,6 +66,7 @@ impl Event {
             Self::Reply(_) => "reply",
             Self::Absent => "absent",
             Self::LookupFailed(_) => "lookup failed",
+            Self::ThreadRead { .. } => "thread read",
             Self::Starting => "starting",
             Self::Cost(_) => "cost",
             Self::Generation(_) => "generation",

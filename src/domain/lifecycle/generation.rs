@@ -1,6 +1,7 @@
 //! What a generator's starts and outcomes make of an order.
 
-use super::record::{HoldKind, OrderRecord, Step};
+use super::hold::HoldKind;
+use super::record::{OrderRecord, Step};
 use super::transition::backoff;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::generation_outcome::GenerationOutcome;
@@ -51,7 +52,7 @@ impl OrderRecord {
                 self.note_files(now, &deliverables);
                 self.deliverables = deliverables;
                 self.stage.step = Step::Generated;
-                self.hold(now, HoldKind::Refused, why);
+                self.hold(now, HoldKind::Doubtful, why);
             }
             Outcome::Priced(price) => {
                 self.note(now, format!("the price is {price}"));

@@ -4,16 +4,21 @@ mod admission;
 mod awaiting;
 mod event;
 mod generation;
+mod hold;
 mod record;
 mod reply;
 mod requests;
+mod revision;
 mod transition;
+mod workspace;
 
 pub use admission::{Admission, Known, admit, is_admissible};
 pub use awaiting::{Awaiting, Paid};
 pub use event::{Event, MarketplaceReply};
-pub use record::{Closed, Cost, Ending, HistoryEntry, Hold, HoldKind, LastError, OrderRecord, Stage, Step, Tries};
+pub use hold::{Hold, HoldKind};
+pub use record::{Closed, Cost, Ending, HistoryEntry, LastError, OrderRecord, Stage, Step, Tries};
 pub use transition::{IllegalTransition, backoff};
+pub use workspace::WINDOW_LEAD;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ use crate::domain::deliverable::Deliverable;
 use crate::domain::order::{Order, Status};
 use crate::domain::time::Time;
 
+use super::hold::{Hold, HoldKind};
+
 /// How many entries of its history a record keeps.
 const HISTORY_LENGTH: usize = 64;
 
@@ -42,7 +44,13 @@ pub struct OrderRecord {
     /// The most recent error.
     #[serde(default)]
     pub last_error: Option<LastError>,
-    /// How many of the client's messages the operator was notified of.
+    /// When it was last delivered, by this machine's clock.
+    #[serde(default)]
+    pub delivered_at: Option<Time>,
+    /// Addresses of delivered files that the marketplace did not keep; none before that is known.
+    #[serde(default)]
+    pub dropped: Option<Vec<String>>,
+    /// How many of the client's messages the operator or the generator was told of.
     #[serde(default)]
     pub messages_seen: usize,
     /// The clocks when this was written: the wall clock may be turned before it is read again.
@@ -61,6 +69,12 @@ pub struct Stage {
     /// Nothing is done before this.
     #[serde(default)]
     pub not_before: Option<Time>,
+    /// A workspace order that is delivered at the end of its window: nothing is generated before this.
+    #[serde(default)]
+    pub begin_at: Option<Time>,
+    /// Its files take the place of those that are delivered.
+    #[serde(default)]
+    pub replaces_delivery: bool,
     /// Nothing is done before the operator decides.
     #[serde(default)]
     pub hold: Option<Hold>,
@@ -77,7 +91,16 @@ pub struct Stage {
 
 impl From<Step> for Stage {
     fn from(step: Step) -> Self {
-        Self { step, not_before: None, hold: None, released_by_operator: false, unlisted: false, closed: None }
+        Self {
+            step,
+            not_before: None,
+            begin_at: None,
+            replaces_delivery: false,
+            hold: None,
+            released_by_operator: false,
+            unlisted: false,
+            closed: None,
+        }
     }
 }
 
@@ -121,6 +144,11 @@ pub enum Step {
     Queued,
     /// The attempt is under way and its command is to be started, or started again, in the same folder.
     ReadyToGenerate,
+    /// The client rejects the delivery, and the reason is not readable yet.
+    AwaitingReason {
+        /// How often the thread was read for it.
+        looks: u32,
+    },
     /// The command is about to be started, or is running.
     Generating,
     /// The files are there and were judged fit; some may be hosted already.
@@ -159,6 +187,7 @@ impl Step {
         match self {
             Self::Queued => "queued",
             Self::ReadyToGenerate => "ready_to_generate",
+            Self::AwaitingReason { .. } => "awaiting_reason",
             Self::Generating => "generating",
             Self::Generated => "generated",
             Self::Uploading { .. } => "uploading",
@@ -181,37 +210,6 @@ pub struct LastError {
     pub step: String,
     /// What, in one printable line.
     pub text: String,
-}
-
-/// Why nothing more is done without a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// Which kind of condition.
-    pub kind: HoldKind,
-    /// In one sentence, without a word of a stranger's.
-    pub why: String,
-}
-
-/// The kinds of condition that need a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldKind {
-    /// Every attempt at generating failed.
-    Exhausted,
-    /// The generator says it cannot be done.
-    Declined,
-    /// The marketplace refuses what we send.
-    Refused,
-    /// The client is not content.
-    Disputed,
-    /// A subscription: delivering would end the client's window.
-    Subscription,
-    /// The settings say to leave it alone.
-    Rejected,
-    /// Somebody else delivered it, or its record was damaged.
-    Unclear,
-    /// The finished file is not there any more as it was made.
-    FileChanged,
 }
 
 /// How it ended.
@@ -239,13 +237,17 @@ pub enum Ending {
     Cancelled,
     /// The marketplace does not know it any more.
     Vanished,
+    /// An earlier delivery of ours stands: its line of the ledger counts.
+    Restored,
+    /// A workspace order whose window closed with nothing delivered.
+    Expired,
 }
 
 impl Ending {
-    /// Whether the order is over with it. A quoted one is not: it comes back when the client pays.
+    /// Whether it adds a line to the ledger. A quoted order comes back when the client pays, and a restored one has its line.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Quoted)
+        !matches!(self, Self::Quoted | Self::Restored)
     }
 
     /// In a person's words.
@@ -258,6 +260,8 @@ impl Ending {
             Self::DeliveredElsewhere => "delivered, and not by this worker",
             Self::Cancelled => "cancelled",
             Self::Vanished => "unknown to the marketplace",
+            Self::Restored => "its earlier delivery stands",
+            Self::Expired => "its window closed and nothing was delivered",
         }
     }
 }
@@ -286,6 +290,8 @@ impl OrderRecord {
             is_quote_request: order.status == Status::PendingQuote,
             price: None,
             last_error: None,
+            delivered_at: None,
+            dropped: None,
             messages_seen: 0,
             clock: None,
             history: Vec::new(),
@@ -298,7 +304,7 @@ impl OrderRecord {
     /// Returns whether work on it has started, so that the requests of its upload and delivery are reserved.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        !matches!(self.stage.step, Step::Queued | Step::Delivered | Step::MessageSending)
+        !matches!(self.stage.step, Step::Queued | Step::AwaitingReason { .. } | Step::Delivered | Step::MessageSending)
     }
 
     /// Returns whether a request was sent whose outcome is unknown, or the order is to be looked up for another reason.
@@ -316,6 +322,27 @@ impl OrderRecord {
             Step::Generated | Step::Uploading { .. } => self.deliverables.iter().filter(|d| d.hosted.is_none()).count(),
             _ => 0,
         }
+    }
+
+    /// Returns before when nothing is done; none when it is due.
+    #[must_use]
+    pub fn due_from(&self) -> Option<Time> {
+        match self.stage.step {
+            Step::Queued | Step::ReadyToGenerate => self.stage.not_before.max(self.stage.begin_at),
+            _ => self.stage.not_before,
+        }
+    }
+
+    /// Returns whether the operator declined it.
+    #[must_use]
+    pub fn is_declined(&self) -> bool {
+        self.stage.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::DeclinedByOperator)
+    }
+
+    /// Returns whether several files were delivered and nobody has said how many of them the marketplace kept.
+    #[must_use]
+    pub fn lacks_kept_files(&self) -> bool {
+        self.stage.step == Step::Delivered && self.deliverables.len() > 1 && self.dropped.is_none()
     }
 
     /// Returns the name of the folder of the current attempt.

@@ -1,6 +1,7 @@
 //! What the outcomes of uploads, deliveries, quotes and messages make of an order.
 
-use super::record::{Ending, HoldKind, OrderRecord, Step};
+use super::hold::HoldKind;
+use super::record::{Ending, OrderRecord, Step};
 use super::transition::wait_after;
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::Hosted;
@@ -45,7 +46,10 @@ impl OrderRecord {
     }
 
     pub(super) fn deliver_failed(&mut self, now: Time, rules: &Rules, error: &ApiError) {
-        if error.kind == ApiErrorKind::AlreadyDone {
+        if error.kind == ApiErrorKind::AlreadyDone && self.stage.replaces_delivery {
+            self.record_error(now, "deliver", &error.message);
+            self.close(now, Ending::Restored);
+        } else if error.kind == ApiErrorKind::AlreadyDone {
             self.delivered(now, rules);
         } else if error.certainly_without_effect() {
             self.stage.step = Step::Uploaded;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::event::Event;
-use super::record::{Closed, Ending, Hold, HoldKind, LastError, OrderRecord, Step};
+use super::hold::{Hold, HoldKind};
+use super::record::{Closed, Ending, LastError, OrderRecord, Step};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Deliverable;
@@ -63,6 +64,10 @@ impl OrderRecord {
                 self.stage.not_before = Some(now + wait_after(&error, 1));
             }
             (Step::Queued | Step::ReadyToGenerate, Event::Starting) => self.start(now),
+            (Step::AwaitingReason { looks }, Event::ThreadRead { latest }) => {
+                let looks = *looks;
+                self.thread_read(now, rules, looks, latest);
+            }
             (Step::Generating, Event::Cost(micros)) => self.add_cost(now, micros),
             (Step::Generating, Event::Generation(outcome)) => self.apply_outcome(now, rules, outcome),
             // Also after a crash in the middle of an upload.
@@ -120,11 +125,21 @@ impl OrderRecord {
 
     /// Takes up a held order again: the operator asked for another try.
     pub fn retry(&mut self, now: Time) {
-        let continues = [HoldKind::Refused, HoldKind::Unclear, HoldKind::Subscription, HoldKind::Rejected];
+        let continues = [
+            HoldKind::Refused,
+            HoldKind::Doubtful,
+            HoldKind::Unclear,
+            HoldKind::Subscription,
+            HoldKind::Rejected,
+            HoldKind::DeclinedByOperator,
+        ];
         if self.stage.hold.take().is_some_and(|hold| !continues.contains(&hold.kind)) {
             // A new series of attempts, in folders of its own.
             self.round += 1;
             self.tries.attempt = 0;
+            self.stage.step = Step::Queued;
+        }
+        if let Step::AwaitingReason { .. } = self.stage.step {
             self.stage.step = Step::Queued;
         }
         self.stage.released_by_operator = true;
@@ -132,10 +147,10 @@ impl OrderRecord {
         self.note(now, "retry requested by the operator");
     }
 
-    /// Holds the order until the operator takes it up again.
+    /// Stops work on the order for good, whatever the marketplace says of it, until the operator takes it up again.
     pub fn decline(&mut self, now: Time) {
         self.note(now, "declined by the operator");
-        self.stage.hold = Some(Hold { kind: HoldKind::Declined, why: "declined by the operator".to_owned() });
+        self.stage.hold = Some(Hold { kind: HoldKind::DeclinedByOperator, why: "declined by the operator".to_owned() });
     }
 
     /// Replaces the deliverables by those of the operator.
@@ -144,6 +159,7 @@ impl OrderRecord {
         self.tries.starts += 1;
         let stage = &mut self.stage;
         (stage.hold, stage.released_by_operator, stage.unlisted) = (None, true, false);
+        self.dropped = None;
         self.is_quote_request = false;
         self.take_deliverables(deliverables);
     }
@@ -179,7 +195,13 @@ impl OrderRecord {
     pub(super) fn delivered(&mut self, now: Time, rules: &Rules) {
         self.stage.step = Step::Delivered;
         self.stage.hold = None;
-        if rules.message_after_delivery {
+        self.stage.replaces_delivery = false;
+        self.delivered_at = Some(now);
+        self.dropped = None;
+        if self.deliverables.len() > 1 {
+            self.note(now, "delivered; what the marketplace kept of it is asked");
+            self.reset_failures();
+        } else if rules.message_after_delivery {
             self.note(now, "delivered; a message to the client follows");
             self.reset_failures();
         } else {
@@ -195,6 +217,9 @@ impl OrderRecord {
 
     pub(super) fn hold(&mut self, now: Time, kind: HoldKind, why: impl Into<String>) {
         let hold = Hold { kind, why: why.into() };
+        if self.is_declined() {
+            return;
+        }
         if self.stage.hold.as_ref() != Some(&hold) {
             self.note(now, format!("needs you: {}", hold.why));
             self.stage.hold = Some(hold);

@@ -148,6 +148,12 @@ impl Status {
         matches!(self, Self::Paid | Self::InProgress)
     }
 
+    /// Whether the marketplace takes a message in this status, as far as it is known.
+    #[must_use]
+    pub fn takes_messages(&self) -> bool {
+        !matches!(self, Self::PendingQuote | Self::Quoted | Self::Accepted | Self::Cancelled)
+    }
+
     /// Whether the marketplace takes a delivery in this status.
     #[must_use]
     pub fn takes_delivery(&self) -> bool {

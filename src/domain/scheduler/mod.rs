@@ -40,6 +40,8 @@ pub struct RunState {
     pub not_ready: BTreeSet<OrderId>,
     /// Orders looked up in this run, whatever the result.
     pub asked: BTreeSet<OrderId>,
+    /// Orders whose thread was read for a reason in this run.
+    pub threads_read: BTreeSet<OrderId>,
     /// Misconfigured generators by key, and why: they are not started any more.
     pub broken: BTreeMap<String, String>,
     /// Work on this order alone, without a poll.
@@ -60,6 +62,7 @@ impl RunState {
             sending: BTreeMap::new(),
             not_ready: BTreeSet::new(),
             asked: BTreeSet::new(),
+            threads_read: BTreeSet::new(),
             broken: BTreeMap::new(),
             only: None,
         }
@@ -73,6 +76,8 @@ pub enum Action {
     CheckGenerator(OrderId),
     /// Ask the marketplace about one order.
     Lookup(OrderId),
+    /// Read the client's messages for the reason of a revision or a dispute.
+    ReadThread(OrderId),
     /// Send the delivery.
     Deliver(OrderId),
     /// Quote a price.
@@ -209,7 +214,7 @@ impl View<'_> {
         if record.stage.closed.is_some() || self.run.sending.contains_key(id) {
             return None;
         }
-        let due = record.stage.not_before.is_none_or(|at| at <= self.now);
+        let due = record.due_from().is_none_or(|at| at <= self.now);
         let can_ask = due && !self.state.worker.no_lookup && !self.run.asked.contains(id);
         let lookup = || Action::Lookup(id.clone());
         if record.stage.unlisted && can_ask {
@@ -219,6 +224,11 @@ impl View<'_> {
             return None;
         }
         match &record.stage.step {
+            // One look for each poll: the page posts its message after the request.
+            Step::AwaitingReason { .. } => {
+                let reads = due && self.run.polled && self.run.only.is_none() && !self.run.threads_read.contains(id);
+                reads.then(|| (Priority::Settle, Action::ReadThread(id.clone())))
+            }
             Step::Delivering { .. } | Step::Quoting { .. } => can_ask.then(|| (Priority::Settle, lookup())),
             Step::Generating if due => {
                 (!self.run.running.contains(id)).then(|| (Priority::Collect, Action::CheckGenerator(id.clone())))
@@ -235,7 +245,11 @@ impl View<'_> {
         match &record.stage.step {
             Step::Uploaded if self.may_send() && self.free(Endpoint::Deliver) > 0 => {
                 // The client can cancel a paid order while it is being made: look it up once more.
-                let action = if can_ask { Action::Lookup(id.clone()) } else { Action::Deliver(id.clone()) };
+                let action = if can_ask && !record.is_past_its_window(self.now) {
+                    Action::Lookup(id.clone())
+                } else {
+                    Action::Deliver(id.clone())
+                };
                 Some((Priority::Deliver, action))
             }
             Step::Generated | Step::Uploading { .. } if self.may_send() => {
@@ -255,6 +269,10 @@ impl View<'_> {
             }
             Step::Queued if wants_work(record) && self.run.begun < self.rules.max_per_beat => {
                 (self.can_begin && self.may_start(record)).then(|| (Priority::Begin, start()))
+            }
+            // What the marketplace kept of several files decides what the message says.
+            Step::Delivered if record.lacks_kept_files() && !self.state.worker.no_lookup => {
+                can_ask.then(|| (Priority::Message, Action::Lookup(id.clone())))
             }
             // Optional: it takes nothing that work needs.
             Step::Delivered => {
@@ -277,6 +295,9 @@ pub fn wants_work(record: &OrderRecord) -> bool {
 #[must_use]
 pub fn deadline(rules: &Rules, record: &OrderRecord) -> Time {
     let placed = record.order.created_at.unwrap_or(record.first_seen);
+    if let Some(ends) = record.order.workspace_expires_at {
+        return ends;
+    }
     placed + rules.turnaround(&record.order).unwrap_or_default()
 }
 

@@ -124,9 +124,7 @@ pub(super) fn own_workload(state: &State, now: Time) -> usize {
 fn active(state: &State, now: Time) -> impl Iterator<Item = &OrderRecord> {
     let soon = now + HORIZON;
     let is_active = move |record: &&OrderRecord| {
-        record.stage.closed.is_none()
-            && record.stage.hold.is_none()
-            && record.stage.not_before.is_none_or(|at| at <= soon)
+        record.stage.closed.is_none() && record.stage.hold.is_none() && record.due_from().is_none_or(|at| at <= soon)
     };
     state.orders.values().filter(is_active)
 }
@@ -154,7 +152,7 @@ pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, now: 
 pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     let mut moments = state.worker.budget.turning_points(now);
     moments.push(now);
-    moments.extend(state.orders.values().filter_map(|record| record.stage.not_before));
+    moments.extend(state.orders.values().filter_map(OrderRecord::due_from));
     moments.extend(state.worker.poll_not_before);
     moments.extend(state.worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));
     if let Some(last) = state.worker.last_poll {

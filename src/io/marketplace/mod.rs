@@ -27,7 +27,7 @@ use http::{Part, Request, SendError, Transport};
 
 pub use connection::Route;
 pub use retry_after::RateLimitHeaders;
-pub use wire::{Listing, Lookup, Message};
+pub use wire::{Accepted, Listing, Lookup, Message};
 
 /// The largest list of orders taken, in bytes.
 const MOST_ORDERS: u64 = 32 * 1024 * 1024;
@@ -209,12 +209,12 @@ impl Client {
     ///
     /// # Errors
     /// The request failed, was refused, or its answer cannot be read.
-    pub fn deliver(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<(), ApiError> {
+    pub fn deliver(&mut self, id: &OrderId, hosted: &[Hosted]) -> Result<Accepted, ApiError> {
         let path = format!("/orders/{}/deliver", segment(id.as_str()));
         let payload = Part::Json(wire::deliver_body(hosted).to_string());
         let within = self.connection.deliver_timeout;
         let answer = self.send(Request { method: Method::POST, path, payload, within, most: MOST })?;
-        wire::check_accepted(&self.judge(&answer).map_err(wire::delivery_error)?)
+        wire::accepted(&self.judge(&answer).map_err(wire::delivery_error)?)
     }
 
     /// `GET /agents/me`. Its answer may hold secrets: it is shown field by field, never whole.

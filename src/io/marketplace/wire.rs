@@ -262,6 +262,7 @@ pub fn lookup(data: Value) -> Result<Lookup, ApiError> {
     let order = data.get("order").unwrap_or(&data).clone();
     let order = Order::parse(order).map_err(|odd| garbled(&odd))?;
     let listed = data.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let listed = listed.filter(|one| one.get("status").and_then(Value::as_str) != Some("superseded"));
     let listed = listed.flat_map(|one| [order::text(one, "deliverable_url"), order::text(one, "url")]).flatten();
     let mut urls: Vec<String> = Vec::new();
     for url in order.deliverable_url.iter().cloned().chain(listed) {
@@ -377,6 +378,27 @@ pub fn check_accepted(data: &Value) -> Result<(), ApiError> {
     }
 }
 
+/// What the answer to a delivery says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// The marketplace says that it has no preview of a picture: the client sees nothing before the order completes.
+    pub lacks_preview: bool,
+}
+
+/// Reads the answer to a delivery. An absent preview says nothing, a null one that there is none.
+///
+/// # Errors
+/// As [`check_accepted`].
+pub fn accepted(data: &Value) -> Result<Accepted, ApiError> {
+    check_accepted(data)?;
+    let lacks = |one: &Value| {
+        one.get("deliverable_preview_url").is_some_and(Value::is_null)
+            && one.get("deliverable_media_type").and_then(Value::as_str) == Some("image")
+    };
+    let files = data.get("deliverables").and_then(Value::as_array).into_iter().flatten();
+    Ok(Accepted { lacks_preview: lacks(data) || files.into_iter().any(lacks) })
+}
+
 /// What a refused delivery says of a delivery before it.
 #[must_use]
 pub fn delivery_error(error: ApiError) -> ApiError {
@@ -428,22 +450,4 @@ pub fn messages(data: &Value) -> Vec<Message> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_character_becomes_the_sign_for_one_and_nothing_else_changes() {
-        for (sent, read) in [
-            (r#""\ud83d\ude00 \ud83d""#, r#""\ud83d\ude00 \ufffd""#),
-            (r#""\uDC00\uD83D\uD83D\uDE00""#, r#""\ufffd\ufffd\uD83D\uDE00""#),
-            (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#),
-            (r#""\ud83d\n""#, r#""\ufffd\n""#),
-            (r#""\ud83""#, r#""\ud83""#),
-            (r#""\u00e9 \é\"#, r#""\u00e9 \é\"#),
-            (r#""\ud83d"#, r#""\ufffd"#),
-        ] {
-            assert_eq!(String::from_utf8(repair_surrogates(sent.as_bytes().to_vec())).unwrap(), read, "{sent}");
-        }
-        assert_eq!(repair_surrogates(b"\xff\\ud83d".to_vec()), b"\xff\\ud83d", "what is no text stays as it is");
-    }
-}
+mod tests;

@@ -145,9 +145,9 @@ impl worker::Marketplace for World {
         Ok(false)
     }
 
-    fn client_messages(&mut self, id: &OrderId) -> Result<usize, ApiError> {
+    fn client_messages(&mut self, id: &OrderId) -> Result<ClientMessages, ApiError> {
         let data = self.call("GET", &format!("/orders/{}/messages", encoded(id)), Vec::new())?;
-        Ok(wire::messages(&data).iter().filter(|message| message.sender_type == "client").count())
+        Ok(ClientMessages::of(&wire::messages(&data)))
     }
 
     fn send(&mut self, record: &OrderRecord, payload: Payload) {

@@ -49,7 +49,7 @@ fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
     if global.quiet && !global.json {
         return Ok(match () {
             () if snapshot.needs_you() || snapshot.overdue().is_some() => 20,
-            () if !snapshot.state.orders.is_empty() => 10,
+            () if snapshot.has_work() => 10,
             () => 0,
         });
     }
@@ -90,8 +90,9 @@ fn all(global: &Global) -> Result<u8, CommandError> {
             Ok(status) => !status.causes.is_empty() || status.overdue.is_some(),
             Err(_) => true,
         };
-        let in_flight =
-            |snapshot: &Result<Status, CommandError>| snapshot.as_ref().is_ok_and(|status| !status.orders.is_empty());
+        let in_flight = |snapshot: &Result<Status, CommandError>| {
+            snapshot.as_ref().is_ok_and(|status| status.orders.iter().any(|order| !order.declined))
+        };
         return Ok(match () {
             () if agents.iter().any(|(_, snapshot)| needs_you(snapshot)) => 20,
             () if agents.iter().any(|(_, snapshot)| in_flight(snapshot)) => 10,

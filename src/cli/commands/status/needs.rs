@@ -40,7 +40,8 @@ pub(super) fn causes(global: &Global, state: &State) -> Vec<Cause> {
         let name = display_id(id);
         let notice = state.worker.notices.get(&Subject::Order(record.order.id.clone()));
         let (why, hint) = match (&record.stage.hold, notice) {
-            (Some(hold), _) => (why_held(&hold.why, record), format!("atelier-heartbeat retry {name}")),
+            _ if record.is_declined() => continue,
+            (Some(hold), _) => (why_held(&hold.why, record), hold.kind.hint(&record.order.id)),
             (None, Some(notice)) => (notice.message.clone(), notice.hint.replace(id, &name)),
             (None, None) => continue,
         };

@@ -41,8 +41,12 @@ pub(super) fn text(global: &Global, status: &Status, now: Time) -> String {
     for (name, sum) in [("today", &status.today), ("month", &status.month)] {
         lines.push(cut(&earnings(name, sum), width));
     }
-    if status.orders.is_empty() {
+    let declined = status.orders.iter().filter(|order| order.declined).count();
+    if declined == status.orders.len() {
         lines.push("orders  none in flight".to_owned());
+    }
+    if declined > 0 {
+        lines.push(format!("        {declined} declined by you"));
     }
     lines.join("\n")
 }
@@ -82,7 +86,7 @@ fn needs_you(causes: &[Cause], width: usize, lines: &mut Vec<String>) {
 }
 
 fn in_flight(orders: &[InFlight], now: Time, width: usize, lines: &mut Vec<String>) {
-    let moving: Vec<&InFlight> = orders.iter().filter(|order| order.needs.is_none()).collect();
+    let moving: Vec<&InFlight> = orders.iter().filter(|order| order.needs.is_none() && !order.declined).collect();
     if moving.is_empty() {
         return;
     }

@@ -78,6 +78,8 @@ pub(super) struct InFlight {
     pub(super) next_try: Option<Time>,
     pub(super) last_error: Option<String>,
     pub(super) needs: Option<String>,
+    /// Whether the operator declined it: nothing more is done.
+    pub(super) declined: bool,
 }
 
 /// One condition that the worker noticed.
@@ -121,10 +123,15 @@ impl Snapshot {
         Ok(Self { config, state, rules, now: clock::clock().wall, agent_id })
     }
 
+    /// Whether an order is worked on or waits for the operator.
+    pub(super) fn has_work(&self) -> bool {
+        self.state.orders.values().any(|record| !record.is_declined())
+    }
+
     /// Whether something needs the operator.
     pub(super) fn needs_you(&self) -> bool {
         self.state.worker.notices.iter().next().is_some()
-            || self.state.orders.values().any(|record| record.stage.hold.is_some())
+            || self.state.orders.values().any(|record| record.stage.hold.is_some() && !record.is_declined())
     }
 
     /// Returns when the last run ended that left a record; none before the first.
@@ -214,7 +221,8 @@ fn in_flight(rules: &Rules, record: &OrderRecord, now: Time) -> InFlight {
         due: promised.map(|_| scheduler::deadline(rules, record)),
         next_try: record.stage.not_before.filter(|at| *at > now),
         last_error: record.last_error.as_ref().map(|error| format!("{}: {}", error.step, error.text)),
-        needs: record.stage.hold.as_ref().map(|hold| hold.why.clone()),
+        needs: record.stage.hold.as_ref().filter(|_| !record.is_declined()).map(|hold| hold.why.clone()),
+        declined: record.is_declined(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::{Deliverable, Hosted};
 use crate::domain::generation_outcome::GenerationOutcome;
 use crate::domain::order::{Order, Status};
-use crate::domain::rules::{Accept, Rules};
+use crate::domain::rules::{Accept, Rules, Workspaces};
 use crate::domain::time::Time;
 
 const OURS: &str = "https://cdn.example/ours.png";
@@ -86,6 +86,13 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
             r.stage.hold =
                 Some(Hold { kind: HoldKind::Declined, why: "the generator says it cannot be done (exit 65)".into() });
         }),
+        ("awaiting a reason", "disputed", Step::AwaitingReason { looks: 0 }, |r| r.round = 2),
+        ("awaiting a reason, looked for once", "disputed", Step::AwaitingReason { looks: 1 }, |r| r.round = 2),
+        ("queued, declined by the operator", "paid", Step::Queued, |r| r.decline(now())),
+        ("delivering in place of a delivery", "delivered", delivering(180, Status::Delivered), |r| {
+            r.stage.replaces_delivery = true;
+        }),
+        ("delivered, two files", "delivered", Step::Delivered, |r| r.deliverables.push(file(true))),
         ("closed", "delivered", Step::Delivered, |r| {
             r.stage.closed = Some(Closed { at: now(), ending: Ending::Delivered });
         }),
@@ -110,7 +117,7 @@ fn contexts() -> Vec<(&'static str, Rules, OrderRecord)> {
     contexts.push(("queued, a subscription", rules(), subscription.clone()));
     contexts.push((
         "queued, a subscription that may be delivered",
-        Rules { deliver_subscriptions: true, ..rules() },
+        Rules { workspaces: Workspaces::Deliver, ..rules() },
         subscription,
     ));
     let dear = Rules { accept: Accept { min_price_cents: Some(501), ..Accept::default() }, ..rules() };
@@ -164,6 +171,8 @@ fn events() -> Vec<(String, Event)> {
         ("gone", Event::Reply(MarketplaceReply::Gone)),
         ("lookups unsupported", Event::Reply(MarketplaceReply::Unsupported)),
         ("absent", Event::Absent),
+        ("thread without a message", Event::ThreadRead { latest: None }),
+        ("thread with a message", Event::ThreadRead { latest: Some(now()) }),
         ("starting", Event::Starting),
         ("cost", Event::Cost(4_200)),
         ("outcome running", Event::Generation(GenerationOutcome::Running)),
