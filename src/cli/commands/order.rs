@@ -32,7 +32,7 @@ pub fn retry(global: &Global, order: &str) -> u8 {
         let Some(mut record) = record else {
             let name = display_id(order);
             let message = format!("no order {name} is in flight here: `atelier-heartbeat status` lists them");
-            return Err(CommandError::usage(message));
+            return Err(CommandError::new(exit_code::REFUSED, message));
         };
         record.retry(clock::clock().wall);
         store.save_order(&record)?;
