@@ -95,7 +95,9 @@ fn day(seed: u64, workspaces: Workspaces) {
 
     let ledger: Vec<_> = orders
         .iter()
-        .filter_map(|(kind, id)| Some((*kind, LedgerEntry::of(&ends_right(&world, workspaces == Workspaces::AtEnd, kind, id)?)?)))
+        .filter_map(|(kind, id)| {
+            Some((*kind, LedgerEntry::of(&ends_right(&world, workspaces == Workspaces::AtEnd, kind, id)?)?))
+        })
         .collect();
     reported_once(&world, seed);
     if seed == 5 {
