@@ -43,19 +43,7 @@ fn day(seed: u64, workspaces: Workspaces) {
     let fixed = world.market.add_service(start, &agent, "fixed", 0);
     let quoted = world.market.add_service(start, &agent, "quote", 0);
     let weekly = world.market.add_service(start, &agent, "weekly", 5);
-    let service = ServiceRules {
-        title: "Sandbox service".into(),
-        turnaround: None,
-        own: None,
-        quote_price: Some("15.00".into()),
-    };
-    let rules = Rules {
-        agent,
-        accept: Accept { refuse_words: vec!["castle".into()], ..Accept::default() },
-        services: vec![service],
-        workspaces,
-        ..Rules::default()
-    };
+    let rules = rules(agent, workspaces);
     let mut orders: Vec<(&str, String)> = Vec::new();
     let mut coming: Vec<&str> = KINDS.iter().flat_map(|(kind, many)| std::iter::repeat_n(*kind, *many)).collect();
     let mut asked_again: BTreeMap<String, usize> = BTreeMap::new();
@@ -102,6 +90,22 @@ fn day(seed: u64, workspaces: Workspaces) {
     reported_once(&world, seed);
     if seed == 5 {
         ledger.iter().for_each(|(kind, line)| println!("{kind:<15} {}", serde_json::to_string(line).unwrap()));
+    }
+}
+
+fn rules(agent: String, workspaces: Workspaces) -> Rules {
+    let service = ServiceRules {
+        title: "Sandbox service".into(),
+        turnaround: None,
+        own: None,
+        quote_price: Some("15.00".into()),
+    };
+    Rules {
+        agent,
+        accept: Accept { refuse_words: vec!["castle".into()], ..Accept::default() },
+        services: vec![service],
+        workspaces,
+        ..Rules::default()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::io::marketplace::Lookup;
 use crate::io::media;
 use crate::io::store::Store;
 use crate::worker::env::Env;
-use crate::worker::{self, BeatOptions};
+use crate::worker::{self, BeatOptions, Summary};
 
 /// Delivers an order by hand.
 #[must_use]
@@ -80,27 +80,13 @@ fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, Comma
         .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;
     let options = BeatOptions { only: Some(id.clone()), ..BeatOptions::default() };
     let (summary, failure) = worker::run(&mut env, &mut state, &rules, &[], &options);
-    let now_known = known(env.store(), &id)?;
+    let known = known(env.store(), &id)?;
     if summary.delivered.contains(&id) {
-        let dropped = now_known.as_ref().and_then(|record| record.dropped.clone()).unwrap_or_default();
-        let notes: Vec<String> = summary.reported.iter().map(|(_, notice)| notice.message.clone()).collect();
-        if global.json {
-            output::json(&json!({
-                "order": order, "delivered": true, "requests": env.requests(), "sent_as_message": dropped, "notes": notes,
-            }));
-        } else if !global.quiet {
-            output::out(&delivered_line(&name, now_known.as_ref(), &dropped));
-            notes.iter().for_each(|note| output::out(&format!("note: {}", one_line(note, 300))));
-        }
+        say_delivered(global, &id, known.as_ref(), &summary, env.requests());
         return Ok(0);
     }
-    if let Some(record) = now_known.filter(|record| is_closed_as(record, Ending::Restored)) {
-        let why = record.last_error.map(|error| error.text).unwrap_or_default();
-        let message = format!(
-            "order {name} stays as it was delivered, because this marketplace takes no second delivery: {}; `atelier-heartbeat upload` and `atelier-heartbeat messages {name} --send` give its client the address of the file",
-            one_line(&why, 200)
-        );
-        return Err(CommandError::new(exit_code::REFUSED, message));
+    if let Some(record) = known.filter(|record| is_closed_as(record, Ending::Restored)) {
+        return Err(not_replaced(record, &name));
     }
     let (code, why) = match (failure, state.orders.get(&id)) {
         (Some(kind), _) => (kind.exit_code(true), summary.error.unwrap_or_default()),
@@ -108,6 +94,28 @@ fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, Comma
         (None, None) => (exit_code::REFUSED, "it is closed: `atelier-heartbeat explain` shows how".to_owned()),
     };
     Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", one_line(&why, 400))))
+}
+
+fn say_delivered(global: &Global, id: &OrderId, record: Option<&OrderRecord>, summary: &Summary, requests: u32) {
+    let dropped = record.and_then(|record| record.dropped.clone()).unwrap_or_default();
+    let notes: Vec<&str> = summary.reported.iter().map(|(_, notice)| notice.message.as_str()).collect();
+    if global.json {
+        output::json(&json!({
+            "order": id, "delivered": true, "requests": requests, "sent_as_message": dropped, "notes": notes,
+        }));
+    } else if !global.quiet {
+        output::out(&delivered_line(&display_id(id.as_str()), record, &dropped));
+        notes.iter().for_each(|note| output::out(&format!("note: {}", one_line(note, 300))));
+    }
+}
+
+fn not_replaced(record: OrderRecord, name: &str) -> CommandError {
+    let why = record.last_error.map(|error| error.text).unwrap_or_default();
+    let message = format!(
+        "order {name} stays as it was delivered, because this marketplace takes no second delivery: {}; `atelier-heartbeat upload` and `atelier-heartbeat messages {name} --send` give its client the address of the file",
+        one_line(&why, 200)
+    );
+    CommandError::new(exit_code::REFUSED, message)
 }
 
 fn is_closed_as(record: &OrderRecord, ending: Ending) -> bool {
