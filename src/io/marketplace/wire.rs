@@ -2,6 +2,8 @@
 //!
 //! Pure: no socket and no clock of its own. Nothing here fails on a member it does not need.
 
+mod delivery;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -13,6 +15,8 @@ use crate::domain::order::{self, InvalidOrder, Order};
 use crate::domain::sanitize::one_line;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
+
+pub use delivery::{Accepted, accepted};
 
 /// The longest message of a server that is passed on, in characters.
 const MESSAGE_CHARS: usize = 300;
@@ -376,27 +380,6 @@ pub fn check_accepted(data: &Value) -> Result<(), ApiError> {
         Value::Object(_) | Value::Null => Ok(()),
         _ => Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer is not the marketplace's")),
     }
-}
-
-/// What the answer to a delivery says of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// The marketplace says that it has no preview of a picture: the client sees nothing before the order completes.
-    pub lacks_preview: bool,
-}
-
-/// Reads the answer to a delivery. An absent preview says nothing, a null one that there is none.
-///
-/// # Errors
-/// As [`check_accepted`].
-pub fn accepted(data: &Value) -> Result<Accepted, ApiError> {
-    check_accepted(data)?;
-    let lacks = |one: &Value| {
-        one.get("deliverable_preview_url").is_some_and(Value::is_null)
-            && one.get("deliverable_media_type").and_then(Value::as_str) == Some("image")
-    };
-    let files = data.get("deliverables").and_then(Value::as_array).into_iter().flatten();
-    Ok(Accepted { lacks_preview: lacks(data) || files.into_iter().any(lacks) })
 }
 
 /// What a refused delivery says of a delivery before it.
