@@ -123,7 +123,7 @@ fn cron_accepts_and_returns_the_line() {
     Command::new("crontab").args(["-u", "nobody", "-r"]).status().unwrap();
     assert!(installed.status.success() && removed.status.success(), "{installed:?} {removed:?}");
     assert!(String::from_utf8_lossy(&left.stdout).is_empty(), "{left:?}");
-    let line = listed.lines().find(|line| line.starts_with("*/2 ")).unwrap();
+    let line = listed.lines().find(|line| line.starts_with("* * * * * ")).unwrap();
     // cron ends the command at the first unescaped percent sign.
     let command = line.splitn(6, ' ').nth(5).unwrap();
     assert!(!command.replace("\\%", "").contains('%'), "{command}");
@@ -138,7 +138,7 @@ fn launchd_gets_a_property_list() {
     let home = Home::new();
     let script = "import json,plistlib,sys; print(json.dumps(plistlib.load(open(sys.argv[1],'rb'))))";
     let list = parsed(script, &home.files(&["launchd"]).join("ai.atelier.heartbeat.plist"));
-    assert_eq!((list["Label"].as_str(), list["StartInterval"].as_u64()), (Some("ai.atelier.heartbeat"), Some(120)));
+    assert_eq!((list["Label"].as_str(), list["StartInterval"].as_u64()), (Some("ai.atelier.heartbeat"), Some(60)));
     assert_eq!(list["WorkingDirectory"], home.place.to_str().unwrap());
     home.is_a_beat(&words(&list["ProgramArguments"]));
 }

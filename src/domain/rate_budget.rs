@@ -16,6 +16,9 @@ const ROUNDING: Duration = Duration::from_secs(1);
 /// The longest a block is believed after the clock was turned, and the longest `Retry-After` taken at its word.
 pub const MAX_BLOCK: Duration = Duration::from_secs(24 * 3600 + 1);
 
+/// How long requests are left to strangers after a refusal that our own count does not explain.
+const STRANGERS_STAY: Duration = Duration::from_secs(24 * 3600);
+
 /// What the user grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -23,6 +26,15 @@ pub struct Allowance {
     pub per_hour: usize,
     /// Whether all endpoints share one count (the live server) or each has its own (the document).
     pub shared: bool,
+}
+
+impl Allowance {
+    /// The requests to `endpoint` in any rolling hour.
+    fn of(self, endpoint: Endpoint) -> usize {
+        // Register's 5 are 5 of the shared count on the live server: it compares one count with each endpoint's limit.
+        // More than the marketplace grants is only allowed where it is on this machine: there the setting counts.
+        if self.per_hour > Endpoint::Orders.per_hour() { self.per_hour } else { self.per_hour.min(endpoint.per_hour()) }
+    }
 }
 
 /// What was sent in the last hour, and what is closed until when.
@@ -37,6 +49,9 @@ pub struct Budget {
     /// Behind one address: what each agent still needs for work it has begun.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     claims: BTreeMap<String, Claim>,
+    /// What others behind this address seem to take of the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strangers: Option<Claim>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,13 +98,28 @@ impl Budget {
     #[must_use]
     pub fn free(&self, allowance: Allowance, endpoint: Endpoint, now: Time) -> usize {
         let counted = if allowance.shared { self.spent(now) } else { self.spent_on(endpoint, now) };
-        // Register's 5 are 5 of the shared count on the live server: it compares one count with each endpoint's limit.
-        // More than the marketplace grants is only allowed where it is on this machine: there the setting counts.
-        let most = match allowance.per_hour > Endpoint::Orders.per_hour() {
-            true => allowance.per_hour,
-            false => allowance.per_hour.min(endpoint.per_hour()),
-        };
-        most.saturating_sub(counted)
+        allowance.of(endpoint).saturating_sub(counted + self.left_to_strangers(now))
+    }
+
+    /// The server refused a request that the allowance covers: somebody else behind this address sends as well. As much is
+    /// left to them for a day, and half of the allowance at most: a refusal may have had another cause.
+    pub fn refused(&mut self, allowance: Allowance, endpoint: Endpoint, now: Time) {
+        let is_of_this_count = matches!(endpoint, Endpoint::Orders | Endpoint::Upload | Endpoint::Deliver);
+        if !allowance.shared || !is_of_this_count {
+            return;
+        }
+        let accepted = self.spent(now).saturating_sub(1);
+        let requests = allowance.of(endpoint).saturating_sub(accepted).min(allowance.per_hour / 2);
+        if requests > 0 {
+            let requests = requests.max(self.left_to_strangers(now));
+            self.strangers = Some(Claim { requests, until: now + STRANGERS_STAY });
+        }
+    }
+
+    /// How many requests of each hour are left to strangers at `now`.
+    #[must_use]
+    pub fn left_to_strangers(&self, now: Time) -> usize {
+        self.strangers.as_ref().filter(|strangers| now < strangers.until).map_or(0, |strangers| strangers.requests)
     }
 
     /// Requests of the last hour, all endpoints together.
@@ -178,21 +208,25 @@ impl Budget {
             block.until = block.until.min(now + MAX_BLOCK);
         }
         self.claims.retain(|_, claim| claim.until > now && claim.until <= now + WINDOW);
+        self.strangers.take_if(|strangers| strangers.until <= now || strangers.until > now + STRANGERS_STAY);
     }
 
     /// Moves every stored time: the wall clock was turned by `seconds` while the machine's own clock ran on.
     pub fn shift(&mut self, seconds: i64) {
         self.sent.values_mut().flatten().for_each(|at| *at = at.shifted(seconds));
         self.blocks.iter_mut().for_each(|block| block.until = block.until.shifted(seconds));
-        self.claims.values_mut().for_each(|claim| claim.until = claim.until.shifted(seconds));
+        let claims = self.claims.values_mut().chain(&mut self.strangers);
+        claims.for_each(|claim| claim.until = claim.until.shifted(seconds));
     }
 
-    /// The moments after `now` at which something becomes possible that was not: a request stops counting, a block ends.
+    /// The moments after `now` at which something becomes possible that was not: a request stops counting, a block or a
+    /// claim ends.
     #[must_use]
     pub fn turning_points(&self, now: Time) -> Vec<Time> {
         let expiries = self.sent.values().flatten().map(|at| *at + WINDOW + ROUNDING);
         let openings = self.blocks.iter().map(|block| block.until);
-        let mut points: Vec<Time> = expiries.chain(openings).filter(|at| *at > now).collect();
+        let claims = self.claims.values().chain(&self.strangers).map(|claim| claim.until);
+        let mut points: Vec<Time> = expiries.chain(openings).chain(claims).filter(|at| *at > now).collect();
         points.sort_unstable();
         points.dedup();
         points
@@ -229,169 +263,4 @@ fn counts(at: Time, now: Time) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SHARED: Allowance = Allowance { per_hour: 30, shared: true };
-    const APART: Allowance = Allowance { per_hour: 30, shared: false };
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    fn at(seconds: i64) -> Time {
-        Time::from_unix(1_795_000_000 + seconds)
-    }
-
-    fn sent(budget: &mut Budget, endpoint: Endpoint, now: Time) {
-        let reservation = budget.reserve(endpoint, now, PATIENCE);
-        budget.settle(reservation, now);
-    }
-
-    #[test]
-    fn thirty_polls_leave_nothing_for_an_upload_only_where_the_count_is_shared() {
-        let mut budget = Budget::default();
-        (0..30).for_each(|n| sent(&mut budget, Endpoint::Orders, at(n)));
-        assert_eq!(budget.free(SHARED, Endpoint::Upload, at(30)), 0);
-        assert_eq!(budget.free(APART, Endpoint::Upload, at(30)), 30);
-        assert_eq!(
-            budget.free(SHARED, Endpoint::Upload, at(3600)),
-            0,
-            "an hour of whole seconds may be a second short"
-        );
-        assert_eq!(budget.free(SHARED, Endpoint::Upload, at(3601)), 1);
-    }
-
-    #[test]
-    fn the_documents_own_limits_stay_on_top() {
-        let mut budget = Budget::default();
-        let free = |budget: &Budget, allowance| Endpoint::ALL.map(|e| budget.free(allowance, e, at(10)));
-        assert_eq!(free(&budget, SHARED), [5, 20, 30, 30, 30, 30, 30, 10]);
-        (0..5).for_each(|n| sent(&mut budget, Endpoint::Orders, at(n)));
-        assert_eq!(
-            free(&budget, SHARED),
-            [0, 15, 25, 25, 25, 25, 25, 5],
-            "five polls use up the live server's register"
-        );
-        assert_eq!(free(&budget, APART), [5, 20, 25, 30, 30, 30, 30, 10]);
-    }
-
-    #[test]
-    fn a_request_without_an_answer_counts_from_its_last_chance_to_arrive() {
-        let mut budget = Budget::default();
-        let _lost = budget.reserve(Endpoint::Upload, at(0), Duration::from_secs(600));
-        assert_eq!(budget.spent(at(4200)), 1);
-        assert_eq!(budget.spent(at(4201)), 0);
-    }
-
-    #[test]
-    fn a_closure_is_remembered_never_cut_short_and_clamped_when_the_clock_is_set_back() {
-        let mut budget = Budget::default();
-        budget.block(SHARED, Endpoint::Orders, at(3600));
-        budget.block(SHARED, Endpoint::Upload, at(60));
-        assert_eq!(budget.blocked_until(Endpoint::Deliver, at(1)), Some(at(3600)));
-        assert_eq!(budget.blocked_until(Endpoint::Deliver, at(3600)), None);
-        let mut apart = Budget::default();
-        apart.block(APART, Endpoint::Orders, at(3600));
-        assert_eq!(apart.blocked_until(Endpoint::Upload, at(1)), None);
-        budget.prune(at(-1_000_000));
-        assert_eq!(budget.blocked_until(Endpoint::Orders, at(-1_000_000)), Some(at(-1_000_000) + MAX_BLOCK));
-    }
-
-    #[test]
-    fn entries_from_the_future_count_as_just_now() {
-        let mut budget = Budget::default();
-        sent(&mut budget, Endpoint::Orders, at(1_000_000));
-        budget.prune(at(0));
-        assert_eq!(budget.spent(at(3600)), 1);
-        assert_eq!(budget.spent(at(3601)), 0);
-    }
-
-    #[test]
-    fn each_moment_is_on_the_right_side_of_its_limit() {
-        assert_eq!(MAX_BLOCK.as_secs(), 86_401);
-        let mut budget = Budget::default();
-        budget.block(APART, Endpoint::Orders, at(10));
-        budget.block(APART, Endpoint::Upload, at(20));
-        budget.block(APART, Endpoint::Orders, at(5));
-        assert_eq!(budget.blocked_until(Endpoint::Orders, at(0)), Some(at(10)));
-        assert_eq!(budget.blocked_until(Endpoint::Upload, at(0)), Some(at(20)));
-        let _ = budget.reserve(Endpoint::Deliver, at(-10), Duration::from_secs(10));
-        assert_eq!(budget.turning_points(at(0)), [at(10), at(20), at(3601)]);
-        assert_eq!(budget.turning_points(at(10)), [at(20), at(3601)]);
-        budget.prune(at(10));
-        assert_eq!((budget.blocks.len(), budget.sent.len()), (1, 1), "what is over is gone at that very second");
-        budget.prune(at(3601));
-        assert_eq!(budget, Budget::default());
-        // An answer may be waited for an hour, and not a second longer.
-        for (ahead, counted_at) in [(3600, 3600), (3601, 0)] {
-            let mut budget = Budget::default();
-            sent(&mut budget, Endpoint::Orders, at(ahead));
-            budget.prune(at(0));
-            assert_eq!(budget.times(Endpoint::Orders).next(), Some(at(counted_at)));
-        }
-        for (now, left) in [(-1, 0), (0, 1), (3599, 1), (3600, 0)] {
-            let mut budget = Budget::default();
-            budget.claim("a", 4, at(0));
-            budget.prune(at(now));
-            assert_eq!(budget.claims.len(), left, "a claim an hour long, seen at {now}");
-        }
-        let nothing_left = Budget::exhausted(SHARED, at(0));
-        assert_eq!(Endpoint::ALL.map(|endpoint| nothing_left.free(SHARED, endpoint, at(3600))), [0; 8]);
-        let apart = Budget::exhausted(APART, at(0));
-        for endpoint in [Endpoint::Orders, Endpoint::Upload, Endpoint::Deliver] {
-            assert_eq!((apart.free(APART, endpoint, at(3600)), apart.free(APART, endpoint, at(3601))), (0, 30));
-        }
-    }
-
-    #[test]
-    fn claims_of_others_count_and_lapse() {
-        let mut budget = Budget::default();
-        budget.claim("a", 4, at(0));
-        budget.claim("b", 2, at(0));
-        assert_eq!(budget.claimed_by_others("a", at(10)), 2);
-        assert_eq!(budget.claimed_by_others("c", at(10)), 6);
-        budget.claim("b", 0, at(20));
-        assert_eq!(budget.claimed_by_others("a", at(20)), 0);
-        assert_eq!(budget.claimed_by_others("c", at(3600)), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn no_rolling_hour_ever_holds_more_than_was_granted(
-            gaps in proptest::collection::vec(0i64..400, 1..200),
-            delays in proptest::collection::vec(0i64..30, 200),
-        ) {
-            // The server counts each request some time between its booking and its answer.
-            let (mut budget, mut now, mut counted) = (Budget::default(), at(0), Vec::new());
-            for (gap, delay) in gaps.iter().zip(delays) {
-                now = now.shifted(*gap);
-                if budget.free(SHARED, Endpoint::Orders, now) > 0 {
-                    let reservation = budget.reserve(Endpoint::Orders, now, PATIENCE);
-                    counted.push(now.shifted(delay / 2));
-                    now = now.shifted(delay);
-                    budget.settle(reservation, now);
-                }
-            }
-            for (index, first) in counted.iter().enumerate() {
-                let within = counted[index..].iter().filter(|t| t.since(*first) < WINDOW).count();
-                prop_assert!(within <= 30);
-            }
-        }
-
-        #[test]
-        fn a_turned_clock_never_closes_the_budget_for_longer_than_a_day(
-            stamps in proptest::collection::vec(-4_000_000_000i64..4_000_000_000, 0..40),
-            block in -4_000_000_000i64..4_000_000_000,
-            now in -1_000_000_000i64..1_000_000_000,
-        ) {
-            let mut budget = Budget::default();
-            for stamp in stamps {
-                sent(&mut budget, Endpoint::Orders, at(stamp));
-            }
-            budget.block(SHARED, Endpoint::Orders, at(block));
-            budget.prune(at(now));
-            let later = at(now) + MAX_BLOCK;
-            prop_assert_eq!(budget.blocked_until(Endpoint::Orders, later), None);
-            prop_assert_eq!(budget.free(SHARED, Endpoint::Orders, later), 30);
-        }
-    }
-}
+mod tests;

@@ -28,6 +28,12 @@ impl Progress {
         Self { watched: wanted && able(), ..Self::default() }
     }
 
+    /// Returns whether somebody watches.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        self.watched
+    }
+
     /// Says how far it is; `words` is asked only when the line is drawn, and told since when.
     pub fn say(&mut self, words: impl FnOnce(Duration) -> String) {
         if !self.watched {

@@ -38,6 +38,9 @@ use crate::worker::{ClientMessages, Generators, Marketplace, Payload, Runtime, S
 /// Time between two checks of a generator that is not a child of this process.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Time between two looks at the clock, which may be set, while nothing but a request of the hour is waited for.
+const CLOCK_EVERY: Duration = Duration::from_secs(15);
+
 /// How long a run that was told to stop waits for running transfers.
 const DRAIN_FOR: Duration = Duration::from_secs(1);
 
@@ -237,6 +240,7 @@ impl Runtime for Env<'_> {
         let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
         let on_its_way = self.dispatch.on_its_way();
         self.progress.say(|since| match (at_work, on_its_way) {
+            (0, 0) => "waiting for the next request of the hour's budget".to_owned(),
             (_, 0) => format!("making {at_work} order(s), {}", span(since)),
             (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
             _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
@@ -244,7 +248,8 @@ impl Runtime for Env<'_> {
         let children = self.children.len();
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if children == self.children.len() {
-            let _ = self.signals.wait(left.min(LOOK_EVERY));
+            let is_idle = at_work == 0 && on_its_way == 0 && !self.progress.is_watched();
+            let _ = self.signals.wait(left.min(if is_idle { CLOCK_EVERY } else { LOOK_EVERY }));
         } else {
             self.progress.done();
         }

@@ -124,8 +124,11 @@ pub fn settle<C: RequestContext>(
 /// The budget cannot be read or written.
 pub fn block<C: RequestContext>(ctx: &mut C, endpoint: Endpoint, error: &ApiError) -> Result<(), C::Error> {
     let ApiErrorKind::Limited { wait } = error.kind else { return Ok(()) };
-    let (allowance, until) = (ctx.rules().allowance, ctx.now() + wait);
-    ctx.change_budget(Durability::Sync, &mut |budget| budget.block(allowance, endpoint, until))
+    let (allowance, now) = (ctx.rules().allowance, ctx.now());
+    ctx.change_budget(Durability::Sync, &mut |budget| {
+        budget.refused(allowance, endpoint, now);
+        budget.block(allowance, endpoint, now + wait);
+    })
 }
 
 /// Asks whether the key itself is refused.

@@ -34,7 +34,7 @@ fn each_settings_file_has_its_own_entry() {
     }
     let mut second = fixture.command(&["--config", b, "--state-dir", "s t", "schedule", "cron", "--install"]);
     assert!(second.env("HTTPS_PROXY", "http://proxy:1").status().unwrap().success());
-    assert_eq!(tab().matches("*/2 * * * *").count(), 2, "{}", tab());
+    assert_eq!(tab().matches("* * * * * PATH=").count(), 2, "{}", tab());
     assert!(tab().contains("/b c/heartbeat.toml' --state-dir '/") && tab().contains("HTTPS_PROXY='http://proxy:1' "));
     let list = fixture.json(&["schedule", "--list"]);
     let names: Vec<&str> =

@@ -97,8 +97,8 @@ fn a_crontab_line_is_added_and_removed_beside_others() {
     }
     let installed = fs::read_to_string(&tab).unwrap();
     assert!(installed.starts_with(theirs), "{installed}");
-    assert_eq!(installed.matches("*/2 * * * *").count(), 1, "{installed}");
-    let line = installed.lines().find(|line| line.starts_with("*/2")).unwrap();
+    assert_eq!(installed.matches("* * * * * PATH=").count(), 1, "{installed}");
+    let line = installed.lines().find(|line| line.starts_with("* * * * *")).unwrap();
     assert!(line.contains("/heartbeat.toml'") && line.contains("/atelier-heartbeat' --config '/"), "{line}");
     // A shell can run the line from any folder, silently.
     let command = line.splitn(6, ' ').nth(5).unwrap().replace("\\%", "%");
@@ -134,7 +134,7 @@ fn user_units_are_installed_and_removed() {
     }
     assert!(!service.contains("MemoryDenyWriteExecute="), "a generator may be a JIT");
     let timer = fs::read_to_string(folder.join("atelier-heartbeat.timer")).unwrap();
-    assert!(timer.contains("OnUnitInactiveSec=2min") && timer.contains("WantedBy=timers.target"));
+    assert!(timer.contains("OnUnitInactiveSec=1min") && timer.contains("WantedBy=timers.target"));
     assert!(
         fs::read_to_string(fixture.path("called"))
             .unwrap()
@@ -160,13 +160,13 @@ fn user_units_are_installed_and_removed() {
 fn every_scheduler_gets_this_binary_and_these_settings() {
     let fixture = Fixture::open(ServerVersion::Live);
     for (name, words) in [
-        ("cron", &["*/2 * * * *"][..]),
+        ("cron", &["* * * * * "][..]),
         ("systemd", &["OnUnitInactiveSec", "Type=oneshot"]),
         ("launchd", &["StartInterval", "<plist"]),
         (
             "openclaw",
             &[
-                "openclaw cron add --name atelier-heartbeat --declaration-key atelier-heartbeat --every 3m",
+                "openclaw cron add --name atelier-heartbeat --declaration-key atelier-heartbeat --every 1m",
                 "--timeout-seconds 1500",
                 "\"--exit-zero\"]",
                 "HEARTBEAT_OK",

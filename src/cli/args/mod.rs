@@ -27,7 +27,7 @@ Examples:
   atelier-heartbeat demo                 fulfil one order on a local sandbox, in seconds
   atelier-heartbeat init                 write a commented heartbeat.toml
   atelier-heartbeat check                find what is missing, and the command that fixes it
-  atelier-heartbeat                      one run: what a scheduler starts every two minutes
+  atelier-heartbeat                      one run: what a scheduler starts every minute
   atelier-heartbeat status               what is in flight and what needs you
 
 Exit codes: 0 success · 1 an order needs you · 64 usage · 69 marketplace away for over an hour · 70 a bug ·

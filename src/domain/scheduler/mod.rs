@@ -123,12 +123,9 @@ pub const TRANSFER_CHECK_EVERY: Duration = Duration::from_secs(60);
 pub fn what_next(state: &State, rules: &Rules, run: &RunState, now: Time) -> Action {
     let ends = run.started + rules.time_limit;
     let late = now >= ends;
-    let workload = Workload::of(state, rules, now);
-    let can_begin = pacing::can_begin(state, rules, &workload, now);
-    let view = View { state, rules, run, now, late, can_begin, workload };
+    let view = View::new(state, rules, run, now);
     let mut chosen: Option<(Priority, Time, Action)> = None;
-    let is_wanted = |record: &&OrderRecord| run.only.as_ref().is_none_or(|only| *only == record.order.id);
-    for record in state.orders.values().filter(is_wanted) {
+    for record in view.wanted() {
         if let Some((priority, action)) = view.action_for(record) {
             let due = deadline(rules, record);
             if chosen.as_ref().is_none_or(|(p, d, _)| (priority, due) < (*p, *d)) {
@@ -141,17 +138,25 @@ pub fn what_next(state: &State, rules: &Rules, run: &RunState, now: Time) -> Act
         && run.only.is_none()
         && pacing::poll_hold(state, rules, || view.workload, run.force, now).is_none();
     match chosen {
-        Some((priority, _, action)) if priority < Priority::Resume || !poll => action,
-        _ if poll => Action::Poll,
-        Some((_, _, action)) => action,
-        None if !run.running.is_empty() && !late => Action::Wait(ends),
-        // Transfers are waited for even after the time limit: each has its own timeout.
-        None if !run.sending.is_empty() => Action::Wait(ends.max(now + TRANSFER_CHECK_EVERY)),
-        None => Action::Done,
+        Some((priority, _, action)) if priority < Priority::Resume || !poll => return action,
+        _ if poll => return Action::Poll,
+        Some((_, _, action)) => return action,
+        None => {}
     }
+    let wait = if !run.running.is_empty() && !late {
+        Some(ends)
+    } else {
+        // Transfers are waited for even after the time limit: each has its own timeout.
+        (!run.sending.is_empty()).then(|| ends.max(now + TRANSFER_CHECK_EVERY))
+    };
+    // Beginning one order after another as requests come back would keep this run from ending, and the next from polling.
+    let before = if wait.is_some() { Priority::Begin } else { Priority::Message };
+    let request_back = view.request_back_at(ends, before);
+    wait.into_iter().chain(request_back).min().map_or(Action::Done, Action::Wait)
 }
 
 /// What is the same for every order at one moment, computed once.
+#[derive(Clone, Copy)]
 struct View<'a> {
     state: &'a State,
     rules: &'a Rules,
@@ -159,16 +164,71 @@ struct View<'a> {
     now: Time,
     late: bool,
     workload: Workload,
-    /// The budget covers the requests of another order.
-    can_begin: bool,
+    /// The budget covers the requests of another order, if it is made by the slowest generator.
+    can_begin_slowest: bool,
+    /// As if the hour's requests were without end.
+    is_unlimited: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    fn new(state: &'a State, rules: &'a Rules, run: &'a RunState, now: Time) -> Self {
+        let late = now >= run.started + rules.time_limit;
+        let workload = Workload::of(state, rules, now);
+        let slowest = Duration::from_secs(state.worker.typical.values().copied().max().unwrap_or(0));
+        let can_begin_slowest = pacing::can_begin(state, rules, &workload, now + slowest);
+        Self { state, rules, run, now, late, workload, can_begin_slowest, is_unlimited: false }
+    }
+
+    /// Returns the orders that this run works on.
+    fn wanted(&self) -> impl Iterator<Item = &'a OrderRecord> + use<'a> {
+        let run = self.run;
+        self.state.orders.values().filter(move |record| run.only.as_ref().is_none_or(|only| *only == record.order.id))
+    }
+
+    /// Returns when a request comes back that an order waits for, if that is within one poll interval and before the run
+    /// ends. Requests must be all that holds it: not a backoff, a closed endpoint, or a generator. What goes at `before` or
+    /// after it is not waited for.
+    fn request_back_at(&self, ends: Time, before: Priority) -> Option<Time> {
+        let last = self.now + self.rules.interval;
+        let points = pacing::request_moments(self.state, self.now);
+        let points: Vec<Time> = points.into_iter().filter(|at| *at <= last && *at < ends).collect();
+        if points.is_empty() {
+            return None;
+        }
+        let unlimited = View { is_unlimited: true, can_begin_slowest: true, ..*self };
+        let asks = |view: &Self, record| view.action_for(record).is_some_and(|(priority, _)| priority < before);
+        let held: Vec<_> = self.wanted().filter(|record| asks(&unlimited, record)).collect();
+        if held.is_empty() {
+            return None;
+        }
+        points.into_iter().find(|at| {
+            let then = View::new(self.state, self.rules, self.run, *at);
+            held.iter().any(|record| asks(&then, record))
+        })
+    }
+
+    /// Returns whether this order can be begun: its requests will be there when it is made.
+    fn can_begin(&self, record: &OrderRecord) -> bool {
+        // The cheap test first: most orders are asked while no request is left.
+        if !self.can_begin_slowest {
+            return false;
+        }
+        let ready_at = self.now + self.state.worker.typical(&self.rules.generator_key(&record.order));
+        let is_open = |endpoint| self.state.worker.budget.blocked_until(endpoint, ready_at).is_none();
+        match self.is_unlimited {
+            true => is_open(Endpoint::Upload) && is_open(Endpoint::Deliver),
+            false => pacing::can_begin(self.state, self.rules, &self.workload, ready_at),
+        }
+    }
+
     fn is_open(&self, endpoint: Endpoint) -> bool {
         self.state.worker.budget.blocked_until(endpoint, self.now).is_none()
     }
 
     fn free(&self, endpoint: Endpoint) -> usize {
+        if self.is_unlimited && self.is_open(endpoint) {
+            return usize::MAX;
+        }
         pacing::free(self.state, self.rules, endpoint, self.now)
     }
 
@@ -268,7 +328,7 @@ impl View<'_> {
                 }
             }
             Step::Queued if wants_work(record) && self.run.begun < self.rules.max_per_beat => {
-                (self.can_begin && self.may_start(record)).then(|| (Priority::Begin, start()))
+                (self.may_start(record) && self.can_begin(record)).then(|| (Priority::Begin, start()))
             }
             // What the marketplace kept of several files decides what the message says.
             Step::Delivered if record.lacks_kept_files() && !self.state.worker.no_lookup => {

@@ -2,6 +2,7 @@
 //!
 //! Finishing goes first. The rest is spread over the hour, so that the requests of an order that is found are still left.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::lifecycle::{OrderRecord, Step};
@@ -14,9 +15,9 @@ use crate::domain::wake_hint::Reason;
 /// Requests of one order: an upload and a delivery.
 const ORDER_COSTS: usize = 2;
 
-/// Requests that paced polling leaves for orders it may find: enough for two. More makes every client wait longer for the
-/// poll, fewer makes the second of two simultaneous orders wait. `cargo bench --bench day` measures by how much.
-const RESERVE: usize = 2 * ORDER_COSTS;
+/// The time between two polls while one request is spare; with more, it is shared out among them. Anything from 20 to 30
+/// minutes lies within 2 % (`cargo bench --bench day`).
+const GAP_OF_ONE: Duration = Duration::from_secs(25 * 60);
 
 /// The longest time between two polls, however little is left: cancellations, new work and disputes have to be noticed.
 const LONGEST_GAP: Duration = Duration::from_secs(15 * 60);
@@ -83,36 +84,24 @@ pub(super) fn poll_hold(
     if free <= needed {
         return Some(Reason::Budget);
     }
-    let hold = rules.allowance.shared && !force && is_paced(state, rules, &workload, free - needed, now);
-    hold.then_some(Reason::Budget)
+    if force || !rules.allowance.shared {
+        return None;
+    }
+    let spare = (free - needed).saturating_sub(ORDER_COSTS * workload.waiting);
+    let is_paced = worker.last_poll.is_some_and(|last| now < last + gap(rules, workload.waiting, spare));
+    is_paced.then_some(Reason::Budget)
 }
 
-/// Returns whether a poll would come sooner than the hour's remaining requests allow when spread evenly.
-fn is_paced(state: &State, rules: &Rules, workload: &Workload, spare: usize, now: Time) -> bool {
-    let Some(last) = state.worker.last_poll else { return false };
-    // Polling for more orders is pointless while those known exceed the budget.
-    let longest = if workload.waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
-    if now >= last + longest {
-        return false;
+/// Returns the time between two polls while `spare` requests are wanted by no order that is known.
+fn gap(rules: &Rules, waiting: usize, spare: usize) -> Duration {
+    // Looking for more orders is pointless while those known exceed the budget.
+    let longest = if waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
+    match u32::try_from(spare) {
+        // A poll must leave the requests of the order it may find.
+        Ok(spare) if spare <= ORDER_COSTS as u32 => longest,
+        Ok(spare) => (GAP_OF_ONE / spare).clamp(rules.interval, LONGEST_GAP.max(rules.interval)),
+        Err(_) => rules.interval,
     }
-    let budget = &state.worker.budget;
-    let polls: Vec<Time> = budget.times(Endpoint::Orders).filter(|at| *at <= now).collect();
-    // A poll must leave the requests of the order it may find.
-    if spare <= ORDER_COSTS {
-        return true;
-    }
-    let worked = budget.spent(now).saturating_sub(polls.len());
-    let needed = workload.requests + ORDER_COSTS * workload.waiting;
-    let per_hour = rules.allowance.per_hour.saturating_sub(worked + needed + RESERVE);
-    let gap = match u64::try_from(per_hour) {
-        Ok(per_hour) if per_hour > 0 => Duration::from_secs(WINDOW.as_secs().div_ceil(per_hour)),
-        _ => longest,
-    };
-    let gap = gap.clamp(rules.interval, longest);
-    // Each poll takes one gap. After a late poll, the next comes no earlier than `tolerance` before its turn.
-    let tolerance = rules.interval.min(gap);
-    let turn = polls.iter().fold(Time::EPOCH, |turn, at| turn.max(*at) + gap);
-    now < turn - tolerance
 }
 
 /// Returns how many requests this worker needs to finish what it has begun and what is due soon.
@@ -138,9 +127,10 @@ pub(super) fn free(state: &State, rules: &Rules, endpoint: Endpoint, now: Time) 
     }
 }
 
-/// Returns whether another order can be begun: the budget covers its upload and delivery beside all that is begun.
-pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, now: Time) -> bool {
-    let free = |endpoint| free(state, rules, endpoint, now);
+/// Returns whether another order can be begun: when it is made, the budget will cover its upload and delivery beside all
+/// that is begun. `ready_at` is when it will be made as things usually go.
+pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, ready_at: Time) -> bool {
+    let free = |endpoint| free(state, rules, endpoint, ready_at);
     if rules.allowance.shared {
         free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= workload.requests + ORDER_COSTS
     } else {
@@ -148,18 +138,31 @@ pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, now: 
     }
 }
 
-/// Returns every moment from `now` on at which the decision can change by itself.
+/// Returns every moment after `now` at which a request becomes free, or will be by the time an order is made.
+pub(super) fn request_moments(state: &State, now: Time) -> Vec<Time> {
+    let points = state.worker.budget.turning_points(now);
+    let makings: BTreeSet<u64> = state.worker.typical.values().copied().chain([0]).collect();
+    let before = |making: u64| points.iter().map(move |at| *at - Duration::from_secs(making));
+    let mut moments: Vec<Time> = makings.into_iter().flat_map(before).filter(|at| *at > now).collect();
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}
+
+/// Returns every moment from `now` on at which something can become possible by itself.
 pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
-    let mut moments = state.worker.budget.turning_points(now);
+    let worker = &state.worker;
+    let mut moments = request_moments(state, now);
+    // A request that comes back is waited for.
+    let waited_for: Vec<Time> = moments.iter().map(|at| *at - rules.interval).collect();
+    moments.extend(waited_for);
     moments.push(now);
     moments.extend(state.orders.values().filter_map(OrderRecord::due_from));
-    moments.extend(state.worker.poll_not_before);
-    moments.extend(state.worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));
-    if let Some(last) = state.worker.last_poll {
-        // The pace between two polls changes with what falls due; a resolution of 15 s is enough.
-        let steps = (0..=WINDOW.as_secs()).step_by(15);
-        moments.extend(steps.map(|seconds| last + Duration::from_secs(seconds)));
-        moments.push(last + rules.interval);
+    moments.extend(worker.poll_not_before);
+    moments.extend(worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));
+    if let Some(last) = worker.last_poll {
+        let spare = 1..=rules.allowance.per_hour.min(GAP_OF_ONE.as_secs() as usize);
+        moments.extend(spare.flat_map(|spare| [0, 1].map(|waiting| last + gap(rules, waiting, spare))));
     }
     moments.retain(|at| *at >= now);
     moments.sort_unstable();

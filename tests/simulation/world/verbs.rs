@@ -23,7 +23,7 @@ impl worker::Runtime for World {
         let made = self.generators.values().map(|generator| generator.ends_at);
         let ends = made.chain(self.on_its_way.iter().map(|(at, ..)| *at)).filter(|at| *at > self.now).min();
         let left = until.unix() - (self.now + self.turned);
-        let seconds = ends.map_or(1, |at| at - self.now).min(left).max(1);
+        let seconds = ends.map_or(left, |at| at - self.now).min(left).max(1);
         self.pass(seconds);
     }
 }

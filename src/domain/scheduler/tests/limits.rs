@@ -284,12 +284,14 @@ fn polls_are_spread_over_what_the_hour_has_left_to_the_second() {
         story.state.worker.budget.settle(reservation, at(poll));
     }
     story = story.polled(120);
-    // 30 less 6 spent, 2 for what is made, 6 for what waits, 4 in reserve: 12 an hour, one each 300 s. The first earned its
-    // gap until 300, the second until 600, and a poll may come two minutes before its turn.
-    let hold = |second| poll_hold(&story.state, &story.rules, false, at(second));
-    assert_eq!((hold(479), hold(480)), (Some(Reason::Budget), None));
+    // 30 less 8 spent, 2 for what is made and 6 for what waits: 14 are spare. A poll each 25 / 14 minutes, but for the interval.
+    let hold = |story: &Story, second| poll_hold(&story.state, &story.rules, false, at(second));
+    assert_eq!((hold(&story, 239), hold(&story, 240)), (Some(Reason::Window), None));
+    let story = story.spent(7, -10);
+    // 7 are spare: 1500 / 7.
+    assert_eq!((hold(&story, 333), hold(&story, 334)), (Some(Reason::Budget), None));
     let wake_of = |story: &Story| next_wake(&story.state, &story.rules, at(121)).poll_at;
-    assert_eq!(wake_of(&story), at(480), "looked at each quarter of a minute from the last poll on");
+    assert_eq!(wake_of(&story), at(334));
     let mut slow = Story::new().polled(0);
     slow.rules.interval = Duration::from_secs(7201);
     assert_eq!(wake_of(&slow), at(7201));

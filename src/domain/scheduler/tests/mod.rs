@@ -181,7 +181,7 @@ fn odd_ones_are_left_in_peace() {
 }
 
 #[test]
-fn an_idle_worker_polls_about_every_two_and_a_half_minutes_and_keeps_its_reserve() {
+fn an_idle_worker_polls_about_every_three_minutes_and_leaves_the_requests_of_an_order() {
     let mut story = Story::new();
     let (mut now, mut polls) = (0, Vec::new());
     while now < 4 * 3600 {
@@ -195,7 +195,8 @@ fn an_idle_worker_polls_about_every_two_and_a_half_minutes_and_keeps_its_reserve
         now += 60;
     }
     let gaps: Vec<_> = polls.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(gaps.iter().all(|gap| (120..=240).contains(gap)), "{gaps:?}");
+    assert!(gaps.iter().all(|gap| (120..=300).contains(gap)), "{gaps:?}");
+    assert!((72..=90).contains(&gaps.len()), "{gaps:?}");
 }
 
 #[test]
@@ -207,4 +208,71 @@ fn the_wake_is_the_first_moment_at_which_the_loop_would_act() {
     let failed = failed.event("a", Event::Generation(GenerationOutcome::Failed("exit 1".into()))).polled(0);
     let wake = super::next_wake(&failed.state, &failed.rules, at(1));
     assert_eq!(wake.at, at(120));
+}
+
+#[test]
+fn a_request_that_comes_back_within_an_interval_is_waited_for_and_nothing_else_is() {
+    let story = |spent_at: i64| Story::new().order("a", json!({})).polled(-100).spent(30, spent_at);
+    let back = |spent_at: i64| spent_at + 3601;
+    assert_eq!(story(-3500).now(), Action::Wait(at(back(-3500))));
+    assert_eq!(story(-3481).now(), Action::Wait(at(120)), "a whole interval");
+    assert_eq!(story(-3480).now(), Action::Done, "a second longer");
+    let mut late = story(-3500);
+    late.run.started = at(-54 * 60);
+    assert_eq!(late.now(), Action::Done, "never beyond the time limit of the run");
+    let mut backoff = story(-3500);
+    backoff.state.orders.get_mut(&id("a")).unwrap().stage.not_before = Some(at(50));
+    assert_eq!(backoff.now(), Action::Done, "a backoff holds it too");
+    let mut closed = story(-3500).made("a");
+    closed.state.worker.budget.block(closed.rules.allowance, Endpoint::Upload, at(50));
+    assert_eq!(closed.now(), Action::Done, "the server said to wait");
+    let mut full = story(-3500);
+    full.rules.parallel = 0;
+    assert_eq!(full.now(), Action::Done, "no room for a generator");
+    assert_eq!(Story::new().polled(-100).spent(30, -3500).now(), Action::Done, "no order waits");
+    // One request of two is no help; that of the file that is made is.
+    let one = Story::new().order("a", json!({})).polled(-100).spent(1, -3500).spent(29, -10);
+    assert_eq!(one.now(), Action::Done);
+    let made = Story::new().order("a", json!({})).uploaded("a").polled(-100).spent(1, -3500).spent(29, -10);
+    assert_eq!(made.now(), Action::Wait(at(101)));
+}
+
+#[test]
+fn a_beat_is_let_in_one_interval_before_the_request_comes_back() {
+    let story = Story::new().order("a", json!({})).polled(-100).spent(30, -3000);
+    let wake = next_wake(&story.state, &story.rules, at(0));
+    assert_eq!(wake.at, at(601 - 120));
+    assert_eq!(what_next(&story.state, &story.rules, &RunState::new(wake.at, false), wake.at), Action::Wait(at(601)));
+}
+
+#[test]
+fn an_order_is_begun_before_its_requests_are_free_by_as_much_as_it_takes_to_make() {
+    let story = |took: u64| {
+        let mut story = Story::new().order("a", json!({})).polled(-100).spent(30, -3300);
+        story.rules.interval = Duration::from_secs(120);
+        let key = story.rules.generator_key(&story.state.orders[&id("a")].order);
+        let took = Duration::from_secs(took);
+        story.state.worker.apply(at(-200), crate::domain::worker_state::Event::GeneratorSucceeded { key, took });
+        story
+    };
+    assert_eq!(story(301).now(), Action::Start(id("a")));
+    assert_eq!(story(300).now(), Action::Wait(at(1)), "the moment itself is waited for");
+    assert_eq!(story(180).now(), Action::Done);
+    let mut closed = story(301);
+    closed.state.worker.budget.block(closed.rules.allowance, Endpoint::Upload, at(302));
+    assert_eq!(closed.now(), Action::Done, "closed at the later moment as well");
+    closed = story(301);
+    closed.state.worker.budget.block(closed.rules.allowance, Endpoint::Upload, at(301));
+    assert_eq!(closed.now(), Action::Start(id("a")));
+}
+
+#[test]
+fn while_generators_run_nothing_is_begun_by_waiting_for_a_request() {
+    let mut story = Story::new().order("a", json!({})).order("b", json!({})).event("b", Event::Starting);
+    story = story.polled(-100).spent(4, -3500).spent(26, -10);
+    story.rules.parallel = 2;
+    story.run.running.insert(id("b"));
+    assert_eq!(story.now(), Action::Wait(at(55 * 60)), "the run ends with what it began, and the next one polls");
+    let made = story.order("c", json!({})).uploaded("c");
+    assert_eq!(made.now(), Action::Wait(at(101)), "what is made goes out as soon as it can");
 }
