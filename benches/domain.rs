@@ -1,7 +1,7 @@
 //! `cargo bench --bench head`: what the pure parts of a beat take, with five thousand orders before them: reading the
 //! marketplace's answer, deciding what now, reckoning the next wake; and telling by the gate that nothing is due.
 //!
-//! Whole beats, disk and network included, are `cargo bench --bench beat`'s. This file refuses to touch either.
+//! Whole beats, disk and network included, are `cargo bench --bench beat`'s. Out of scope: both.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::hint::black_box;

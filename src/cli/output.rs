@@ -74,8 +74,8 @@ pub fn width() -> Option<usize> {
     if !is_watched() {
         return None;
     }
-    let told = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-    Some(told.filter(|columns| *columns >= 20).unwrap_or(80))
+    let measured = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    Some(measured.filter(|columns| *columns >= 20).unwrap_or(80))
 }
 
 /// Asks a question on the terminal that `yes` confirms; none without a terminal.

@@ -220,7 +220,7 @@ impl Generator {
     }
 }
 
-/// `[delivery]`: what the client is told with a delivery.
+/// `[delivery]`: what the client is sent with a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {

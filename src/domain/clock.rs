@@ -9,7 +9,7 @@ use crate::domain::time::Time;
 pub struct Clock {
     /// The wall clock.
     pub wall: Time,
-    /// Seconds since the machine started, suspend included, where it can be told.
+    /// Seconds since the machine started, suspend included, where it can be known.
     pub boot: Option<Boot>,
 }
 
@@ -23,7 +23,7 @@ pub struct Boot {
 }
 
 impl Clock {
-    /// By how many seconds the wall clock was turned since `written`; `None` where it cannot be told or is a drift of seconds.
+    /// By how many seconds the wall clock was turned since `written`; `None` where it cannot be known or is a drift of seconds.
     pub(super) fn turned_since(&self, written: &Self) -> Option<i64> {
         let (here, there) = (self.boot.as_ref()?, written.boot.as_ref()?);
         let ran = here.seconds - there.seconds;
@@ -32,7 +32,7 @@ impl Clock {
     }
 }
 
-/// The wall clock, and the seconds since the machine started where they can be told.
+/// The wall clock, and the seconds since the machine started where it can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The wall clock.

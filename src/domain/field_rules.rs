@@ -168,7 +168,7 @@ impl Field {
         })
     }
 
-    /// Reads a value as a person types it: `null`, a list with commas or as a JSON array, a number, a text.
+    /// Reads a value as it is typed: `null`, a list with commas or as a JSON array, a number, a text.
     ///
     /// # Errors
     ///
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_as_a_person_types_them() {
+    fn values_as_they_are_typed() {
         let read = |fields, words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             read_all(fields, &words).map(|object| Value::Object(object).to_string())

@@ -30,13 +30,13 @@ pub fn micros(text: &str) -> Option<u64> {
     Some(whole.parse::<u64>().ok()? * 1_000_000 + part.parse::<u64>().ok()?)
 }
 
-/// Cents as a person reads them: `4.50`.
+/// Cents for display: `4.50`.
 #[must_use]
 pub fn usd(cents: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
-/// Millionths as a person reads them, with the places they need and two at least: `0.0042`, `1.50`.
+/// Millionths for display, with the places they need and two at least: `0.0042`, `1.50`.
 #[must_use]
 pub fn usd_of_micros(micros: u64) -> String {
     let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);

@@ -21,7 +21,7 @@ const WRITE_BACK: i64 = 10 * 60;
 const ROUNDING: i64 = 2;
 
 /// Returns whether both were read on one boot, and the wall clock was not set in between. Only then can the times of a record
-/// that a power cut brings back be told from those of the one that it lost.
+/// that a power cut brings back be distinguished from those of the one that it lost.
 #[must_use]
 pub fn is_same_clock(present: &Clock, synced: Option<&Clock>) -> bool {
     let Some((synced, here, there)) = synced.and_then(|s| Some((s, present.boot.as_ref()?, s.boot.as_ref()?))) else {
@@ -81,7 +81,7 @@ mod tests {
         assert!(!may(&clock("a", 60, 120), &at(0), &at(0)), "the clock was set");
         assert!(!may_skip_flush(&at(120), None, Some(&at(0))) && !may_skip_flush(&at(120), Some(&at(0)), None));
         let without = Clock { boot: None, ..at(120) };
-        assert!(!may(&without, &at(0), &at(0)), "a system that does not tell its boots");
+        assert!(!may(&without, &at(0), &at(0)), "a system without a boot id");
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl TryFrom<String> for Time {
     }
 }
 
-/// A span as a person says it: `45s`, `12m`, `3h 20m`, `2d 4h`.
+/// A span for display: `45s`, `12m`, `3h 20m`, `2d 4h`.
 #[must_use]
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -144,7 +144,7 @@ mod tests {
         assert!(!holds(7, 50, Some(553)) && !holds(7, 50, Some(547)), "the clock was turned");
         assert!(!holds(7, -1, Some(500)), "the clock was set back");
         assert!(!holds(7, 1, Some(499)), "the machine was rebooted");
-        assert!(!holds(7, 50, None), "it cannot be told");
+        assert!(!holds(7, 50, None), "it cannot be known");
         let told_by_the_wall = WakeHint { written: Moment { uptime: None, ..wake_hint().written }, ..wake_hint() };
         let holds = |wall| told_by_the_wall.holds(7, Moment { wall: at(wall), uptime: None }).is_some();
         assert!(holds(0) && holds(99) && !holds(-1) && !holds(100));

@@ -1,4 +1,4 @@
-//! Places at which the program can be told to die, to prove that it survives it there.
+//! Places at which the program can be made to die, to prove that it survives it there.
 //!
 //! Only built with the feature `failpoints`, which tests switch on and a release never has: without it a point is nothing.
 

@@ -34,7 +34,7 @@ impl Progress {
         self.watched
     }
 
-    /// Says how far it is; `words` is asked only when the line is drawn, and told since when.
+    /// Prints how far it is. `words` is called only when the line is drawn, with the time since the start.
     pub fn say(&mut self, words: impl FnOnce(Duration) -> String) {
         if !self.watched {
             return;

@@ -1,4 +1,4 @@
-//! The control API under `/sandbox`: a person or a script plays the client and arms faults.
+//! The control API under `/sandbox`: a user or a script plays the client and arms faults.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -186,6 +186,7 @@ fn instead(fault: Fault, now: Time, request: &Request, public_url: &str) -> Opti
         Fault::Html200 => page(200, "Welcome to the hotel. Please accept our terms."),
         Fault::Html403 => page(403, "Checking that you are human"),
         Fault::Success200False => refusal(200, "Something went wrong"),
+        Fault::Unkept => Reply::of(200, "application/json", r#"{"success":true,"data":null}"#),
         Fault::RedirectForeign => {
             Reply::bare(308).with("Location", format!("http://elsewhere.invalid{}", request.bare_path()))
         }

@@ -69,6 +69,7 @@ faults! {
         Html200 "html-200" "200 and a captive portal's page"
         Html403 "html-403" "403 and a bot wall's page"
         Success200False "success-false-200" "200 with success:false"
+        Unkept "unkept" "200 with success:true"
         RedirectForeign "redirect-foreign" "308 to another host"
         RedirectSame "redirect-same" "308 to the very same address"
         RedirectFile "redirect-file" "301 to file:///etc/passwd"

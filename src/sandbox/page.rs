@@ -1,4 +1,4 @@
-//! The sandbox's page: a person plays the client and arms faults. It works without scripts; every form posts and redirects.
+//! The sandbox's page: the user plays the client and arms faults. It works without scripts; every form posts and redirects.
 
 use maud::Markup;
 

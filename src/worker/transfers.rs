@@ -1,7 +1,7 @@
 //! What is on its way to the marketplace: files and deliveries of different orders, several at once where that is asked for.
 //!
 //! Each goes out in a thread of its own, which touches nothing but its file and its connection: the beat alone records.
-//! This file refuses to decide what is sent, and when.
+//! Out of scope: what is sent, and when.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

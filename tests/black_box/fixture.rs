@@ -83,11 +83,7 @@ impl Fixture {
         let path = self.path("state/worker.json");
         let mut file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         file.as_object_mut().unwrap().remove("check");
-        let data = &mut file["data"];
-        let older = |time: &Value| Time::parse(time.as_str().unwrap()).unwrap().shifted(-seconds).to_string().into();
-        data["last_poll"] = older(&data["last_poll"]);
-        data["clock"]["wall"] = older(&data["clock"]["wall"]);
-        data["clock"]["boot"]["seconds"] = (data["clock"]["boot"]["seconds"].as_i64().unwrap() - seconds).into();
+        older(&mut file["data"], seconds);
         fs::write(&path, file.to_string()).unwrap();
     }
 
@@ -202,6 +198,26 @@ impl Fixture {
 
     pub fn lines(&self, name: &str) -> usize {
         fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
+    }
+}
+
+/// Makes every time in a record so many seconds older.
+pub fn older(value: &mut Value, seconds: i64) {
+    match value {
+        Value::String(text) => {
+            if let Some(time) = Time::parse(text).filter(|_| text.contains('T')) {
+                *text = time.shifted(-seconds).to_string();
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|item| older(item, seconds)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| older(member, seconds));
+            // The uptime that belongs to the wall clock of a record.
+            if let Some(uptime) = members.get_mut("boot").and_then(|boot| boot.get_mut("seconds")) {
+                *uptime = (uptime.as_i64().unwrap() - seconds).into();
+            }
+        }
+        _ => {}
     }
 }
 

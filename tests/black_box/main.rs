@@ -17,6 +17,7 @@ mod onboarding;
 mod openclaw;
 mod operator;
 mod orders;
+mod outages;
 mod report;
 mod terminal;
 mod usage_errors;

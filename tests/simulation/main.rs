@@ -1,7 +1,7 @@
 //! The real beat loop in dreamed worlds: a server that fails, lies, acts late and drops answers; generators of every
 //! temper; clocks that are turned; death at any verb. What must never be true is counted on the server's side.
 //!
-//! `WORLDS=100000 cargo test --release --test dreams` dreams longer; `DREAM=seed` dreams one world again, without the
+//! `WORLDS=100000 cargo test --release --test simulation` dreams longer; `SEED=seed` dreams one world again, without the
 //! mishaps that it does not need, and tells it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
@@ -29,7 +29,7 @@ const FOUND: [u64; 3] = [
 #[test]
 fn nothing_is_lost_and_nothing_is_done_twice() {
     world::hush();
-    if let Some(seed) = number("DREAM") {
+    if let Some(seed) = number("SEED") {
         let whole = World::dream(seed);
         let told = if whole.broken.is_empty() { whole } else { shrink::shrunk(seed, |told| !told.broken.is_empty()).1 };
         told.story.iter().for_each(|line| println!("{line}"));
@@ -44,7 +44,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         if !told.broken.is_empty() {
             let (_, short) = shrink::shrunk(seed, |told| !told.broken.is_empty());
             panic!(
-                "in world {seed} (tell it again with DREAM={seed}):\n{}\nthe shortest way there:\n{}",
+                "in world {seed} (tell it again with SEED={seed}):\n{}\nthe shortest way there:\n{}",
                 short.broken.join("\n"),
                 short.story[short.story.len().saturating_sub(60)..].join("\n")
             );

@@ -1,7 +1,7 @@
 //! Weeks on end: a beat every two minutes, clients, faults, deaths and turned clocks, and at the end nothing has grown but
 //! the ledger, which is the server's own.
 //!
-//! The gate soaks three days; `WEEKS=4 cargo test --test dreams soak -- --nocapture` four weeks, of several worlds.
+//! The gate soaks three days; `WEEKS=4 cargo test --test simulation soak -- --nocapture` four weeks, of several worlds.
 
 use atelier_heartbeat::internals::domain::rate_budget::Allowance;
 use atelier_heartbeat::internals::domain::rules::Rules;

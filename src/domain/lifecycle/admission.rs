@@ -11,7 +11,7 @@ use crate::domain::rules::Rules;
 use crate::domain::time::Time;
 
 /// How long the marketplace may go on listing an order after it accepted the delivery.
-const LISTING_LAG: Duration = Duration::from_secs(3600);
+const LISTING_LAG: Duration = Duration::from_secs(600);
 
 /// What is known of a listed order.
 #[derive(Clone, Debug)]
@@ -92,18 +92,11 @@ impl OrderRecord {
         let closed = self.stage.closed?;
         let mut record = self.clone();
         match closed.ending {
-            // The marketplace accepted the delivery, however long its listing lags. When it never catches up, the operator
-            // decides; nothing is generated or delivered a second time automatically.
             Ending::Delivered | Ending::Restored if order.status.is_work() => {
-                if now < closed.at + LISTING_LAG {
-                    return None;
-                }
-                record.reopen();
-                let stage = &mut record.stage;
-                (stage.step, stage.unlisted, stage.not_before) = (Step::Uploaded, false, None);
-                let why = "its delivery was accepted, and an hour later it is still listed as not delivered";
-                record.hold(now, HoldKind::Unclear, why);
-                return Some(record);
+                return (now >= closed.at + LISTING_LAG).then(|| {
+                    record.doubt_delivery(order, now);
+                    record
+                });
             }
             Ending::Quoted if !order.status.is_work() => return None,
             _ => {}
@@ -124,6 +117,21 @@ impl OrderRecord {
         }
         record.note(now, "listed again after it was closed");
         Some(record)
+    }
+
+    /// Takes up a delivery that the marketplace accepted and does not show: it is in doubt, as one without an answer. The
+    /// first time what was made is delivered again when the order is still not delivered; then the operator decides.
+    fn doubt_delivery(&mut self, order: &Order, now: Time) {
+        self.reopen();
+        (self.stage.unlisted, self.stage.not_before) = (false, None);
+        if self.tries.redelivered {
+            self.stage.step = Step::Uploaded;
+            let why = "its delivery was accepted twice, and it is still listed as not delivered";
+            return self.hold(now, HoldKind::Unclear, why);
+        }
+        self.tries.redelivered = true;
+        self.stage.step = Step::Delivering { since: now, from: order.status.clone() };
+        self.note(now, "its delivery was accepted, and it is still listed as not delivered");
     }
 }
 
@@ -160,5 +168,18 @@ mod tests {
         closed.stage.closed = Some(Closed { at: clock().wall, ending: Ending::Delivered });
         assert_eq!(admitted("paid", Known::Closed(Box::new(closed.clone()))), Admission::Ignore, "the listing lags");
         assert!(matches!(admitted("disputed", Known::Closed(Box::new(closed))), Admission::Reopen(_)));
+    }
+
+    #[test]
+    fn a_delivery_that_does_not_hold_is_in_doubt_once_and_then_the_operators() {
+        let mut closed = OrderRecord::new(order("paid"), clock().wall);
+        let at = clock().wall.shifted(-600);
+        closed.stage.closed = Some(Closed { at, ending: Ending::Delivered });
+        let Admission::Reopen(first) = admitted("paid", Known::Closed(Box::new(closed.clone()))) else { panic!() };
+        assert!(matches!(first.stage.step, Step::Delivering { .. }) && first.stage.hold.is_none());
+        assert!(first.stage.not_before > Some(clock().wall), "one listing alone does not prove it");
+        closed.tries = first.tries;
+        let Admission::Reopen(second) = admitted("paid", Known::Closed(Box::new(closed))) else { panic!() };
+        assert_eq!(second.stage.hold.unwrap().kind, HoldKind::Unclear);
     }
 }

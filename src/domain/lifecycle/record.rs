@@ -124,6 +124,9 @@ pub struct Tries {
     /// Regenerations that were granted without the operator.
     #[serde(default)]
     pub revisions: u32,
+    /// An accepted delivery that did not hold was delivered again.
+    #[serde(default)]
+    pub redelivered: bool,
 }
 
 /// What the generator of an order spent.
@@ -250,7 +253,7 @@ impl Ending {
         !matches!(self, Self::Quoted | Self::Restored)
     }
 
-    /// In a person's words.
+    /// As text for the operator.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

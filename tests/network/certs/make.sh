@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the certificates of the tests anew. They are good until 2126; the keys protect nothing.
+# Makes the certificates of the tests. They are good until 2126; the keys protect nothing.
 set -eu
 cd "$(dirname "$0")"
 rm -rf ca-work && mkdir ca-work && : >ca-work/index.txt && echo 01 >ca-work/serial

@@ -203,7 +203,7 @@ fn polls_are_held_by_the_window_the_budget_and_a_failure_each_to_its_second() {
     assert_eq!((hold(&story, 119), hold(&story, 120)), (Some(Reason::Window), None));
     story.state.worker.poll_not_before = Some(at(200));
     assert_eq!((hold(&story, 199), hold(&story, 200)), (Some(Reason::Window), None));
-    assert_eq!(poll_hold(&story.state, &story.rules, true, at(0)), None, "a person may");
+    assert_eq!(poll_hold(&story.state, &story.rules, true, at(0)), None, "the operator may");
     // Two requests are an order's; a poll needs one beside them.
     let least = |spent| hold(&Story::new().polled(-600).spent(spent, -700), 0);
     assert_eq!((least(27), least(28)), (None, Some(Reason::Budget)));
