@@ -123,7 +123,7 @@ impl OrderRecord {
     /// first time what was made is delivered again when the order is still not delivered; then the operator decides.
     fn doubt_delivery(&mut self, order: &Order, now: Time) {
         self.reopen();
-        (self.stage.unlisted, self.stage.not_before) = (false, None);
+        (self.stage.unlisted, self.stage.not_before, self.stage.hold) = (false, None, None);
         if self.tries.redelivered {
             self.stage.step = Step::Uploaded;
             let why = "its delivery was accepted twice, and it is still listed as not delivered";

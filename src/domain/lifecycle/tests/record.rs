@@ -27,12 +27,17 @@ fn a_closed_order_is_reopened_only_when_there_is_something_to_do() {
     };
     let again = |ending, ago, status| closed(ending, ago).reopened(&order(status), now());
     assert_eq!(OrderRecord::new(order("paid"), now()).reopened(&order("paid"), now()), None, "it was never over");
-    assert_eq!(again(Ending::Delivered, 3599, "paid"), None, "the marketplace's list may lag behind for an hour");
-    let held = again(Ending::Delivered, 3600, "paid").unwrap();
+    assert_eq!(again(Ending::Delivered, 599, "paid"), None, "the marketplace's list may lag behind for ten minutes");
+    let in_doubt = again(Ending::Delivered, 600, "paid").unwrap();
+    let step = Step::Delivering { since: now(), from: Status::Paid };
     assert_eq!(
-        (held.stage.closed, held.stage.step, held.stage.unlisted, held.stage.not_before, held.round),
-        (None, Step::Uploaded, false, None, 1)
+        (in_doubt.stage.closed, in_doubt.stage.step, in_doubt.stage.hold, in_doubt.stage.not_before, in_doubt.round),
+        (None, step, None, None, 1)
     );
+    let mut twice = closed(Ending::Delivered, 600);
+    twice.tries.redelivered = true;
+    let held = twice.reopened(&order("paid"), now()).unwrap();
+    assert_eq!((held.stage.closed, held.stage.step), (None, Step::Uploaded));
     assert!(held.stage.hold.unwrap().why.contains("still listed"));
     let revised = again(Ending::Delivered, 10, "disputed").unwrap();
     assert_eq!(
