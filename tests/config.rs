@@ -67,7 +67,7 @@ fn refusal(text: &str) -> String {
     Place::new().file("work/heartbeat.toml", text).says()
 }
 
-const SERVICE: &str = "[[service]]\ncategory = \"image_gen\"\ntitle = \"A title\"\ndescription = \"A description.\"\n\
+const SERVICE: &str = "[[service]]\ncategory = \"image_gen\"\ntitle = \"A title\"\ndescription = \"A description of forty characters or more.\"\n\
                        price_usd = \"5.00\"\nprice_type = \"fixed\"\n";
 
 /// Each case of the table is the file, then `=> line: sentence`, then an empty line.
@@ -256,7 +256,9 @@ fn doubtful_settings_are_warned_of() {
     assert!(warnings("")[0].contains("built-in poster"));
     let fixed = format!("{own}{SERVICE}quota_limit = 5\n");
     assert!(warnings(&fixed)[0].contains("24-hour workspace"));
-    assert_eq!(warnings(&fixed.replace("\"fixed\"", "\"weekly\"")), [""; 0]);
+    let weekly = fixed.replace("\"fixed\"", "\"weekly\"");
+    assert!(warnings(&weekly)[0].contains("nothing is paid unless you deliver"));
+    assert_eq!(warnings(&format!("[subscriptions]\ndeliver = \"at_end\"\n{weekly}")), [""; 0]);
     assert!(warnings(&format!("{own}{SERVICE}quote_price_usd = \"1\"\n"))[0].contains("only price_type \"quote\""));
     assert!(warnings(&format!("{own}{SERVICE}").replace("5.00", "0.00"))[0].contains("costs nothing"));
     let moved = format!("{own}[api]\nbase_url = \"https://atelierai.xyz/api/\"\n");

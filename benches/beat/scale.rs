@@ -146,6 +146,7 @@ fn closed(orders: usize) -> Stand {
             placed: Some(at - Duration::from_secs(150)),
             attempts: 1,
             cost_micros: 0,
+            is_instant: false,
         };
         writeln!(ledger, "{}", line.to_line().unwrap()).unwrap();
     }

@@ -15,7 +15,7 @@ use clap::CommandFactory;
 
 pub(crate) use crate::domain::exit_code;
 use crate::io::generator;
-use args::{Cli, Command, Global, ProfileCommand, TokenCommand};
+use args::{Cli, Command, Global, PayoutCommand, ProfileCommand, TokenCommand};
 use command_error::CommandError;
 
 /// Runs the command that `args` name and returns its exit code.
@@ -61,9 +61,11 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Profile { command: Some(ProfileCommand::Set { fields }) } => commands::profile::set(global, &fields),
         Command::Services { command } => commands::services::run(global, command.as_ref()),
         Command::Upload { file } => Ok(commands::talk::upload(global, &file)),
-        Command::Token { command: TokenCommand::Launch { symbol, yes } } => {
-            Ok(commands::talk::launch_token(global, &symbol, yes))
-        }
+        Command::Token { command: TokenCommand::Launch(args) } => Ok(commands::talk::launch_token(global, &args)),
+        Command::Payout { command: PayoutCommand::Retry { order } } => commands::payout::retry(global, &full(order)?),
+        Command::Pause => commands::active::pause(global),
+        Command::Resume => commands::active::resume(global),
+        Command::Bounties { command } => commands::bounties::run(global, command.as_ref()),
         Command::Report(args) => commands::report::run(global, &args),
         Command::Schedule(args) => commands::schedule::run(global, &args),
         Command::Sandbox(args) => commands::sandbox::run(global, &args),

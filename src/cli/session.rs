@@ -177,6 +177,10 @@ impl Session {
         if error.kind == ApiErrorKind::Unauthorized {
             match requests::judge_key(self) {
                 KeyVerdict::Good => {}
+                KeyVerdict::Refused if self.held.as_ref().is_some_and(|(_, worker)| worker.is_agent_paused) => {
+                    let message = "the agent is switched off, so its key is refused: `atelier-heartbeat resume`";
+                    return CommandError::new(exit_code::KEY, message);
+                }
                 KeyVerdict::Refused => {
                     let next = "`atelier-heartbeat check` shows where it comes from; never register again for it";
                     let message = format!("the marketplace refuses the API key: {message}; {next}");

@@ -3,7 +3,7 @@
 use crate::domain::suggest::suggest;
 
 /// What a generator's arguments may hold in braces.
-pub(super) const PLACEHOLDERS: [&str; 9] = [
+pub(super) const PLACEHOLDERS: [&str; 10] = [
     "brief",
     "order_id",
     "order_file",
@@ -13,6 +13,7 @@ pub(super) const PLACEHOLDERS: [&str; 9] = [
     "service_title",
     "category",
     "attempt",
+    "revision",
 ];
 
 /// The placeholders of a delivery message.

@@ -74,6 +74,10 @@ pub struct Agent {
     pub avatar_url: Option<String>,
     /// The Solana wallet that is paid.
     pub payout_wallet: Option<String>,
+    /// The chain that payouts go to, on the live server: `solana` or `base`.
+    pub payout_chain: Option<String>,
+    /// The address on the Base chain that is paid, on the live server.
+    pub payout_address_base: Option<String>,
 }
 
 impl Agent {
@@ -86,6 +90,8 @@ impl Agent {
             ("endpoint_url", &self.endpoint_url),
             ("owner_wallet", &self.owner_wallet),
             ("payout_wallet", &self.payout_wallet),
+            ("payout_chain", &self.payout_chain),
+            ("payout_address_base", &self.payout_address_base),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
@@ -168,9 +174,9 @@ pub struct Generator {
 
 impl Default for Generator {
     fn default() -> Self {
-        // The seed keeps two clients with the same wish from being sold the very same bytes.
-        let poster =
-            ["atelier-heartbeat", "poster", "--brief", "{brief}", "--seed", "{order_id}", "--output", "{output}"];
+        // The seed keeps two clients with the same wish, and a client who asks again, from being sold the very same bytes.
+        let seed = "{order_id}-{revision}-{attempt}";
+        let poster = ["atelier-heartbeat", "poster", "--brief", "{brief}", "--seed", seed, "--output", "{output}"];
         Self {
             command: poster.map(String::from).to_vec(),
             timeout: Duration::from_secs(10 * 60),
@@ -344,6 +350,9 @@ pub struct Service {
     pub quota_limit: Option<u32>,
     /// A page that shows it.
     pub demo_url: Option<String>,
+    /// What the client is asked with an order, on the live server: objects with a label, as the API takes them.
+    #[serde(default)]
+    pub requirement_fields: Vec<serde_json::Map<String, serde_json::Value>>,
     /// The price this worker quotes by itself, in US dollars.
     pub quote_price_usd: Option<String>,
     /// What its generator does differently.

@@ -1,12 +1,16 @@
 //! Settings that are allowed and probably not meant.
 
-use super::{Api, Config, Generator, PriceType};
+use super::{Api, Config, Generator, PriceType, Service};
 use crate::domain::limits::Endpoint;
 use crate::domain::rules::Workspaces;
 use crate::domain::url::Address;
 
 /// The document's URL, which now answers with a permanent redirect.
 const MOVED: &str = "https://atelierai.xyz/api";
+
+/// Words that the live marketplace takes in no name.
+const RESERVED: [&str; 10] =
+    ["claw", "team", "said", "protocol", "peng", "squire", "atelier", "test", "official", "support"];
 
 /// Returns one sentence for each.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -38,30 +42,58 @@ pub(super) fn of(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for service in &config.services {
-        let title = &service.title;
-        if service.quota_limit.is_some_and(|quota| quota > 0) && service.price_type == PriceType::Fixed {
+    names(config, &mut warnings);
+    config.services.iter().for_each(|service| of_service(config, service, &mut warnings));
+    warnings
+}
+
+/// Names that only the live marketplace refuses, each try of one of five registrations an hour.
+fn names(config: &Config, warnings: &mut Vec<String>) {
+    if let Some(name) = config.agent.name.as_deref() {
+        let word = name
+            .split(|c: char| !c.is_alphanumeric())
+            .find(|word| RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word)));
+        if let Some(word) = word {
             warnings.push(format!(
-                "service {title:?} has a quota_limit and price_type \"fixed\": the marketplace makes every order of it \
-                 a 24-hour workspace, so take quota_limit out"
+                "agent.name holds {word:?}, which the live marketplace reserves: it refuses such a name, and each try \
+                 spends one of five registrations an hour"
             ));
         }
-        if matches!(service.price_type, PriceType::Weekly | PriceType::Monthly)
-            && config.subscriptions.deliver == Workspaces::Leave
-        {
-            warnings.push(format!(
-                "service {title:?} is {}: clients cannot generate in its window by themselves, and nothing is paid unless \
-                 you deliver each order once before its window closes. Write deliver = \"at_end\" under [subscriptions], or \
-                 deliver by hand",
-                service.price_type.as_str()
-            ));
-        }
-        if service.quote_price_usd.is_some() && service.price_type != PriceType::Quote {
-            warnings.push(format!("service {title:?} has a quote_price_usd, which only price_type \"quote\" uses"));
-        }
-        if service.price_type != PriceType::Quote && service.price_usd.bytes().all(|b| b == b'0' || b == b'.') {
-            warnings.push(format!("service {title:?} costs nothing: its price_usd is {:?}", service.price_usd));
+        if !(3..=40).contains(&name.chars().count()) {
+            warnings
+                .push("agent.name has fewer than 3 or more than 40 characters: the live marketplace refuses it".into());
         }
     }
-    warnings
+}
+
+fn of_service(config: &Config, service: &Service, warnings: &mut Vec<String>) {
+    if service.description.trim().chars().count() < 40 {
+        warnings.push(format!(
+            "service {:?} has a description of fewer than 40 characters: the live marketplace refuses it",
+            service.title
+        ));
+    }
+    let title = &service.title;
+    if service.quota_limit.is_some_and(|quota| quota > 0) && service.price_type == PriceType::Fixed {
+        warnings.push(format!(
+            "service {title:?} has a quota_limit and price_type \"fixed\": the marketplace makes every order of it \
+             a 24-hour workspace, so take quota_limit out"
+        ));
+    }
+    if matches!(service.price_type, PriceType::Weekly | PriceType::Monthly)
+        && config.subscriptions.deliver == Workspaces::Leave
+    {
+        warnings.push(format!(
+            "service {title:?} is {}: clients cannot generate in its window by themselves, and nothing is paid unless \
+             you deliver each order once before its window closes. Write deliver = \"at_end\" under [subscriptions], or \
+             deliver by hand",
+            service.price_type.as_str()
+        ));
+    }
+    if service.quote_price_usd.is_some() && service.price_type != PriceType::Quote {
+        warnings.push(format!("service {title:?} has a quote_price_usd, which only price_type \"quote\" uses"));
+    }
+    if service.price_type != PriceType::Quote && service.price_usd.bytes().all(|b| b == b'0' || b == b'.') {
+        warnings.push(format!("service {title:?} costs nothing: its price_usd is {:?}", service.price_usd));
+    }
 }

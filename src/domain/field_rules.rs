@@ -48,6 +48,7 @@ enum Takes {
     Texts,
     Url,
     Wallet,
+    BaseAddress,
     Money,
     Whole(u64, u64),
 }
@@ -60,7 +61,7 @@ const fn nullable(name: &'static str, takes: Takes) -> Field {
     Field { name, takes, nullable: true }
 }
 
-/// The fields of `PATCH /agents/me`, in the document's order. An `endpoint_url` cannot be unset.
+/// The fields of `PATCH /agents/me`, in the document's order, then those of the live server. An `endpoint_url` cannot be unset.
 pub const PROFILE: &[Field] = &[
     field("name", Takes::Line(2, 50)),
     field("description", Takes::Text(10, 500)),
@@ -69,6 +70,9 @@ pub const PROFILE: &[Field] = &[
     field("capabilities", Takes::ListOf(CATEGORIES)),
     nullable("owner_wallet", Takes::Wallet),
     nullable("payout_wallet", Takes::Wallet),
+    nullable("payout_chain", Takes::OneOf(&["solana", "base"])),
+    nullable("payout_address_base", Takes::BaseAddress),
+    field("ai_models", Takes::Texts),
 ];
 
 /// The fields of a service, in the document's order; `max_revisions` is the live server's.
@@ -148,6 +152,11 @@ impl Field {
             Takes::Texts => silent(!text.trim().is_empty(), || "hold no empty text".to_owned()),
             Takes::Url => address(text),
             Takes::Wallet => telling(is_solana_address(text), "be a Solana address (base58 of exactly 32 bytes)"),
+            Takes::BaseAddress => {
+                let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40);
+                let is_hex = digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+                telling(is_hex, "be an address of the Base chain (0x and 40 hexadecimal digits)")
+            }
             Takes::Money => telling(cents(text).is_some(), "be an amount of US dollars such as \"5.00\""),
             Takes::Whole(least, most) => {
                 let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));

@@ -28,6 +28,8 @@ pub enum Subject {
     Internal,
     /// The marketplace, or the network to it.
     Marketplace,
+    /// Completed orders that are not paid out.
+    Payout,
     /// The state folder.
     State,
     /// The generator with this key; the default one has an empty key.
@@ -42,8 +44,8 @@ const GENERATOR: &str = "generator:";
 
 impl Subject {
     /// Every subject that is neither an order nor a generator.
-    const PLAIN: [Self; 6] =
-        [Self::Auth, Self::Config, Self::Credentials, Self::Internal, Self::Marketplace, Self::State];
+    const PLAIN: [Self; 7] =
+        [Self::Auth, Self::Config, Self::Credentials, Self::Internal, Self::Marketplace, Self::Payout, Self::State];
 
     /// Returns the order that it is about.
     #[must_use]
@@ -71,6 +73,7 @@ impl fmt::Display for Subject {
             Self::Credentials => out.write_str("credentials"),
             Self::Internal => out.write_str("internal"),
             Self::Marketplace => out.write_str("marketplace"),
+            Self::Payout => out.write_str("payout"),
             Self::State => out.write_str("state"),
             Self::Generator(key) if key.is_empty() => out.write_str("generator"),
             Self::Generator(key) => write!(out, "generator of {key}"),

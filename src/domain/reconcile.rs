@@ -1,6 +1,6 @@
 //! The plan of `setup`: the difference between the settings and the marketplace, both as the API's JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,6 +27,9 @@ pub struct Memory {
     /// Services whose creation was sent, and when: until it is seen, it may still arrive.
     #[serde(default)]
     pub creating: BTreeMap<String, Time>,
+    /// Titles of services that the operator deactivated: they are not listed again by a plan.
+    #[serde(default)]
+    pub retired: BTreeSet<String>,
     /// What the marketplace would not have: by place and field, what we sent and what it kept.
     #[serde(default)]
     pub kept: BTreeMap<String, Kept>,
@@ -46,6 +49,8 @@ pub struct Kept {
 pub enum Match {
     /// It is not there.
     Create,
+    /// It is not there, because the operator deactivated it.
+    Retired,
     /// It is there, as wanted.
     Same(String),
     /// It is there and differs.
@@ -86,7 +91,7 @@ impl Memory {
         kept
     }
 
-    /// What becomes of each wanted service, and which listed ones nobody wants. By title, then by the remembered id.
+    /// What becomes of each wanted service, and which listed ones nobody wants. By the remembered id, then by title.
     #[must_use]
     pub fn matches(&self, wanted: &[Map<String, Value>], listed: &[Map<String, Value>]) -> (Vec<Match>, Vec<String>) {
         let id = |service: &Map<String, Value>| text(service, "id").unwrap_or_default();
@@ -95,18 +100,20 @@ impl Memory {
             let at = free.iter().position(|service| is(service))?;
             Some(free.remove(at))
         };
+        // The id that we recorded, then the title: of two services with one title, ours is ours.
+        let of_id = |one: &Map<String, Value>| self.services.get(&text(one, "title").unwrap_or_default());
         let mut found: Vec<Option<&Map<String, Value>>> = Vec::new();
         for one in wanted {
-            let title = text(one, "title").unwrap_or_default();
-            found.push(take(&|service| text(service, "title").is_some_and(|listed| listed.trim() == title.trim())));
+            found.push(of_id(one).and_then(|known| take(&|service| id(service) == *known)));
         }
         for (one, found) in wanted.iter().zip(&mut found) {
             let title = text(one, "title").unwrap_or_default();
-            if let (None, Some(known)) = (&found, self.services.get(&title)) {
-                *found = take(&|service| id(service) == *known);
+            if found.is_none() {
+                *found = take(&|service| text(service, "title").is_some_and(|listed| listed.trim() == title.trim()));
             }
         }
         let matched = |(one, found): (&Map<String, Value>, Option<&Map<String, Value>>)| match found {
+            None if text(one, "title").is_some_and(|title| self.retired.contains(&title)) => Match::Retired,
             None => Match::Create,
             Some(service) => {
                 let changes = self.changes(&id(service), one, service);
@@ -115,6 +122,11 @@ impl Memory {
         };
         (wanted.iter().zip(found).map(matched).collect(), free.into_iter().map(id).collect())
     }
+}
+
+/// Returns a value, or what a text holds as JSON.
+fn as_json(value: &Value) -> Value {
+    value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| value.clone())
 }
 
 /// Returns whether two values of a field mean the same, whichever server version wrote them.
@@ -133,6 +145,7 @@ fn is_same(name: &str, ours: &Value, theirs: &Value) -> bool {
             };
             sorted(ours) == sorted(theirs)
         }
+        "requirement_fields" => as_json(ours) == as_json(theirs),
         "deliverables" => texts(Some(ours)) == texts(Some(theirs)),
         "price_usd" => match (cents(&as_text(ours)), cents(&as_text(theirs))) {
             (Some(ours), Some(theirs)) => ours == theirs,

@@ -63,6 +63,9 @@ pub struct WorkerState {
     /// The server rejected a poll for `revision_requested`: it is left out until then.
     #[serde(default)]
     pub no_revisions_until: Option<Time>,
+    /// The operator switched the agent off: its key is refused until it is switched on again.
+    #[serde(default)]
+    pub is_agent_paused: bool,
     /// Number of orders in flight, for checks that read no other file.
     #[serde(default)]
     pub in_flight: usize,
@@ -105,6 +108,8 @@ pub enum Event {
     },
     /// The operator decided about an order: the generator that failed for it no longer pauses.
     OperatorDecided(OrderId),
+    /// The operator switched the agent off, or on again.
+    AgentPaused(bool),
     /// A condition needs the operator.
     NoticeRaised(Subject, Notice),
     /// A condition is over.
@@ -184,6 +189,10 @@ impl WorkerState {
                 failing.last = now;
             }
             Event::OperatorDecided(order) => self.failing.retain(|_, failing| !failing.orders.contains(&order)),
+            Event::AgentPaused(is_paused) => {
+                self.is_agent_paused = is_paused;
+                self.notices.settle(&Subject::Auth);
+            }
             Event::NoticeRaised(subject, notice) => self.notices.raise(subject, notice),
             Event::NoticeSettled(subject) => self.notices.settle(&subject),
             Event::RunEnded { in_flight, clock } => (self.in_flight, self.clock) = (in_flight, Some(clock)),

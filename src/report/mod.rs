@@ -184,7 +184,8 @@ impl Report {
                 services.len() - 1
             });
             let price = line.price_usd.as_deref().and_then(round_down).unwrap_or(0);
-            let earned = price - (price * FEE_PERCENT).div_ceil(100);
+            let fee = if line.is_instant { 0 } else { (price * FEE_PERCENT).div_ceil(100) };
+            let earned = price - fee;
             let mut sum = Sum { cost_micros: line.cost_micros, ..Sum::default() };
             match line.ending {
                 Ending::Delivered => {
@@ -266,6 +267,7 @@ mod tests {
             placed: Time::parse("2026-11-23T10:00:00Z"),
             attempts: 1,
             cost_micros: 0,
+            is_instant: false,
         }
     }
 

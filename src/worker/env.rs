@@ -318,7 +318,7 @@ impl Marketplace for Env<'_> {
 
     fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
         Ok(match self.client.order(id)? {
-            Lookup::Found { order, urls } => MarketplaceReply::Found { order, urls },
+            Lookup::Found { order, urls, .. } => MarketplaceReply::Found { order, urls },
             Lookup::Missing => MarketplaceReply::Gone,
             Lookup::Unsupported => MarketplaceReply::Unsupported,
         })
@@ -390,6 +390,7 @@ impl Generators for Env<'_> {
                 service_title: order.service_title.as_deref().unwrap_or_default(),
                 category: order.category.as_deref().or(category).unwrap_or_default(),
                 attempt: record.tries.attempt,
+                revision: record.round - 1,
                 idempotency_key: &record.idempotency_key(),
                 deadline: clock().wall + settings.timeout,
             },

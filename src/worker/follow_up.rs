@@ -4,9 +4,11 @@
 use super::summary::{Attention, Failure};
 use super::{Beat, ClientMessages, World, state_failure};
 use crate::domain::lifecycle::{Awaiting, Ending, MarketplaceReply, OrderRecord, Paid};
+use crate::domain::money::{cents, usd};
 use crate::domain::notice::{Notice, Subject};
 use crate::domain::order::OrderId;
 use crate::domain::sanitize::display_id;
+use crate::domain::worker_state::Event;
 
 /// Orders asked about in one run.
 const MAX_ASKED: usize = 20;
@@ -72,19 +74,14 @@ impl<W: World> Beat<'_, W> {
             match paid {
                 Paid::Waits => {}
                 Paid::Completed => self.world.record_completed(&id).map_err(state_failure)?,
-                Paid::Unpaid => {
-                    self.report(
-                        &id,
-                        "is completed and not paid out: is a payout wallet set?",
-                        "atelier-heartbeat check",
-                    );
-                    over.push(id);
-                }
+                Paid::Unpaid => {}
                 Paid::Over => over.push(id),
             }
         }
         awaiting.retain(|one| !over.contains(&one.order));
-        self.world.save_awaiting(&awaiting).map_err(state_failure)
+        self.world.save_awaiting(&awaiting).map_err(state_failure)?;
+        self.apply_to_worker(payout_event(&awaiting));
+        Ok(())
     }
 
     /// Reports something once: no condition remains.
@@ -104,7 +101,22 @@ impl<W: World> Beat<'_, W> {
         let Some(closed) = self.state.orders.get(id).and_then(delivered) else { return Ok(()) };
         let mut awaiting = self.world.awaiting().map_err(state_failure)?;
         awaiting.retain(|one| one.order != *id);
-        awaiting.push(Awaiting::new(id.clone(), closed.at));
+        let price_usd = self.state.orders.get(id).and_then(|record| record.order.price_usd.clone());
+        awaiting.push(Awaiting { price_usd, ..Awaiting::new(id.clone(), closed.at) });
         self.world.save_awaiting(&awaiting).map_err(state_failure)
     }
+}
+
+/// Returns the standing condition of completed orders that are not paid out, or its end.
+fn payout_event(awaiting: &[Awaiting]) -> Event {
+    let unpaid: Vec<&Awaiting> = awaiting.iter().filter(|one| one.is_unpaid).collect();
+    let Some(first) = unpaid.first() else { return Event::NoticeSettled(Subject::Payout) };
+    let price = |one: &&Awaiting| one.price_usd.as_deref().and_then(cents).unwrap_or(0);
+    let message = format!(
+        "{} completed order(s) of ${} are not paid out: is an address set for the chain they are paid on?",
+        unpaid.len(),
+        usd(unpaid.iter().map(price).sum())
+    );
+    let hint = format!("atelier-heartbeat payout retry {}", display_id(first.order.as_str()));
+    Event::NoticeRaised(Subject::Payout, Notice::new(message, hint))
 }

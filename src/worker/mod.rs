@@ -208,6 +208,8 @@ impl<'a, W: World> Beat<'a, W> {
             self.summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
             self.summary.reason.get_or_insert(Reason::Budget.as_str());
         }
+        let Summary { failed, delivered, .. } = &mut self.summary;
+        failed.retain(|failed| !delivered.contains(&failed.order));
         self.summarise_notices(now);
         if self.options.dry_run {
             self.summary.would = Some(dry_run::plan(self.state, self.rules, &self.run, now));

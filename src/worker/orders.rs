@@ -65,12 +65,14 @@ impl<W: World> Beat<'_, W> {
             self.summary.declined.push(id.clone());
             return;
         }
+        let endpoint = if error.step == "upload" { Endpoint::Upload } else { Endpoint::Deliver };
+        let blocked = self.state.worker.budget.blocked_until(endpoint, now);
         self.summary.failed.push(Failed {
             order: id.clone(),
             step: error.step.clone(),
             error: error.text.clone(),
             attempt: after.tries.attempt,
-            retry_at: after.stage.hold.is_none().then(|| after.stage.not_before.unwrap_or(now)),
+            retry_at: after.stage.hold.is_none().then(|| after.stage.not_before.max(blocked).unwrap_or(now)),
         });
     }
 

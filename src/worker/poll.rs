@@ -188,6 +188,10 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn classify(&mut self, endpoint: Endpoint, error: ApiError) -> Result<ApiError, Failure> {
         match requests::classify(self, endpoint, error)? {
             Verdict::Order(error) => Ok(error),
+            Verdict::KeyRefused(_) if self.state.worker.is_agent_paused => {
+                let message = "the agent is switched off, so its key is refused: `atelier-heartbeat resume`";
+                Err(Failure::new(FailureKind::Auth, message))
+            }
             Verdict::KeyRefused(message) => {
                 let message = format!(
                     "the marketplace refuses the API key: {message}; it is never replaced by registering again: see `atelier-heartbeat check`"

@@ -19,6 +19,7 @@ mod operator;
 mod orders;
 mod outages;
 mod report;
+mod seller;
 mod terminal;
 mod usage_errors;
 mod wake_file;

@@ -16,8 +16,8 @@ use crate::fast_path::argv::scheduled_beat;
 use crate::io::progress::Progress;
 
 pub use options::{
-    BeatArgs, DeliverArgs, OrdersArgs, PosterArgs, ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs,
-    ServicesCommand, SetupArgs, StatusArgs, TokenCommand,
+    BeatArgs, BountiesCommand, DeliverArgs, LaunchArgs, OrdersArgs, PayoutCommand, PosterArgs, ProfileCommand,
+    ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, StatusArgs, TokenCommand,
 };
 pub use values::{Color, Format, Preset, Report, Scheduler};
 
@@ -265,6 +265,22 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Ask for the payout of a completed order again (live marketplace)
+    Payout {
+        /// What to do
+        #[command(subcommand)]
+        command: PayoutCommand,
+    },
+    /// Switch the agent off on the marketplace: clients no longer see it, and nothing can be delivered meanwhile
+    Pause,
+    /// Switch the agent on again
+    Resume,
+    /// List open bounties, claim one, or withdraw a claim (live marketplace)
+    Bounties {
+        /// Default: list
+        #[command(subcommand)]
+        command: Option<BountiesCommand>,
     },
     /// Clear an order's failure and make it due now
     Retry {

@@ -110,7 +110,8 @@ pub struct ScheduleArgs {
 /// The subcommands of `profile`.
 #[derive(Debug, Subcommand)]
 pub enum ProfileCommand {
-    /// Change fields: name description avatar_url endpoint_url capabilities owner_wallet payout_wallet
+    /// Change fields: name description avatar_url endpoint_url capabilities owner_wallet payout_wallet;
+    /// on the live marketplace also payout_chain payout_address_base ai_models
     Set {
         /// Like payout_wallet=…; `payout_wallet=null` resets it to the owner's
         #[arg(required = true, value_name = "FIELD=VALUE")]
@@ -141,6 +142,39 @@ pub enum ServicesCommand {
     Deactivate {
         /// The service's id
         service: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Print what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// The subcommands of `payout`.
+#[derive(Debug, Subcommand)]
+pub enum PayoutCommand {
+    /// Ask for it again, once an address is set for the chain it is paid on
+    Retry {
+        /// The order's id, or an unambiguous beginning of it
+        order: String,
+    },
+}
+
+/// The subcommands of `bounties`.
+#[derive(Debug, Subcommand)]
+pub enum BountiesCommand {
+    /// List them
+    List,
+    /// Claim one; the agent needs an owner
+    Claim {
+        /// The bounty's id
+        bounty: String,
+    },
+    /// Withdraw a claim
+    Withdraw {
+        /// The bounty's id
+        bounty: String,
     },
 }
 
@@ -148,13 +182,23 @@ pub enum ServicesCommand {
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Launch it on the Solana chain; this cannot be undone
-    Launch {
-        /// Its ticker, 1 to 10 letters and digits
-        symbol: String,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
+    Launch(LaunchArgs),
+}
+
+/// The options of `token launch`.
+#[derive(Debug, Args)]
+pub struct LaunchArgs {
+    /// Its ticker, 1 to 10 letters and digits
+    pub symbol: String,
+    /// Its picture, in place of the agent's (live marketplace)
+    #[arg(long, value_name = "URL")]
+    pub image_url: Option<String>,
+    /// Its description (live marketplace)
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// The options of `setup`.

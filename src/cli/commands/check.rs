@@ -15,6 +15,7 @@ use crate::cli::exit_code;
 use crate::cli::output;
 use crate::config::{self, Config, Environment};
 use crate::domain::api_error::ApiErrorKind;
+use crate::domain::moderation::held_back;
 use crate::domain::order;
 use crate::domain::reconcile::Match;
 use crate::domain::sanitize;
@@ -349,13 +350,29 @@ fn runs(global: &Global, report: &mut Report) {
 /// Checks whether clients can find the agent and whether it can be paid.
 fn profile(me: &Map<String, Value>, report: &mut Report) {
     let before = report.findings.len();
-    if order::text(me, "payout_wallet").is_none() && order::text(me, "owner_wallet").is_none() {
+    let has = |name: &str| order::text(me, name).is_some();
+    if let Some(why) = held_back(me) {
+        report.warn(
+            "moderation",
+            format!("the marketplace reviews the agent, and clients cannot hire it meanwhile: {why}"),
+            "wait, or write to the marketplace's support; nothing here changes it",
+        );
+    }
+    if order::text(me, "payout_chain").as_deref() == Some("base") && !has("payout_address_base") {
+        report.warn(
+            "payout",
+            "payouts go to the Base chain, and no address there is set: nothing is paid",
+            "atelier-heartbeat profile set payout_address_base=0x…",
+        );
+    } else if has("payout_address_base") && !has("payout_wallet") {
+        report.fine("payout", "goes to the agent's address on the Base chain");
+    } else if !has("payout_wallet") && !has("owner_wallet") {
         report.warn(
             "payout",
             "the agent has no payout wallet: it stays hidden and is never paid",
             "write payout_wallet under [agent] in heartbeat.toml, then run `atelier-heartbeat setup`",
         );
-    } else if order::text(me, "payout_wallet").is_none() {
+    } else if !has("payout_wallet") {
         report.fine("payout", "goes to the owner's wallet: no payout_wallet of its own is set");
     }
     if me.get("marketable") == Some(&Value::Bool(false)) {
@@ -378,6 +395,16 @@ fn services(config: &Config, client: &mut Client, report: &mut Report) {
             return report.warn("services", error.message, "try again later");
         }
     };
+    for service in &listed {
+        if let Some(why) = held_back(service) {
+            let title = sanitize::one_line(&order::text(service, "title").unwrap_or_default(), 100);
+            report.warn(
+                "moderation",
+                format!("the marketplace reviews service {title:?}, and clients cannot order it meanwhile: {why}"),
+                "change what it names with `atelier-heartbeat services update`, or wait",
+            );
+        }
+    }
     let memory = Store::open_read_only(&config.state_dir).setup().unwrap_or_default();
     let (matches, unknown) = memory.matches(&super::setup::wanted(config).services, &listed);
     let before = report.findings.len();

@@ -1,6 +1,8 @@
 //! One command a file.
 
+pub mod active;
 pub mod beat;
+pub mod bounties;
 mod bundle;
 pub mod check;
 mod check_machine;
@@ -9,6 +11,7 @@ pub mod demo;
 pub mod init;
 pub mod man;
 pub mod order;
+pub mod payout;
 pub mod poster;
 mod presets;
 pub mod profile;

@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::table;
 use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
-use crate::domain::money::{usd, usd_of_micros};
+use crate::domain::money::{cents, usd, usd_of_micros};
 use crate::domain::notice::Subject;
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
@@ -44,6 +44,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
     store.orders(&mut state)?;
     state.worker = store.worker()?.unwrap_or_default();
     let stuck = stuck(&state);
+    let unpaid = unpaid(&store)?;
     let now = clock::clock().wall;
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     let id = found.map_or_else(|_| "no agent yet".to_owned(), |found| found.agent_id);
@@ -59,7 +60,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         output::json(&json!({
             "schema": 1, "agent": id, "server": server, "sandbox": sandbox, "since": report.period.since, "until": report.period.until,
             "today": report.since(&day(now)), "month": report.since(&first_of_month(now)), "total": report.total,
-            "failed": stuck.len(), "services": report.services, "days": report.days,
+            "failed": stuck.len(), "unpaid": unpaid.0, "unpaid_cents": unpaid.1, "services": report.services, "days": report.days,
             "spans": report.spans, "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
         }));
         return Ok(0);
@@ -69,7 +70,21 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         output::out("a sandbox: none of this money is real");
     }
     print(&report, now, stuck.len());
+    if unpaid.0 > 0 {
+        let (count, price) = (unpaid.0, usd(unpaid.1));
+        output::out(&format!(
+            "unpaid: {count} completed order(s) of {price}: `atelier-heartbeat payout retry` asks again"
+        ));
+    }
     Ok(0)
+}
+
+/// Returns how many completed orders are not paid out, and what their clients paid, in cents.
+fn unpaid(store: &Store) -> Result<(usize, u64), CommandError> {
+    let awaiting = store.awaiting()?;
+    let unpaid: Vec<_> = awaiting.iter().filter(|one| one.is_unpaid).collect();
+    let price = |text: Option<&str>| text.and_then(cents).unwrap_or(0);
+    Ok((unpaid.len(), unpaid.iter().map(|one| price(one.price_usd.as_deref())).sum()))
 }
 
 /// A day of the command line: `2026-11-01`.
@@ -138,9 +153,9 @@ fn stuck(state: &State) -> Vec<Stuck> {
         stuck.insert(subject.clone(), Stuck { about: one_line(&subject.to_string(), 80), why, help });
     }
     for record in state.orders.values() {
-        if let Some(hold) = &record.stage.hold {
+        if let Some(hold) = record.stage.hold.as_ref().filter(|_| !record.is_declined()) {
             let about = display_id(record.order.id.as_str());
-            let help = format!("atelier-heartbeat retry {about}");
+            let help = hold.kind.hint(&record.order.id);
             stuck.insert(Subject::Order(record.order.id.clone()), Stuck { about, why: hold.why.clone(), help });
         }
     }

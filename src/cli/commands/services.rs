@@ -12,6 +12,8 @@ use crate::cli::table;
 use crate::domain::field_rules::{self, SERVICE, SERVICE_NEEDS};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::text;
+use crate::domain::reconcile::Memory;
+use crate::domain::sanitize::one_line;
 use crate::domain::secret::hide_secrets;
 use crate::io::marketplace::Client;
 
@@ -24,7 +26,7 @@ pub fn run(global: &Global, command: Option<&ServicesCommand>) -> Result<u8, Com
         None | Some(ServicesCommand::List) => list(global),
         Some(ServicesCommand::Create { fields }) => create(global, fields),
         Some(ServicesCommand::Update { service, fields }) => update(global, service, fields),
-        Some(ServicesCommand::Deactivate { service }) => deactivate(global, service),
+        Some(ServicesCommand::Deactivate { service, yes, dry_run }) => deactivate(global, service, *yes, *dry_run),
     }
 }
 
@@ -73,6 +75,11 @@ fn create(global: &Global, fields: &[String]) -> Result<u8, CommandError> {
             None => return Err(session.explain(&error, RequestKind::Write)),
         },
     };
+    let (store, _) = session.lock()?;
+    let mut memory = store.setup()?;
+    memory.retired.remove(&title);
+    memory.services.insert(title.clone(), id_of(&created));
+    store.save_setup(&memory)?;
     print(global, &created, &format!("created service {title:?} ({})", id_of(&created)));
     Ok(0)
 }
@@ -84,16 +91,61 @@ fn update(global: &Global, id: &str, fields: &[String]) -> Result<u8, CommandErr
     }
     let mut session = Session::open(global)?;
     session.lock()?;
-    let updated = session.ask(RequestKind::Write, |client| client.update_service(id, &changes))?;
-    let names = changes.keys().cloned().collect::<Vec<_>>().join(", ");
-    print(global, &updated, &format!("changed {names} of service {id}"));
+    session.ask(RequestKind::Write, |client| client.update_service(id, &changes))?;
+    // A server may answer with success and change nothing.
+    let listed = session.ask(RequestKind::Read, Client::services)?;
+    let there = listed.into_iter().find(|service| text(service, "id").as_deref() == Some(id)).unwrap_or_default();
+    let ignored = Memory::default().changes("", &changes, &there);
+    let names = |is: bool| changes.keys().filter(|name| ignored.contains_key(*name) == is).cloned().collect::<Vec<_>>();
+    if !ignored.is_empty() {
+        let ignored = names(true).join(", ");
+        output::err(&format!("atelier-heartbeat: the marketplace answered with success and ignored {ignored}"));
+    }
+    print(global, &there, &format!("changed {} of service {id}", names(false).join(", ")));
+    if names(false).is_empty() {
+        return Ok(exit_code::REFUSED);
+    }
     Ok(0)
 }
 
-fn deactivate(global: &Global, id: &str) -> Result<u8, CommandError> {
+fn deactivate(global: &Global, id: &str, yes: bool, dry_run: bool) -> Result<u8, CommandError> {
     let mut session = Session::open(global)?;
-    session.lock()?;
-    session.ask(RequestKind::Write, |client| client.deactivate_service(id))?;
+    let listed = session.ask(RequestKind::Read, Client::services)?;
+    let Some(service) = listed.iter().find(|service| text(service, "id").as_deref() == Some(id)) else {
+        let message = format!("no service {} is for sale: `atelier-heartbeat services` lists them", one_line(id, 60));
+        return Err(CommandError::new(exit_code::REFUSED, message));
+    };
+    let title = text(service, "title").unwrap_or_default();
+    if dry_run {
+        if global.speaks() {
+            output::out(&format!("would deactivate service {id} ({title:?}), for good"));
+        }
+        return Ok(0);
+    }
+    let question = format!("This takes service {id} ({title:?}) off the market. It cannot be listed again.");
+    if !yes {
+        match output::confirm(&question) {
+            Some(true) => {}
+            Some(false) => return Err(CommandError::new(exit_code::REFUSED, "nothing was deactivated")),
+            None => return Err(CommandError::usage(format!("{question} Nobody is here to be asked: say --yes"))),
+        }
+    }
+    let (store, _) = session.lock()?;
+    let mut memory = store.setup()?;
+    let is_ours = memory.services.get(&title).is_none_or(|known| known == id);
+    // Before the request: a plan that was interrupted here lists it again by no means.
+    let is_marked = is_ours && !title.is_empty() && memory.retired.insert(title.clone());
+    if is_marked {
+        store.save_setup(&memory)?;
+    }
+    if let Err(error) = session.client.deactivate_service(id) {
+        if is_marked && error.certainly_without_effect() {
+            memory.retired.remove(&title);
+            let (store, _) = session.lock()?;
+            store.save_setup(&memory)?;
+        }
+        return Err(session.explain(&error, RequestKind::Write));
+    }
     let there = Map::from_iter([("id".to_owned(), Value::from(id)), ("active".to_owned(), Value::from(false))]);
     print(global, &there, &format!("service {id} is deactivated; it cannot be listed again"));
     Ok(0)

@@ -1,5 +1,7 @@
 //! `orders`, `show`, `explain`: orders as the marketplace has them, and local progress.
 
+mod facts;
+
 use serde_json::{Value, json};
 
 use crate::cli::args::{Global, OrdersArgs};
@@ -104,10 +106,10 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
         Some(_) => Lookup::Unsupported,
         None => session.ask(RequestKind::Read, |client| client.order(&id))?,
     };
-    let (remote, urls) = match looked {
-        Lookup::Found { order, urls } => (Some(*order), urls),
-        Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new()),
-        Lookup::Missing if local.is_some() => (None, Vec::new()),
+    let (remote, urls, review) = match looked {
+        Lookup::Found { order, urls, review } => (Some(*order), urls, review),
+        Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new(), None),
+        Lookup::Missing if local.is_some() => (None, Vec::new(), None),
         Lookup::Missing => {
             let message = format!(
                 "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
@@ -135,10 +137,15 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
         let local = local.as_ref().map(progress);
         output::json(&json!({
             "order": remote, "deliverables": urls, "local": local, "messages": thread, "references_missing": missing,
+            "review": review, "payout": remote.as_ref().and_then(facts::payout),
         }));
     } else {
+        let facts = remote.as_ref().map(|order| facts::lines(order, review.as_ref())).unwrap_or_default();
         let missing = missing.iter().map(|one| format!("\nno file   {}", missing_line(one))).collect::<String>();
-        output::out(&format!("{}{missing}", text(&id, remote.as_ref(), &urls, local.as_ref(), thread.as_deref())));
+        output::out(&format!(
+            "{}{facts}{missing}",
+            text(&id, remote.as_ref(), &urls, local.as_ref(), thread.as_deref())
+        ));
     }
     Ok(0)
 }
@@ -221,7 +228,8 @@ fn standing(record: &OrderRecord) -> String {
 /// Nothing is known here of the order.
 pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
-    let store = Store::open_read_only(&global.settings()?.state_dir);
+    let config = global.settings()?;
+    let store = Store::open_read_only(&config.state_dir);
     let Some(record) = known(&store, &id)? else {
         let message = format!(
             "nothing is known here of order {}: `atelier-heartbeat status` lists what is in flight",
@@ -250,6 +258,11 @@ pub fn explain(global: &Global, order: &str) -> Result<u8, CommandError> {
     lines.push(format!("now: {}", standing(&record)));
     if record.stage.closed.is_none() {
         lines.push(format!("why: {}", one_line(&why, 300)));
+        lines.extend(facts::waits_for(&config, &store, &record)?.map(|line| format!("waits: {line}")));
+    }
+    if store.awaiting()?.iter().any(|one| one.order == id && one.is_unpaid) {
+        let hint = format!("atelier-heartbeat payout retry {}", display_id(order));
+        lines.push(format!("payout: completed and not paid out: {}", global.runnable(&hint)));
     }
     if let Some(hold) = record.stage.hold.as_ref().filter(|hold| hold.kind != HoldKind::DeclinedByOperator) {
         let hint = hold.kind.hint(&id);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::ended;
 use super::show::{id_of, said};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, LaunchArgs};
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{CommandError, RequestKind, Session};
@@ -125,8 +125,9 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
 
 /// Launches the agent's token, once and for good, after a confirmation.
 #[must_use]
-pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
+pub fn launch_token(global: &Global, args: &LaunchArgs) -> u8 {
     let done = || {
+        let symbol = args.symbol.as_str();
         SYMBOL.check("the symbol", symbol).map_err(CommandError::usage)?;
         if !symbol.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(CommandError::usage("the symbol is letters and digits, like ATLR"));
@@ -143,7 +144,7 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
                 format!("this agent has a token already: {}", crate::domain::sanitize::one_line(&mint, 80)),
             ));
         }
-        if !yes {
+        if !args.yes {
             let question = format!(
                 "This deploys the token {symbol} for agent {} on the Solana chain. It cannot be undone, changed or repeated.",
                 session.agent_id()
@@ -158,7 +159,11 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
                 }
             }
         }
-        let launched = session.counted(Endpoint::Token, RequestKind::Write, |client| client.launch_token(symbol))?;
+        let further = [("image_url", &args.image_url), ("description", &args.description)];
+        let further: Vec<(&str, &str)> =
+            further.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+        let sent = session.counted_raw(Endpoint::Token, |client| client.launch_token(symbol, &further))?;
+        let launched = sent.map_err(|error| not_launched(&mut session, &error))?;
         if global.json {
             output::json(&json!(launched));
         } else {
@@ -171,6 +176,19 @@ pub fn launch_token(global: &Global, symbol: &str, yes: bool) -> u8 {
         Ok(0)
     };
     ended(global, done())
+}
+
+/// The live server answers some refusals with a status of its own failures: nothing happened in them either.
+fn not_launched(session: &mut Session, error: &ApiError) -> CommandError {
+    let refusals = [
+        ("Agent wallet is unavailable", "nothing was launched: the agent has no wallet of the marketplace's own yet"),
+        ("Failed to download agent avatar", "nothing was launched: its picture could not be fetched"),
+        ("X account", "nothing was launched: link an X account to the agent on the marketplace first"),
+    ];
+    match refusals.iter().find(|(sentence, _)| error.message.contains(sentence)) {
+        Some((_, why)) => CommandError::new(exit_code::REFUSED, format!("{}; {why}", error.message)),
+        None => session.explain(error, RequestKind::Write),
+    }
 }
 
 /// Uploads a file and prints its address.
@@ -195,7 +213,12 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
             Err(ApiError { kind: ApiErrorKind::TooLarge, .. }) => send(true)?,
             sent => sent,
         };
-        let hosted = hosted.map_err(|error| session.explain(&error, RequestKind::Write))?;
+        let hosted = hosted.map_err(|error| match error.kind {
+            ApiErrorKind::NoSuchRoute => {
+                CommandError::new(exit_code::REFUSED, format!("{}: make it smaller", error.message))
+            }
+            _ => session.explain(&error, RequestKind::Write),
+        })?;
         if global.json {
             output::json(
                 &json!({"url": hosted.url, "media_type": hosted.media_type, "bytes": judged.bytes, "sha256": judged.sha256}),

@@ -29,6 +29,12 @@ pub struct Awaiting {
     /// When a lookup first found it completed.
     #[serde(default)]
     pub completed_at: Option<Time>,
+    /// What its client paid, in US dollars.
+    #[serde(default)]
+    pub price_usd: Option<String>,
+    /// It has been completed for a day or more, and is not paid out.
+    #[serde(default)]
+    pub is_unpaid: bool,
 }
 
 /// What a lookup found.
@@ -38,7 +44,7 @@ pub enum Paid {
     Waits,
     /// It is completed, for the first time.
     Completed,
-    /// It has been completed for a day or more, and there is no payout.
+    /// It has been completed for a day or more, and there is no payout: it is watched until there is one.
     Unpaid,
     /// There is nothing more to wait for.
     Over,
@@ -48,7 +54,7 @@ impl Awaiting {
     /// Returns a delivery that was just accepted.
     #[must_use]
     pub fn new(order: OrderId, delivered_at: Time) -> Self {
-        Self { order, delivered_at, asked_at: None, completed_at: None }
+        Self { order, delivered_at, asked_at: None, completed_at: None, price_usd: None, is_unpaid: false }
     }
 
     /// Returns whether it is to be looked up. A time in the future is from before the clock was set back.
@@ -70,7 +76,10 @@ impl Awaiting {
                 match (first, paid) {
                     (true, _) => Paid::Completed,
                     (false, true) => Paid::Over,
-                    (false, false) if now >= since + PAID_WITHIN => Paid::Unpaid,
+                    (false, false) if now >= since + PAID_WITHIN => {
+                        self.is_unpaid = true;
+                        Paid::Unpaid
+                    }
                     (false, false) => Paid::Waits,
                 }
             }

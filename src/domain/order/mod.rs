@@ -307,6 +307,14 @@ impl Order {
         }
     }
 
+    /// Whether it is paid in full at once (x402), without the marketplace's fee.
+    #[must_use]
+    pub fn is_instant(&self) -> bool {
+        let members = self.members();
+        let is_free = text(&members, "platform_fee_bps").is_some_and(|fee| fee == "0");
+        is_free || text(&members, "payment_method").is_some_and(|method| method.contains("x402"))
+    }
+
     /// Whether the client generates in a window that a delivery would end.
     #[must_use]
     pub fn is_subscription(&self) -> bool {

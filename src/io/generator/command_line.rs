@@ -23,6 +23,7 @@ pub(super) struct Values<'a> {
     pub(super) service_title: &'a str,
     pub(super) category: &'a str,
     pub(super) attempt: &'a str,
+    pub(super) revision: &'a str,
 }
 
 impl Values<'_> {
@@ -37,6 +38,7 @@ impl Values<'_> {
             "service_title" => self.service_title.as_ref(),
             "category" => self.category.as_ref(),
             "attempt" => self.attempt.as_ref(),
+            "revision" => self.revision.as_ref(),
             _ => return None,
         })
     }
@@ -122,6 +124,7 @@ mod tests {
             service_title: "Posters",
             category: "image_gen",
             attempt: "1",
+            revision: "0",
         }
     }
 

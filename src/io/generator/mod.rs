@@ -73,6 +73,8 @@ pub struct OrderFacts<'a> {
     pub category: &'a str,
     /// The attempt's number, from 1.
     pub attempt: u32,
+    /// How often the client has rejected a delivery.
+    pub revision: u32,
     /// A key that is the same for every start of one attempt.
     pub idempotency_key: &'a str,
     /// When this start times out.
@@ -180,9 +182,8 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     write_private(&order_file, job.stdin)?;
     write_private(&brief_file, job.order.brief.as_bytes())?;
     write_private(&job.attempt_dir.join("stdin.json"), job.stdin)?;
-    let name = if job.order.category == "video_gen" { "result.mp4" } else { "result.png" };
-    let output = output_dir.join(name);
-    let attempt = job.order.attempt.to_string();
+    let output = output_dir.join(if job.order.category == "video_gen" { "result.mp4" } else { "result.png" });
+    let (attempt, revision) = (job.order.attempt.to_string(), job.order.revision.to_string());
     let values = command_line::Values {
         brief: job.order.brief,
         order_id: job.order.id,
@@ -193,6 +194,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
         service_title: job.order.service_title,
         category: job.order.category,
         attempt: &attempt,
+        revision: &revision,
     };
     let arguments = command_line::arguments(job.command, job.config_dir, &values);
     if arguments.iter().any(|argument| argument.len() >= MAX_ARGUMENT) {

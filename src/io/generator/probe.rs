@@ -25,6 +25,7 @@ pub fn probe(supervisor: &Path, folder: &Path) -> Result<(), String> {
 fn run(supervisor: &Path, folder: &Path) -> Result<(), String> {
     let attempt_dir = folder.join("attempt-1");
     let order = OrderFacts {
+        revision: 0,
         id: "probe",
         brief: "",
         service_id: "",

@@ -5,6 +5,7 @@
 mod causes;
 mod connection;
 mod http;
+mod live;
 mod retry_after;
 mod tcp;
 mod trust;
@@ -344,9 +345,11 @@ impl Client {
     ///
     /// # Errors
     /// The request failed, was refused, or its answer cannot be read.
-    pub fn launch_token(&mut self, symbol: &str) -> Result<Map<String, Value>, ApiError> {
+    pub fn launch_token(&mut self, symbol: &str, further: &[(&str, &str)]) -> Result<Map<String, Value>, ApiError> {
         let path = format!("{}/token/launch", self.agent_path()?);
-        object(self.call(Method::POST, path, Some(json!({"symbol": symbol})))?)
+        let mut body = json!({"symbol": symbol});
+        further.iter().for_each(|(name, value)| body[*name] = (*value).into());
+        object(self.call(Method::POST, path, Some(body))?)
     }
 
     fn agent_path(&self) -> Result<String, ApiError> {

@@ -52,6 +52,8 @@ pub enum Lookup {
         order: Box<Order>,
         /// The addresses of what was delivered.
         urls: Vec<String>,
+        /// The client's review, as the marketplace has it.
+        review: Option<Map<String, Value>>,
     },
     /// The marketplace says that there is no such order.
     Missing,
@@ -178,6 +180,9 @@ fn message(answer: &Answer, envelope: Option<&Value>, base_url: &str, secret: Op
             _ => {}
         }
     }
+    if let Some(Value::String(hint)) = envelope.and_then(|envelope| envelope.get("api_key_hint")) {
+        sentences.push(format!("its key: {hint}"));
+    }
     if let Some(agent) = envelope.and_then(|envelope| envelope.get("existing_agent")).filter(|agent| !agent.is_null()) {
         sentences.push(format!("existing agent: {agent}"));
     }
@@ -274,7 +279,8 @@ pub fn lookup(data: Value) -> Result<Lookup, ApiError> {
             urls.push(url);
         }
     }
-    Ok(Lookup::Found { order: Box::new(order), urls })
+    let review = data.get("review").and_then(Value::as_object).cloned();
+    Ok(Lookup::Found { order: Box::new(order), urls, review })
 }
 
 /// Reads where an upload is hosted. An address that is not http(s), or none, is not taken.

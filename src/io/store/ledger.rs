@@ -41,6 +41,9 @@ pub struct LedgerEntry {
     /// What the generator reported as its cost since the line before, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cost_micros: u64,
+    /// Whether it is paid in full, without the marketplace's fee.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_instant: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
@@ -63,6 +66,7 @@ impl LedgerEntry {
             placed: record.order.created_at,
             attempts: record.tries.attempt,
             // A completed order's cost is in the line of its delivery.
+            is_instant: record.order.is_instant(),
             cost_micros: if closed.ending == Ending::Completed { 0 } else { record.cost.micros },
         })
     }

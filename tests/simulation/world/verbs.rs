@@ -131,7 +131,7 @@ impl worker::Marketplace for World {
     fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {
         match self.call("GET", &format!("/orders/{}", encoded(id)), Vec::new()) {
             Ok(data) => match wire::lookup(data)? {
-                Lookup::Found { order, urls } => Ok(MarketplaceReply::Found { order, urls }),
+                Lookup::Found { order, urls, .. } => Ok(MarketplaceReply::Found { order, urls }),
                 _ => Ok(MarketplaceReply::Unsupported),
             },
             Err(ApiError { kind: ApiErrorKind::NotFound | ApiErrorKind::NoSuchRoute, .. }) => {

@@ -63,7 +63,11 @@ pub fn run(global: &Global, args: &SetupArgs) -> u8 {
     match result {
         Ok(_) => 0,
         Err(error) => {
-            output::err(&format!("atelier-heartbeat: {}", error.message));
+            let done = match log.steps.len() {
+                count if count > 0 && !args.dry_run => format!(" (done before that: {})", log.steps.join("; ")),
+                _ => String::new(),
+            };
+            output::err(&global.runnable(&format!("atelier-heartbeat: {}{done}", error.message)));
             error.code
         }
     }
@@ -90,6 +94,10 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
                 plan_unregistered(&registration, &wanted, log);
                 return Ok(String::new());
             }
+            // Before one of five registrations is spent, and not after.
+            if log.aloud {
+                log.notes.drain(..).for_each(|note| output::out(&format!("note: {note}")));
+            }
             register::register(&mut session, &registration, args, log)?;
         }
         Err(error) => return Err(CommandError::new(exit_code::CONFIG, error.to_string())),
@@ -110,6 +118,9 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
         if me.get("marketable") == Some(&Value::Bool(false)) {
             log.note("the marketplace hides this agent from clients (marketable: false): set a payout wallet, or sign in there as its owner");
         }
+    }
+    if let Some(why) = crate::domain::moderation::held_back(&me) {
+        log.note(format!("the marketplace reviews this agent, and clients cannot hire it meanwhile: {why}"));
     }
     if wanted.services.is_empty() {
         log.note("heartbeat.toml has no [[service]]: nothing is for sale");
@@ -151,6 +162,9 @@ fn listing(service: &Service) -> Map<String, Value> {
     if let Some(quota) = service.quota_limit {
         listing.insert("quota_limit".into(), quota.into());
     }
+    if !service.requirement_fields.is_empty() {
+        listing.insert("requirement_fields".into(), json!(service.requirement_fields));
+    }
     if let Some(url) = &service.demo_url {
         listing.insert("demo_url".into(), url.clone().into());
     }
@@ -160,13 +174,14 @@ fn listing(service: &Service) -> Map<String, Value> {
 /// An agent without a payout wallet and an owner stays hidden and is never paid.
 fn payable(args: &SetupArgs, config: &Config, me: &Map<String, Value>) -> Result<(), CommandError> {
     let has = |name| text(me, name).is_some();
-    let set = config.agent.payout_wallet.is_some() || config.agent.owner_wallet.is_some();
-    if set || has("payout_wallet") || has("owner_wallet") || args.without_payout {
+    let agent = &config.agent;
+    let set = agent.payout_wallet.is_some() || agent.owner_wallet.is_some() || agent.payout_address_base.is_some();
+    if set || has("payout_wallet") || has("owner_wallet") || has("payout_address_base") || args.without_payout {
         return Ok(());
     }
     Err(CommandError::new(
         exit_code::CONFIG,
-        "no payout_wallet under [agent] in heartbeat.toml: without one the agent stays hidden and is never paid; write the Solana address your USDC goes to, or pass --without-payout",
+        "no payout_wallet under [agent] in heartbeat.toml: without one the agent stays hidden and is never paid; write the Solana address your USDC goes to (or payout_address_base, an address of the Base chain), or pass --without-payout",
     ))
 }
 
@@ -251,6 +266,9 @@ fn services(
                     remember(session, memory, &title, &id)?;
                 }
             }
+            Match::Retired => log.note(format!(
+                "service {title:?} was deactivated and is not listed again: take it out of heartbeat.toml, or list it with `atelier-heartbeat services create`"
+            )),
             Match::Create if args.dry_run => log.step(format!("would create service {title:?}")),
             Match::Create => match create(session, memory, service, &title) {
                 Ok(id) => log.step(format!("created service {title:?} ({id})")),
@@ -269,9 +287,11 @@ fn services(
                     log.step(format!("would change {names} of service {title:?} ({id})"));
                 } else {
                     session.lock()?;
-                    let there = session.ask(RequestKind::Write, |client| client.update_service(&id, &changes))?;
-                    let kept =
-                        if there.contains_key("title") { memory.learn(&id, &changes, &there) } else { Vec::new() };
+                    session.ask(RequestKind::Write, |client| client.update_service(&id, &changes))?;
+                    // A server may answer with success and change nothing.
+                    let again = session.ask(RequestKind::Read, Client::services)?;
+                    let there = again.iter().find(|service| text(service, "id").as_ref() == Some(&id));
+                    let kept = there.map(|there| memory.learn(&id, &changes, there)).unwrap_or_default();
                     log.step(format!("changed {names} of service {title:?} ({id})"));
                     for name in kept {
                         log.note(format!("the marketplace keeps its own {name} of service {title:?}"));
@@ -287,7 +307,11 @@ fn services(
     };
     for id in unknown {
         let title = one_line(&title_of(&id), 100);
-        log.note(format!("service {title:?} ({id}) is not in heartbeat.toml and is left as it is: `atelier-heartbeat services deactivate {id}`"));
+        if wanted.services.iter().any(|service| text(service, "title").as_deref() == Some(title.as_str())) {
+            log.note(format!("service {title:?} is listed twice: {id} is not the one that setup keeps; look at both with `atelier-heartbeat services`"));
+        } else {
+            log.note(format!("service {title:?} ({id}) is not in heartbeat.toml and is left as it is: `atelier-heartbeat services deactivate {id}`"));
+        }
     }
     Ok(refused)
 }

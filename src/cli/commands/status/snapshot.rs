@@ -50,6 +50,8 @@ pub(super) struct Status {
     pub(super) causes: Vec<Cause>,
     pub(super) orders: Vec<InFlight>,
     pub(super) needs_attention: Vec<Needs>,
+    /// Completed orders that are not paid out.
+    pub(super) unpaid: Vec<Unpaid>,
     pub(super) today: Sum,
     pub(super) month: Sum,
 }
@@ -61,6 +63,14 @@ pub(super) struct Spent {
     pub(super) spent: usize,
     pub(super) free: usize,
     pub(super) blocked_until: Option<Time>,
+}
+
+/// A completed order that is not paid out.
+#[derive(Serialize)]
+pub(super) struct Unpaid {
+    pub(super) order: String,
+    pub(super) price_usd: Option<String>,
+    pub(super) completed_at: Option<Time>,
 }
 
 /// One order in flight.
@@ -163,6 +173,13 @@ impl Snapshot {
         let report = Report::of(lines);
         let (last_run_at, overdue) = (self.last_run(), self.overdue());
         let overdue = overdue.map(|span| overdue_line(span, self.config.path.as_deref(), &schedule::installed()));
+        let awaiting = Store::open_read_only(&self.config.state_dir).awaiting()?;
+        let unpaid = awaiting.into_iter().filter(|one| one.is_unpaid).map(|one| Unpaid {
+            order: one.order.to_string(),
+            price_usd: one.price_usd,
+            completed_at: one.completed_at,
+        });
+        let unpaid: Vec<Unpaid> = unpaid.collect();
         self.state.worker.rebase(&clock::clock(), self.rules.interval);
         let Self { config, state, rules, now, agent_id } = self;
         let mut records: Vec<&OrderRecord> = state.orders.values().collect();
@@ -190,6 +207,7 @@ impl Snapshot {
             causes: causes(global, &state),
             orders: records.into_iter().map(|record| in_flight(&rules, record, now)).collect(),
             needs_attention: needs(global, &state),
+            unpaid,
             today: report.since(&day(now)),
             month: report.since(&first_of_month(now)),
         })
