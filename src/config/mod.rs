@@ -373,7 +373,7 @@ mod tests {
                 counted += 1;
             }
         }
-        assert_eq!(counted, 50);
+        assert_eq!(counted, 53);
         assert!(DEFAULT_FILE.lines().any(|line| line.starts_with("state_dir = ")));
     }
 
@@ -389,6 +389,7 @@ mod tests {
             };
             match key {
                 "payout_wallet" | "owner_wallet" => text.push_str(&format!("{key} = \"{}\"\n", "A".repeat(44))),
+                "payout_address_base" => text.push_str(&format!("{key} = \"0x{}\"\n", "a".repeat(40))),
                 // The example stands above the line it would replace.
                 "command" if bare != line && bare.contains("generate.sh") => {}
                 _ if key.contains(' ') || bare.ends_with('.') => {}
