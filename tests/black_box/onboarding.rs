@@ -279,7 +279,7 @@ fn commands_reach_every_endpoint_of_both_server_versions() {
         ]);
         let made = made["id"].as_str().unwrap();
         assert_eq!(fixture.json(&["services", "update", made, "price_usd=8.50"])["id"], made);
-        fixture.json(&["services", "deactivate", made]);
+        fixture.json(&["services", "deactivate", made, "--yes"]);
         assert_eq!(
             fixture.json(&["profile", "set", "description=Posters from a brief, overnight"])["name"],
             "Night Shift"
