@@ -85,7 +85,7 @@ pub(super) fn written(preset: Preset, home: &str) -> Written {
             "--brief",
             "{brief}",
             "--seed",
-            "{order_id}",
+            "{order_id}-{revision}-{attempt}",
             "--output",
             "{output}",
         ]),
