@@ -24,7 +24,7 @@ fn main() {
     for (name, plan) in plans().into_iter().filter(|(name, _)| name.contains(&wanted)) {
         for (looped, run) in [("ours", day::ours as Run), ("document's", day::documents)] {
             // The document's loop makes one picture after the other, and nobody else sends.
-            if looped == "ours" || (plan.parallel, plan.strangers) == (1, 0) {
+            if looped == "ours" || (plan.parallel, plan.strangers, plan.hosts) == (1, 0, false) {
                 let bounds = (1..=seeds).map(|seed| day::bound(seed, &plan)).sum::<f64>() / seeds as f64;
                 line(name, looped, bounds, &(1..=seeds).map(|seed| run(seed, &plan)).collect::<Vec<_>>());
             }
@@ -50,6 +50,9 @@ fn plans() -> Vec<(&'static str, Plan)> {
     }
     for orders in [60, 200] {
         plans.push(("started every 2 min", Plan { every: 120, ..Plan::of(orders, Clients::Chance) }));
+    }
+    for orders in [200, 280] {
+        plans.push(("hosted by a command", Plan { hosts: true, ..Plan::of(orders, Clients::Chance) }));
     }
     plans.push(("3/h by a stranger", Plan { strangers: 3, ..Plan::of(200, Clients::Chance) }));
     plans

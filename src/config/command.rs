@@ -19,6 +19,9 @@ pub(super) const PLACEHOLDERS: [&str; 10] = [
 /// The placeholders of a delivery message.
 pub(super) const MESSAGE_PLACEHOLDERS: [&str; 2] = ["url", "order_id"];
 
+/// The placeholders of a command that hosts a file.
+const HOST_PLACEHOLDERS: [&str; 2] = ["file", "order_id"];
+
 /// Programs that take a script as an argument, by the beginning of their names.
 const INTERPRETERS: [&str; 14] = [
     "sh",
@@ -62,6 +65,18 @@ pub(super) fn check_with_placeholders(command: &[String]) -> Result<(), String> 
         return Err("begin with a program, not with a placeholder".into());
     }
     check_scripts(command)
+}
+
+/// A command that hosts a file: it must be given the file.
+pub(super) fn check_host(command: &[String]) -> Result<(), String> {
+    check(command)?;
+    for argument in command {
+        check_placeholders(argument, &HOST_PLACEHOLDERS)?;
+    }
+    if !command.iter().skip(1).any(|argument| argument.contains("{file}")) {
+        return Err(format!("have {} among its arguments: the path of the file to host", braced("file")));
+    }
+    Ok(())
 }
 
 /// Every `{word}` of `text` must be known: an order must not go out with one left in.

@@ -373,7 +373,7 @@ mod tests {
                 counted += 1;
             }
         }
-        assert_eq!(counted, 53);
+        assert_eq!(counted, 54);
         assert!(DEFAULT_FILE.lines().any(|line| line.starts_with("state_dir = ")));
     }
 

@@ -92,6 +92,9 @@ pub(super) fn check(settings: &Settings) -> Checked {
     let message = &settings.delivery.message;
     at_most(message, limits::MAX_MESSAGE_CHARS, at("delivery.message"))?;
     silent(command::check_placeholders(message, &command::MESSAGE_PLACEHOLDERS), at("delivery.message"))?;
+    if let Some(host) = &settings.delivery.host {
+        silent(command::check_host(host), at("delivery.host"))?;
+    }
     within(settings.revisions.auto, 0..=100, at("revisions.auto"))?;
     accept(&settings.accept)?;
     if let Some(quotes) = &settings.quotes.command {

@@ -226,12 +226,14 @@ impl Generator {
     }
 }
 
-/// `[delivery]`: what the client is sent with a delivery.
+/// `[delivery]`: where files are hosted, and what the client is sent with a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// Posted after a delivery when not empty; `{url}` and `{order_id}` not yet filled in.
     pub message: String,
+    /// Hosts a file in place of the marketplace: the program and its arguments, `{file}` and `{order_id}` not yet filled in.
+    pub host: Option<Vec<String>>,
 }
 
 /// `[revisions]`: orders the client wants changed.

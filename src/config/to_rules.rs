@@ -36,6 +36,7 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
         },
         revisions: config.revisions.auto,
         quote_command: config.quotes.command.is_some(),
+        hosts_by_command: config.delivery.host.is_some(),
         message_after_delivery: !config.delivery.message.is_empty(),
         pause_after: config.accept.pause_after_failures as usize,
         time_limit: config.beat.time_limit,

@@ -98,6 +98,18 @@ impl fmt::Display for MediaError {
     }
 }
 
+/// What the marketplace calls a file of this type.
+#[must_use]
+pub fn media_type(content_type: &str) -> &'static str {
+    match content_type {
+        _ if content_type.starts_with("image/") => "image",
+        _ if content_type.starts_with("video/") => "video",
+        "application/json" | "text/x-python" => "code",
+        _ if content_type.starts_with("text/") => "text",
+        _ => "document",
+    }
+}
+
 /// Returns the file extension for a content type.
 #[must_use]
 pub fn extension(content_type: &str) -> &'static str {

@@ -28,6 +28,8 @@ pub struct Rules {
     pub revisions: u32,
     /// A command names prices.
     pub quote_command: bool,
+    /// A command hosts files: an upload is no request to the marketplace.
+    pub hosts_by_command: bool,
     /// A message is posted after a delivery.
     pub message_after_delivery: bool,
     /// Distinct orders of one generator that fail in a row before it pauses.
@@ -132,6 +134,7 @@ impl Default for Rules {
             accept: Accept::default(),
             revisions: 1,
             quote_command: false,
+            hosts_by_command: false,
             message_after_delivery: false,
             pause_after: 3,
             time_limit: Duration::from_secs(55 * 60),
@@ -158,6 +161,12 @@ impl Rules {
     #[must_use]
     pub fn retry_limits(&self, order: &Order) -> RetryLimits {
         self.service(order).and_then(|service| service.own).unwrap_or(self.retry)
+    }
+
+    /// Returns the requests of one order: an upload, unless a command hosts the file, and a delivery.
+    #[must_use]
+    pub const fn requests_per_order(&self) -> usize {
+        if self.hosts_by_command { 1 } else { 2 }
     }
 
     /// Returns the key of the generator of an order: the title of its service, or nothing for the default one.

@@ -69,6 +69,31 @@ pub fn is_local(text: &str) -> bool {
     Address::parse(text).is_some_and(|address| address.is_local())
 }
 
+/// Returns whether this is an `https` address that the marketplace and a client can reach: of neither this machine nor a
+/// private network, and without a user name.
+#[must_use]
+pub fn is_public(text: &str) -> bool {
+    let is_inside = |host: &str| {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        match (host.parse::<Ipv4Addr>(), host.parse::<Ipv6Addr>()) {
+            (Ok(ip), _) => {
+                ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
+            }
+            (_, Ok(ip)) => {
+                ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
+            }
+            _ => {
+                let ends = [".local", ".localhost", ".internal", ".lan", ".home.arpa"];
+                !host.contains('.') || ends.iter().any(|end| host.ends_with(end))
+            }
+        }
+    };
+    text.len() <= MAX_LENGTH && Address::parse(text).is_some_and(|address| address.secure && !is_inside(address.host))
+}
+
+/// The longest address that is passed on.
+const MAX_LENGTH: usize = 2048;
+
 fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -79,6 +104,34 @@ fn is_host_name(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_address_is_of_no_private_network() {
+        for text in
+            ["https://a.example/b.png?X-Sig=1%2F", "https://8.8.8.8/a", "https://[2606:4700::1]/a", "https://a.b:8443/"]
+        {
+            assert!(is_public(text), "{text}");
+        }
+        let long = format!("https://a.example/{}", "a".repeat(2048));
+        for text in [
+            "http://a.example/b.png",
+            "https://localhost/a",
+            "https://bucket/a",
+            "https://nas.local/a",
+            "https://10.0.0.1/a",
+            "https://127.0.0.1/a",
+            "https://169.254.169.254/a",
+            "https://[::1]/a",
+            "https://[fd00::1]/a",
+            "https://me:secret@a.example/a",
+            "https://a.example/a b",
+            "ftp://a.example/a",
+            "",
+            &long,
+        ] {
+            assert!(!is_public(text), "{text}");
+        }
+    }
 
     #[test]
     fn plain_addresses_are_taken_apart() {

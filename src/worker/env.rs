@@ -32,6 +32,7 @@ use crate::io::media;
 use crate::io::progress::Progress;
 use crate::io::signals::Signals;
 use crate::io::store::{History, Store, StoreError};
+use crate::worker::host::Host;
 use crate::worker::transfers::{Transfer, Transfers};
 use crate::worker::{ClientMessages, Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult};
 
@@ -333,7 +334,12 @@ impl Marketplace for Env<'_> {
     }
 
     fn send(&mut self, record: &OrderRecord, payload: Payload) {
-        let sending = Transfer::of(record, payload, self.store.work(&record.order.id));
+        let host = self.config.delivery.host.as_ref().map(|command| Host {
+            command: command.clone(),
+            config_dir: self.config.dir.clone(),
+            within: self.config.api.upload_timeout,
+        });
+        let sending = Transfer::of(record, payload, self.store.work(&record.order.id), host);
         // One at a time uses one connection and needs no thread.
         let several = self.config.beat.parallel > 1;
         if !several || !self.dispatch.send(sending.clone(), self.client.sibling(), &self.signals) {

@@ -5,6 +5,7 @@
 mod dry_run;
 pub mod env;
 mod follow_up;
+mod host;
 mod notices;
 pub mod notify;
 pub mod open;
@@ -218,7 +219,7 @@ impl<'a, W: World> Beat<'a, W> {
         self.summary.next_poll_at = Some(wake.poll_at);
         let in_flight = self.state.orders.len();
         self.state.worker.apply(now, worker_state::Event::RunEnded { in_flight, clock });
-        let needed = scheduler::own_workload(self.state, now);
+        let needed = scheduler::own_workload(self.state, self.rules, now);
         let agent = self.rules.agent.clone();
         self.with_budget(Durability::Deferred, &mut |budget| budget.claim(&agent, needed, now))?;
         self.world.save_worker_at_end(&self.state.worker).map_err(state_failure)?;

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::domain::time::Time;
 use crate::io::generator;
+use crate::worker::host::wait_within;
 use crate::worker::{FailureKind, Summary};
 
 /// The longest time the command may take for one event.
@@ -55,18 +56,8 @@ fn run(command: &[String], config_dir: &Path, event: &Value) -> Result<(), Strin
         // The command need not read it; a pipe holds more than an event.
         let _ = stdin.write_all(format!("{event}\n").as_bytes());
     }
-    let until = Instant::now() + WITHIN;
-    loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(status.to_string()),
-            None if Instant::now() >= until => {
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err(format!("not done within {} s", WITHIN.as_secs()));
-            }
-            None => std::thread::sleep(Duration::from_millis(10)),
-        }
-    }
+    let status = wait_within(&mut child, WITHIN)?;
+    if status.success() { Ok(()) } else { Err(status.to_string()) }
 }
 
 fn ping(url: &str) {

@@ -222,7 +222,12 @@ impl<W: World> Beat<'_, W> {
     }
 
     pub(super) fn upload(&mut self, id: &OrderId, file: usize) -> Result<(), Failure> {
-        let Some(reservation) = self.reserve(Endpoint::Upload)? else { return Ok(()) };
+        let reservation = if self.rules.hosts_by_command {
+            None
+        } else {
+            let Some(reservation) = self.reserve(Endpoint::Upload)? else { return Ok(()) };
+            Some(reservation)
+        };
         if self.intend(id, Event::Uploading(file))? {
             self.send(id, Payload::File(file), reservation);
         }
@@ -232,12 +237,12 @@ impl<W: World> Beat<'_, W> {
     pub(super) fn deliver(&mut self, id: &OrderId) -> Result<(), Failure> {
         let Some(reservation) = self.reserve(Endpoint::Deliver)? else { return Ok(()) };
         if self.intend(id, Event::Delivering)? {
-            self.send(id, Payload::Delivery, reservation);
+            self.send(id, Payload::Delivery, Some(reservation));
         }
         Ok(())
     }
 
-    fn send(&mut self, id: &OrderId, payload: Payload, reservation: Reservation) {
+    fn send(&mut self, id: &OrderId, payload: Payload, reservation: Option<Reservation>) {
         if let Some(record) = self.state.orders.get(id) {
             self.run.sending.insert(id.clone(), reservation);
             self.world.send(record, payload);
@@ -253,7 +258,9 @@ impl<W: World> Beat<'_, W> {
                 TransferResult::Delivery(answer) => self.delivery_sent(&id, answer)?,
             };
             self.apply_event(&id, event)?;
-            self.settle(reservation, error.as_ref())?;
+            if let Some(reservation) = reservation {
+                self.settle(reservation, error.as_ref())?;
+            }
         }
         Ok(())
     }

@@ -173,7 +173,7 @@ impl<W: World> Beat<'_, W> {
     /// Reserves a request. `None` when another agent was faster: the budget is fresh, and the decision is made again.
     pub(super) fn reserve(&mut self, endpoint: Endpoint) -> Result<Option<Reservation>, Failure> {
         let now = self.now();
-        let needed = scheduler::own_workload(self.state, now);
+        let needed = scheduler::own_workload(self.state, self.rules, now);
         Ok(match requests::reserve(self, endpoint, Some(needed))? {
             Reserved::Yes(reservation) => Some(reservation),
             Reserved::No { .. } => None,

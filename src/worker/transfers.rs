@@ -16,6 +16,7 @@ use crate::io::marketplace::Client;
 use crate::io::media;
 use crate::io::progress::Progress;
 use crate::io::signals::Signals;
+use crate::worker::host::Host;
 use crate::worker::{Payload, TransferResult, UploadError};
 
 /// One file or delivery, with all that is needed to send it.
@@ -23,6 +24,8 @@ use crate::worker::{Payload, TransferResult, UploadError};
 pub struct Transfer {
     order: OrderId,
     what: What,
+    /// What hosts files in place of the marketplace.
+    host: Option<Host>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,14 +37,14 @@ enum What {
 impl Transfer {
     /// Of this order, whose files are in the folder `work`.
     #[must_use]
-    pub fn of(record: &OrderRecord, payload: Payload, work: PathBuf) -> Self {
+    pub fn of(record: &OrderRecord, payload: Payload, work: PathBuf, host: Option<Host>) -> Self {
         let what = match payload {
             Payload::File(index) => What::File { index, work, file: record.deliverables.get(index).cloned() },
             Payload::Delivery => {
                 What::Delivery(record.deliverables.iter().filter_map(|one| one.hosted.clone()).collect())
             }
         };
-        Self { order: record.order.id.clone(), what }
+        Self { order: record.order.id.clone(), what, host }
     }
 
     /// Sends it, and waits for the answer.
@@ -49,11 +52,20 @@ impl Transfer {
         match &self.what {
             What::File { index, work, file } => {
                 let gone = || Err(UploadError::FileChanged("it is not there".into()));
-                let upload = |file| upload(client, work, file, progress);
-                TransferResult::File(*index, file.as_ref().map_or_else(gone, upload))
+                let send = |file| match &self.host {
+                    Some(host) => self.hosted(host, work, file),
+                    None => upload(client, work, file, progress),
+                };
+                TransferResult::File(*index, file.as_ref().map_or_else(gone, send))
             }
             What::Delivery(hosted) => TransferResult::Delivery(client.deliver(&self.order, hosted)),
         }
+    }
+
+    /// Has a command host a file, after making sure that it is the file that was judged.
+    fn hosted(&self, host: &Host, work: &Path, file: &Deliverable) -> Result<Hosted, UploadError> {
+        media::open_unchanged(work, file).map_err(changed)?;
+        host.host(&self.order, work, file).map_err(UploadError::Api)
     }
 
     /// What is left to say of one whose thread ended without a word.
@@ -67,6 +79,13 @@ impl Transfer {
     }
 }
 
+fn changed(unfit: MediaError) -> UploadError {
+    match unfit {
+        MediaError::Judged(why) | MediaError::NotTaken(why) => UploadError::FileChanged(why),
+        MediaError::Unread(why) => UploadError::Unread(why),
+    }
+}
+
 /// After making sure that it is the file that was judged.
 fn upload(
     client: &mut Client,
@@ -74,10 +93,7 @@ fn upload(
     deliverable: &Deliverable,
     progress: &mut Progress,
 ) -> Result<Hosted, UploadError> {
-    let (opened, bytes) = media::open_unchanged(work, deliverable).map_err(|unfit| match unfit {
-        MediaError::Judged(why) | MediaError::NotTaken(why) => UploadError::FileChanged(why),
-        MediaError::Unread(why) => UploadError::Unread(why),
-    })?;
+    let (opened, bytes) = media::open_unchanged(work, deliverable).map_err(changed)?;
     let body = progress.reading(opened, &deliverable.file, bytes);
     if deliverable.large {
         return client.upload_large(body, bytes, &deliverable.content_type).map_err(UploadError::Api);

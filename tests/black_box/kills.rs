@@ -40,6 +40,7 @@ fn beats(server_version: ServerVersion, settings: &str) -> Campaign {
         let script =
             format!("echo x >> ../../../made\n{BIN} poster --brief \"$$ $(date +%N)\" --output $ATELIER_OUTPUT");
         fixture.script("make.sh", &script);
+        fixture.script("host.sh", "echo \"https://bucket.example/$(sha256sum < \"$1\" | cut -c1-20).png\"");
         let order = fixture.order("A lighthouse");
         if !killed(&fixture, &["--force"], at) {
             break;
@@ -67,6 +68,7 @@ fn a_run_killed_at_any_failpoint_generates_and_delivers_once() {
     for (name, server_version, settings) in [
         ("beat, live", ServerVersion::Live, ""),
         ("beat, live, with a message", ServerVersion::Live, "[delivery]\nmessage = \"Here: {url}\"\n"),
+        ("beat, live, hosted by a command", ServerVersion::Live, "[delivery]\nhost = [\"./host.sh\", \"{file}\"]\n"),
         ("beat, live, sent in threads", ServerVersion::Live, "[beat]\nparallel = 2\n"),
     ] {
         let campaign = beats(server_version, settings);

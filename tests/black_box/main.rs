@@ -11,6 +11,7 @@ mod fixture;
 mod generators;
 mod handovers;
 mod hostile_input;
+mod hosting;
 mod inputs;
 mod kills;
 mod onboarding;

@@ -31,12 +31,14 @@ pub struct Plan {
     pub every: i64,
     /// Requests that somebody else makes from the same address each hour.
     pub strangers: usize,
+    /// A command hosts the files: one request an order.
+    pub hosts: bool,
 }
 
 impl Plan {
     /// A quick generator, and a start each minute.
     pub fn of(orders: usize, clients: Clients) -> Self {
-        Self { orders, clients, making: 45, parallel: 1, every: 60, strangers: 0 }
+        Self { orders, clients, making: 45, parallel: 1, every: 60, strangers: 0, hosts: false }
     }
 }
 
@@ -109,7 +111,13 @@ fn arrivals(seed: u64, plan: &Plan) -> Vec<i64> {
 pub fn ours(seed: u64, plan: &Plan) -> Day {
     let mut world = World::new(seed * 3 + 1);
     (world.calm, world.making) = (true, Some(plan.making));
-    let rules = Rules { agent: world.agent_id.clone(), parallel: plan.parallel, ..Rules::default() };
+    world.hosts = plan.hosts;
+    let rules = Rules {
+        agent: world.agent_id.clone(),
+        parallel: plan.parallel,
+        hosts_by_command: plan.hosts,
+        ..Rules::default()
+    };
     let mut others = Others { arrivals: arrivals(seed, plan), ..Others::of(plan, world.now) };
     let (start, mut beat) = (world.now, world.now);
     while world.now < start + 36 * HOUR {
@@ -206,7 +214,7 @@ pub fn bound(seed: u64, plan: &Plan) -> f64 {
     /// Buckets that differ by less count as one, and as the fuller one.
     const GRAIN: i64 = 30;
     const LARGEST_BATCH: usize = 40;
-    let clients = arrivals(seed, plan);
+    let (clients, per_order) = (arrivals(seed, plan), if plan.hosts { 1 } else { 2 });
     // For each number of orders done, and when the bucket is full again: the least that was waited, all in all.
     let mut reached: Vec<BTreeMap<i64, i64>> = vec![BTreeMap::new(); clients.len() + 1];
     reached[0].insert(0, 0);
@@ -225,11 +233,11 @@ pub fn bound(seed: u64, plan: &Plan) -> f64 {
                 let polled = clients[last].max(full - BUCKET);
                 let mut finished = 0;
                 for order in 1..=many {
-                    // The poll, and two requests of each order up to this one.
-                    let allowed = polled.max(full) + 2 * order * PER_REQUEST - BUCKET;
+                    // The poll, and the requests of each order up to this one.
+                    let allowed = polled.max(full) + per_order * order * PER_REQUEST - BUCKET;
                     finished += (polled + plan.making).max(allowed);
                 }
-                let state = (polled.max(full) + (1 + 2 * many) * PER_REQUEST) / GRAIN * GRAIN;
+                let state = (polled.max(full) + (1 + per_order * many) * PER_REQUEST) / GRAIN * GRAIN;
                 let waits = waited + finished - paid_for;
                 let least = reached[last + 1].entry(state).or_insert(waits);
                 *least = waits.min(*least);

@@ -103,6 +103,8 @@ pub struct World {
     pub agent_id: String,
     key: String,
     late: Vec<(i64, Request)>,
+    /// A command hosts files in place of the marketplace.
+    pub hosts: bool,
     /// Generators and deliveries at once, and what is on its way until when.
     parallel: usize,
     /// Something was flushed in this run.
@@ -140,6 +142,7 @@ impl World {
             parallel: world.below(3) as usize + 1,
             agent: world.agent_id.clone(),
             message_after_delivery: world.chance(30),
+            hosts_by_command: seed % 5 == 4,
             quote_command: !settled,
             services: vec![ServiceRules {
                 title: "Sandbox service".into(),
@@ -150,6 +153,7 @@ impl World {
             ..Rules::default()
         };
         world.parallel = rules.parallel;
+        world.hosts = rules.hosts_by_command;
         world.quote_service =
             Some(world.market.add_service(Time::from_unix(START), &world.agent_id.clone(), "quote", 0));
         for _ in 0..world.below(90) + 10 {
@@ -195,6 +199,7 @@ impl World {
             agent_id,
             key: key.expose().to_owned(),
             late: Vec::new(),
+            hosts: false,
             parallel: 1,
             flushed: false,
             on_its_way: Vec::new(),
@@ -649,9 +654,23 @@ impl World {
         if !self.calm && self.chance(2) && self.happens() {
             return Err(UploadError::Unread("simulated".into()));
         }
-        let hosted = self.upload_bytes(&record.deliverables[file].content_type);
+        let hosted = if self.hosts {
+            self.host_by_command(&record.order.id, file)
+        } else {
+            self.upload_bytes(&record.deliverables[file].content_type)
+        };
         self.verb();
         hosted.map_err(UploadError::Api)
+    }
+
+    /// The command that hosts files: it takes its time, and fails now and then.
+    fn host_by_command(&mut self, id: &OrderId, file: usize) -> Result<Hosted, ApiError> {
+        self.pass(2);
+        if !self.calm && self.also_below(100) < 20 && self.happens() {
+            return Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "delivery.host: exit 1"));
+        }
+        let url = format!("https://bucket.example/{}/{file}-{}.png", id.file_stem(), self.generators.len());
+        Ok(Hosted { url, media_type: "image".into() })
     }
 
     /// Uploads a file of this type.

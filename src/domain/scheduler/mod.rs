@@ -34,8 +34,8 @@ pub struct RunState {
     pub new: BTreeSet<OrderId>,
     /// Orders whose generator is known to be running.
     pub running: BTreeSet<OrderId>,
-    /// Orders with an upload or a delivery in transfer, and its reservation.
-    pub sending: BTreeMap<OrderId, Reservation>,
+    /// Orders with an upload or a delivery in transfer, and its reservation; none where a command hosts the file.
+    pub sending: BTreeMap<OrderId, Option<Reservation>>,
     /// Orders whose generator said "not ready" in this run.
     pub not_ready: BTreeSet<OrderId>,
     /// Orders looked up in this run, whatever the result.
@@ -261,7 +261,9 @@ impl<'a> View<'a> {
 
     /// Returns whether a file may be uploaded: only one that can also be delivered.
     fn may_upload(&self) -> bool {
-        if self.rules.allowance.shared {
+        if self.rules.hosts_by_command {
+            true
+        } else if self.rules.allowance.shared {
             self.free(Endpoint::Upload) > 1 + self.reserved() && self.is_open(Endpoint::Deliver)
         } else {
             self.free(Endpoint::Upload) > 0 && self.free(Endpoint::Deliver) > self.run.sending.len()
@@ -383,8 +385,8 @@ pub fn is_late(state: &State, rules: &Rules, record: &OrderRecord, now: Time) ->
 
 /// Returns how many requests this worker needs to finish what it has begun and what is due soon.
 #[must_use]
-pub fn own_workload(state: &State, now: Time) -> usize {
-    pacing::own_workload(state, now)
+pub fn own_workload(state: &State, rules: &Rules, now: Time) -> usize {
+    pacing::own_workload(state, rules, now)
 }
 
 /// Returns why no poll would be made at `now`, if none would.

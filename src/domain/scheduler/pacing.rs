@@ -12,9 +12,6 @@ use crate::domain::state::State;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Reason;
 
-/// Requests of one order: an upload and a delivery.
-const ORDER_COSTS: usize = 2;
-
 /// The time between two polls while one request is spare; with more, it is shared out among them. Anything from 20 to 30
 /// minutes lies within 2 % (`cargo bench --bench day`).
 const GAP_OF_ONE: Duration = Duration::from_secs(25 * 60);
@@ -39,17 +36,17 @@ pub(super) struct Workload {
 
 impl Workload {
     pub(super) fn of(state: &State, rules: &Rules, now: Time) -> Self {
-        let workload = Self::own(state, now);
+        let workload = Self::own(state, rules, now);
         Self { requests: workload.requests + state.worker.budget.claimed_by_others(&rules.agent, now), ..workload }
     }
 
     /// As far as this worker alone is concerned.
-    fn own(state: &State, now: Time) -> Self {
+    fn own(state: &State, rules: &Rules, now: Time) -> Self {
         let mut workload = Self::default();
         for record in active(state, now) {
             if record.is_begun() {
                 workload.begun += 1;
-                workload.uploads += record.uploads_left();
+                workload.uploads += if rules.hosts_by_command { 0 } else { record.uploads_left() };
             } else if record.stage.step == Step::Queued && super::wants_work(record) {
                 workload.waiting += 1;
             }
@@ -87,7 +84,7 @@ pub(super) fn poll_hold(
     if force || !rules.allowance.shared {
         return None;
     }
-    let spare = (free - needed).saturating_sub(ORDER_COSTS * workload.waiting);
+    let spare = (free - needed).saturating_sub(rules.requests_per_order() * workload.waiting);
     let is_paced = worker.last_poll.is_some_and(|last| now < last + gap(rules, workload.waiting, spare));
     is_paced.then_some(Reason::Budget)
 }
@@ -98,15 +95,15 @@ fn gap(rules: &Rules, waiting: usize, spare: usize) -> Duration {
     let longest = if waiting > 0 { WINDOW } else { LONGEST_GAP }.max(rules.interval);
     match u32::try_from(spare) {
         // A poll must leave the requests of the order it may find.
-        Ok(spare) if spare <= ORDER_COSTS as u32 => longest,
+        Ok(spare) if spare <= rules.requests_per_order() as u32 => longest,
         Ok(spare) => (GAP_OF_ONE / spare).clamp(rules.interval, LONGEST_GAP.max(rules.interval)),
         Err(_) => rules.interval,
     }
 }
 
 /// Returns how many requests this worker needs to finish what it has begun and what is due soon.
-pub(super) fn own_workload(state: &State, now: Time) -> usize {
-    Workload::own(state, now).requests
+pub(super) fn own_workload(state: &State, rules: &Rules, now: Time) -> usize {
+    Workload::own(state, rules, now).requests
 }
 
 /// Returns the orders whose work is due within the horizon.
@@ -132,9 +129,10 @@ pub(super) fn free(state: &State, rules: &Rules, endpoint: Endpoint, now: Time) 
 pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, ready_at: Time) -> bool {
     let free = |endpoint| free(state, rules, endpoint, ready_at);
     if rules.allowance.shared {
-        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= workload.requests + ORDER_COSTS
+        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= workload.requests + rules.requests_per_order()
     } else {
-        free(Endpoint::Upload) > workload.uploads && free(Endpoint::Deliver) > workload.begun
+        let can_upload = rules.hosts_by_command || free(Endpoint::Upload) > workload.uploads;
+        can_upload && free(Endpoint::Deliver) > workload.begun
     }
 }
 

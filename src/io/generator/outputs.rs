@@ -148,8 +148,7 @@ fn elsewhere(stdout: &str) -> Vec<Deliverable> {
     let one = |value: &Value| {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let (url, media_type) = (text("url")?, text("media_type")?);
-        let proper = url.starts_with("https://") && !url.chars().any(|c| c.is_control() || c.is_whitespace());
-        proper.then(|| Deliverable::elsewhere(Hosted { url, media_type }))
+        crate::domain::url::is_public(&url).then(|| Deliverable::elsewhere(Hosted { url, media_type }))
     };
     object.get("deliverables").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(MAX_FILES).collect()
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::retry_after::{self, RateLimitHeaders};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
-use crate::domain::deliverable::Hosted;
+use crate::domain::deliverable::{Hosted, media_type};
 use crate::domain::order::{self, InvalidOrder, Order};
 use crate::domain::sanitize::one_line;
 use crate::domain::secret::Secret;
@@ -345,17 +345,6 @@ pub fn stored(answer: &Answer, content_type: &str, store: &str, token: Option<&S
             error(ApiErrorKind::Permanent)
         }
         _ => error(ApiErrorKind::Retryable { after: None }),
-    }
-}
-
-/// What the marketplace calls a file of this type.
-fn media_type(content_type: &str) -> &'static str {
-    match content_type {
-        _ if content_type.starts_with("image/") => "image",
-        _ if content_type.starts_with("video/") => "video",
-        "application/json" | "text/x-python" => "code",
-        _ if content_type.starts_with("text/") => "text",
-        _ => "document",
     }
 }
 

@@ -249,7 +249,7 @@ fn a_price_by_command_is_named_after_work_begun_and_only_where_it_can_be_quoted(
 
 #[test]
 fn work_ahead_is_what_is_begun_and_due_within_a_quarter_of_an_hour() {
-    let workload = |story: &Story| own_workload(&story.state, at(0));
+    let workload = |story: &Story| own_workload(&story.state, &story.rules, at(0));
     assert_eq!(workload(&Story::new().order("a", json!({}))), 0);
     assert_eq!(workload(&Story::new().order("a", json!({})).made("a")), 2);
     let mut story = Story::new().order("a", json!({})).uploaded("a").order("b", json!({})).event("b", Event::Starting);
