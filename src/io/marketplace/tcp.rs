@@ -214,3 +214,55 @@ impl Transport for Tcp {
         !self.discards && self.stream.peek(&mut [0]).is_err_and(waits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A socket that answers nobody: its queue is full, so that further requests for a connection are dropped.
+    fn dead(host: &str) -> (SocketAddr, Vec<OwnedFd>) {
+        let address: SocketAddr = format!("{host}:0").parse().unwrap();
+        let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &address).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+        let mut held = vec![socket];
+        for _ in 0..4 {
+            held.push(begin(&address).unwrap());
+        }
+        (address, held)
+    }
+
+    #[test]
+    fn dead_addresses_before_a_good_one_cost_less_than_a_second() {
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let soon = || Instant::now() + Duration::from_secs(20);
+        let (dead4, _held4) = dead("127.0.0.1");
+        let began = Instant::now();
+        assert!(race(&[dead4], Instant::now() + Duration::from_millis(300)).is_err(), "it is dead");
+        assert!(began.elapsed() >= Duration::from_millis(300));
+        for many in 1..=4 {
+            let mut addresses = vec![dead4; many];
+            addresses.push(good.local_addr().unwrap());
+            let began = Instant::now();
+            race(&addresses, soon()).unwrap();
+            assert!(began.elapsed() < Duration::from_secs(1), "{many} dead: {:?}", began.elapsed());
+        }
+        // Where the system has IPv6 at all.
+        if TcpListener::bind("[::1]:0").is_ok() {
+            let (dead6, _held6) = dead("[::1]");
+            let began = Instant::now();
+            race(&[dead6, dead6, dead6, good.local_addr().unwrap()], soon()).unwrap();
+            assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn families_take_turns_in_the_order_given() {
+        let parse = |list: &str| list.split(' ').map(|one| one.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let given = parse("[::1]:1 [::2]:1 1.1.1.1:1 [::3]:1 2.2.2.2:1");
+        assert_eq!(interleaved(&given), parse("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1"));
+    }
+}
