@@ -20,6 +20,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use atelier_heartbeat::internals::sandbox::ServerVersion;
 use fixture::{BIN, Fixture, Ran, every, on_every_processor};
 use scenes::{End, SCENES, Scene};
 
@@ -269,4 +270,47 @@ fn every_system_call_failed() {
     }
     let _ = std::panic::take_hook();
     print_table("a system call refused", &tallies);
+}
+
+/// What some systems do not have (folder syncs, child subreapers, clone3) is done without; a missing lock is named.
+#[test]
+fn what_a_system_does_not_have_is_done_without_or_named() {
+    for refused in ["prctl:error=EINVAL", "prctl:error=EPERM", "clone3:error=ENOSYS"] {
+        let (fixture, order, ran) = beat_without(&["-f", "-e", &format!("inject={refused}")]);
+        assert_eq!((ran.code, fixture.deliveries(&order)), (0, 1), "{refused}: {ran:?}");
+    }
+    let (fixture, order, ran) = beat_without(&["-f", "-e", "inject=clone3:error=EPERM"]);
+    assert!(ran.code == 70 && ran.err.contains("this container refuses clone3"), "{ran:?}");
+    assert_eq!((ran.err.lines().count(), fixture.deliveries(&order)), (1, 0), "{ran:?}");
+    for error in ["EINVAL", "EOPNOTSUPP"] {
+        let folders = ["state", "state/orders", "state/closed", "state/work"];
+        let fixture = Fixture::open(ServerVersion::Live);
+        let order = fixture.order("x");
+        let inject = format!("inject=fsync:error={error}");
+        let mut strace = vec!["-f", "-e", &inject];
+        let paths: Vec<String> = folders.iter().map(|f| fixture.path(f).display().to_string()).collect();
+        for (folder, path) in folders.iter().zip(&paths) {
+            fs::create_dir_all(fixture.path(folder)).unwrap();
+            strace.extend(["-P", path]);
+        }
+        let ran = traced(&fixture, &["beat", "--force"], &strace);
+        let trace = fs::read_to_string(fixture.path("trace")).unwrap();
+        assert!(trace.contains("(INJECTED)"), "{error}: no folder was synced: {trace}");
+        assert_eq!((ran.code, fixture.deliveries(&order)), (0, 1), "{error}: {ran:?}");
+    }
+    for error in ["ENOLCK", "ENOSYS", "EOPNOTSUPP"] {
+        let (fixture, order, ran) = beat_without(&["-f", "-e", &format!("inject=flock:error={error}")]);
+        assert!(
+            ran.code == 74 && ran.err.contains("has no locks") && ran.err.contains("--state-dir"),
+            "{error}: {ran:?}"
+        );
+        assert_eq!((ran.err.lines().count(), fixture.deliveries(&order)), (1, 0), "{error}: {ran:?}");
+    }
+}
+
+fn beat_without(strace: &[&str]) -> (Fixture, String, Ran) {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let order = fixture.order("x");
+    let ran = traced(&fixture, &["beat", "--force"], strace);
+    (fixture, order, ran)
 }

@@ -161,11 +161,22 @@ fn create(path: &Path) -> io::Result<File> {
     open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), path)
 }
 
+/// Syncs the folder of `path`. Some file systems (FUSE, network) cannot, and say so: then there is nothing to wait for.
 fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match File::open(parent)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        done => done,
     }
+}
+
+/// Names what is missing where a file cannot be locked at all.
+#[must_use]
+pub fn no_locks(error: &io::Error) -> io::Error {
+    let text = format!(
+        "the file system of the state folder has no locks ({error}): choose a local folder with `state_dir` or --state-dir"
+    );
+    io::Error::new(error.kind(), text)
 }
 
 #[cfg(test)]

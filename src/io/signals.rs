@@ -101,7 +101,7 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
         let number = Arc::clone(&self.stop);
-        std::thread::Builder::new().name("guard".into()).spawn(move || {
+        let started = std::thread::Builder::new().name("guard".into()).spawn(move || {
             let mut byte = [0];
             if told.read_exact(&mut byte).is_ok() {
                 stop();
@@ -109,9 +109,20 @@ impl Signals {
                 let signal = i32::try_from(number.load(Ordering::SeqCst)).unwrap_or(SIGTERM);
                 std::process::exit(128 + signal);
             }
-        })?;
-        Ok(())
+        });
+        started.map(drop).map_err(|error| no_thread(&error))
     }
+}
+
+fn no_thread(error: &io::Error) -> io::Error {
+    let hint = match error.kind() {
+        // Runtimes of before 2021 refuse clone3 in a way that the C library takes for a refusal of every thread.
+        io::ErrorKind::PermissionDenied => {
+            ": this container refuses clone3, so update its runtime or its seccomp profile"
+        }
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("no thread can be started ({error}){hint}"))
 }
 
 /// Lets the signals through that this module listens for: one that the parent process had blocked would stay pending.

@@ -176,7 +176,7 @@ pub fn start(job: &Job<'_>) -> Result<Option<Child>, StartError> {
     match fs2::FileExt::try_lock_exclusive(&lease) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-        Err(error) => return Err(no_lock(&error).into()),
+        Err(error) => return Err(atomic_file::no_locks(&error).into()),
     }
     let (order_file, brief_file) = (job.work.join("order.json"), job.work.join("brief.txt"));
     write_private(&order_file, job.stdin)?;
@@ -240,14 +240,6 @@ fn supervisor(job: &Job<'_>) -> Command {
         }
     }
     command
-}
-
-/// Names what is missing where a file system has no locks.
-fn no_lock(error: &io::Error) -> io::Error {
-    let text = format!(
-        "the file system of the state folder has no locks ({error}): choose a local folder with `state_dir` or --state-dir"
-    );
-    io::Error::new(error.kind(), text)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {

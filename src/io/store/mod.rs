@@ -190,7 +190,7 @@ pub fn take_lock(folder: &Path) -> Result<File, StoreError> {
     match fs2::FileExt::try_lock_exclusive(&lock) {
         Ok(()) => Ok(lock),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreError::Busy),
-        Err(error) => Err(failed("lock", &path, error)),
+        Err(error) => Err(failed("lock", &path, atomic_file::no_locks(&error))),
     }
 }
 
