@@ -20,6 +20,12 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(250);
 /// Every further address has this long.
 const NEXT_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long the answer to a request that could not be written is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a socket may be reported as readable and give nothing.
+const MAX_IN_VAIN: u32 = 100;
+
 /// A write that makes no progress for this long looks whether the other side has closed.
 const STALLED: Duration = Duration::from_secs(3);
 
@@ -188,7 +194,10 @@ impl Transport for Tcp {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let timeout = timeout.for_read();
-        let until = Instant::now() + left(timeout);
+        // After a failed write only what was sent before it can still come.
+        let within = if self.discards { left(timeout).min(ANSWER_WITHIN) } else { left(timeout) };
+        let until = Instant::now() + within;
+        let mut in_vain = 0;
         loop {
             let input = self.buffers.input_append_buf();
             match (&self.stream).read(input) {
@@ -202,7 +211,10 @@ impl Transport for Tcp {
                     if left.is_zero() {
                         return Err(Error::Timeout(timeout.reason));
                     }
-                    self.ready(PollFlags::IN, left)?;
+                    in_vain += u32::from(self.ready(PollFlags::IN, left)?);
+                    if in_vain > MAX_IN_VAIN {
+                        return Err(error.into());
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
