@@ -169,6 +169,37 @@ fn what_a_server_ignores_is_told_and_what_clients_are_asked_is_listed() {
 }
 
 #[test]
+fn credentials_of_the_documents_script_are_taken_over_and_no_second_agent_is_registered() {
+    for (name, is_json) in [("atelier_credentials.json", true), (".env", false)] {
+        let fixture = Fixture::open(ServerVersion::Live);
+        let agent = agent_of(&fixture);
+        let text = if is_json {
+            json!({"agent_id": agent, "api_key": fixture.key}).to_string()
+        } else {
+            format!("export ATELIER_AGENT_ID={agent}\nexport ATELIER_API_KEY={}\n", fixture.key)
+        };
+        fs::remove_dir_all(fixture.path("state")).unwrap();
+        // The settings lie in another folder than the home.
+        fs::create_dir(fixture.path("own")).unwrap();
+        let settings = "[agent]\nname = \"Test Studio\"\ndescription = \"Posters from a brief\"\n";
+        fixture.settings(&format!("{settings}payout_address_base = \"{BASE}\"\n"));
+        fs::rename(fixture.path("heartbeat.toml"), fixture.path("own/heartbeat.toml")).unwrap();
+        fs::write(fixture.path(name), text).unwrap();
+        let config = ["--config", "own/heartbeat.toml"];
+        let run = |words: &[&str]| fixture.run(&[&config[..], words].concat());
+        let refused = run(&["setup"]);
+        assert!(refused.code == 78 && refused.err.contains("setup --import"), "{name}: {refused:?}");
+        let path = fixture.path(name);
+        let imported = run(&["setup", "--import", path.to_str().unwrap()]);
+        assert!(imported.code == 0 && imported.out.contains("took over agent"), "{name}: {imported:?}");
+        assert_eq!(run(&["check"]).code, 0, "{name}");
+        assert_eq!(run(&["setup"]).code, 0);
+        assert_eq!(run(&["setup", "--import", path.to_str().unwrap()]).code, 78, "there are credentials already");
+        assert_eq!(fixture.server.market().recorder().registrations.len(), 1, "{name}: the fixture's own");
+    }
+}
+
+#[test]
 fn names_that_the_live_server_refuses_are_warned_of_before_a_registration_is_spent() {
     let fixture = Fixture::empty(ServerVersion::Live);
     let service = listed("Signs", "").replace("A poster for whatever you write, in an hour.", "Signs, fast.");

@@ -213,6 +213,9 @@ pub struct SetupArgs {
     /// Continue without a payout wallet: the agent stays hidden and is never paid
     #[arg(long)]
     pub without_payout: bool,
+    /// Take over the agent of this file: atelier_credentials.json of the document's script, or a .env
+    #[arg(long, value_name = "FILE")]
+    pub import: Option<PathBuf>,
     /// Register although the answer to an earlier registration was lost
     #[arg(long)]
     pub register_again: bool,

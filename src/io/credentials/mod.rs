@@ -4,6 +4,7 @@
 //! Corrupt or unreadable credentials never count as missing: a second registration would create a second agent.
 
 mod dotenv;
+mod elsewhere;
 pub mod registration;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::io::environment::Environment;
 use crate::io::redaction;
+pub use elsewhere::{elsewhere, import};
 use registration::{Begun, Left};
 
 /// Opens without waiting for whoever might write into it.
