@@ -77,7 +77,7 @@ fn a_report_shows_costs_and_pictures() {
     let page = fs::read_to_string(fixture.path("page.html")).unwrap();
     assert!(page.contains("<b>1.2584</b><span>USD cost") && page.contains("<b>3.24</b><span>USD margin"), "{page}");
     assert!(page.contains("src=\"data:image/jpeg;base64,"), "its picture");
-    assert!(page.contains(&format!("atelier-heartbeat retry {stuck}")) && !page.contains("lighthouse"));
+    assert!(page.contains(&format!("atelier-heartbeat messages {stuck}")) && !page.contains("lighthouse"));
     // A removed file is named, not shown.
     fs::remove_dir_all(fixture.path("state/work")).unwrap();
     assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
