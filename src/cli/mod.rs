@@ -39,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
-    if !matches!(command, Command::Beat(_) | Command::Supervise { .. }) {
+    if !matches!(command, Command::Beat(_) | Command::Webhook(_) | Command::Supervise { .. }) {
         logging::to_stderr(global.verbose);
     }
     let full = |order: String| ids::full(global, &order);
@@ -68,6 +68,7 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Bounties { command } => commands::bounties::run(global, command.as_ref()),
         Command::Report(args) => commands::report::run(global, &args),
         Command::Schedule(args) => commands::schedule::run(global, &args),
+        Command::Webhook(args) => commands::webhook::run(global, &args),
         Command::Sandbox(args) => commands::sandbox::run(global, &args),
         Command::Demo { keep } => commands::demo::run(global, keep.as_deref()),
         Command::Poster(args) => commands::poster::run(global, &args),

@@ -23,8 +23,8 @@ pub use crate::io::environment::Environment;
 pub use connection::connection;
 pub use error::ConfigError;
 pub use tables::{
-    Accept, Agent, Api, Beat, Budget, Delivery, Generator, Notify, Poll, PriceType, Quotes, Revisions, Service,
-    ServiceGenerator, Subscriptions,
+    Accept, Agent, Api, Beat, Budget, Delivery, Generator, Kick, Notify, Poll, PriceType, Quotes, Revisions, Service,
+    ServiceGenerator, Subscriptions, Webhook,
 };
 pub use to_rules::{rules as to_rules, statuses};
 
@@ -84,6 +84,8 @@ pub struct Config {
     pub quotes: Quotes,
     /// `[notify]`
     pub notify: Notify,
+    /// `[webhook]`
+    pub webhook: Webhook,
     /// Every `[[service]]`, in the order of the file.
     pub services: Vec<Service>,
 }
@@ -105,6 +107,7 @@ struct Settings {
     subscriptions: Subscriptions,
     quotes: Quotes,
     notify: Notify,
+    webhook: Webhook,
     service: Vec<Service>,
 }
 
@@ -171,6 +174,7 @@ impl Config {
             subscriptions: settings.subscriptions,
             quotes: settings.quotes,
             notify: settings.notify,
+            webhook: settings.webhook,
             services: settings.service,
         })
     }
@@ -349,6 +353,7 @@ mod tests {
         assert_eq!((generator, delivery, revisions), (&empty.generator, &empty.delivery, &empty.revisions));
         assert_eq!((accept, &written.subscriptions), (&empty.accept, &empty.subscriptions));
         assert_eq!((&written.quotes, &written.notify), (&empty.quotes, &empty.notify));
+        assert_eq!(written.webhook, empty.webhook);
         assert_eq!(written.state_dir.file_name(), empty.state_dir.file_name());
         // What an agent is and sells has no default: there it gives an example.
         assert_eq!((empty.agent, empty.services.len()), (Agent::default(), 0));
@@ -358,7 +363,7 @@ mod tests {
     #[test]
     fn every_key_is_in_the_default_file_under_its_table() {
         let tables = explain::keys_of::<Settings>("");
-        assert_eq!(tables.len(), 14);
+        assert_eq!(tables.len(), 15);
         let mut counted = 0;
         for table in tables.iter().map(String::as_str).filter(|name| *name != "state_dir") {
             let heading = if table == "service" { "\n# [[service]]".to_owned() } else { format!("\n[{table}]") };
@@ -373,7 +378,7 @@ mod tests {
                 counted += 1;
             }
         }
-        assert_eq!(counted, 54);
+        assert_eq!(counted, 56);
         assert!(DEFAULT_FILE.lines().any(|line| line.starts_with("state_dir = ")));
     }
 

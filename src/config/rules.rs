@@ -107,6 +107,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
         field(field_rules::address(url), at("notify.ping_url"))?;
         silent(no_query(url), at("notify.ping_url"))?;
     }
+    lasts(settings.webhook.safety_poll, at("webhook.safety_poll"))?;
     for (index, one) in settings.service.iter().enumerate() {
         service(one, |key| Way::to_service(index, key))?;
         let twin = settings.service[..index].iter().any(|other| other.title.trim() == one.title.trim());
@@ -244,8 +245,8 @@ fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
 }
 
 fn variable(name: &str) -> Result<(), String> {
-    if name == "ATELIER_API_KEY" {
-        return Err("not hold ATELIER_API_KEY: a generator is never given the key".into());
+    if let Some(secret) = ["ATELIER_API_KEY", "ATELIER_WEBHOOK_SECRET"].into_iter().find(|secret| *secret == name) {
+        return Err(format!("not hold {secret}: a generator is never given the key"));
     }
     let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     if begins_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {

@@ -329,6 +329,33 @@ pub struct Notify {
     pub ping_url: Option<String>,
 }
 
+/// `[webhook]`: what follows an event that the marketplace posted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhook {
+    /// Whether a run follows at once.
+    pub kick: Kick,
+    /// The time between two polls while webhooks have proved themselves.
+    #[serde(deserialize_with = "duration::read")]
+    pub safety_poll: Duration,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self { kick: Kick::Beat, safety_poll: Duration::from_secs(30 * 60) }
+    }
+}
+
+/// What a recorded event starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kick {
+    /// A run.
+    Beat,
+    /// Nothing: the next scheduled run takes it up.
+    None,
+}
+
 /// `[[service]]`: one service the agent sells.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

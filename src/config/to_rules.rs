@@ -47,6 +47,7 @@ pub fn rules(config: &Config, agent: &str) -> Rules {
             deliver: config.api.deliver_timeout,
             upload: config.api.upload_timeout,
         },
+        safety_poll: config.agent.endpoint_url.is_some().then_some(config.webhook.safety_poll),
     }
 }
 

@@ -25,4 +25,5 @@ pub mod suggest;
 pub mod time;
 pub mod url;
 pub mod wake_hint;
+pub mod webhook;
 pub mod worker_state;

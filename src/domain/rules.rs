@@ -42,6 +42,8 @@ pub struct Rules {
     pub agent: String,
     /// How long each request may take: an unanswered one counts until then.
     pub timeouts: Timeouts,
+    /// The time between two polls while webhooks are trusted; none where the marketplace posts no events.
+    pub safety_poll: Option<Duration>,
 }
 
 /// What is done with orders in whose window the client generates.
@@ -145,6 +147,7 @@ impl Default for Rules {
                 deliver: Duration::from_secs(150),
                 upload: Duration::from_secs(600),
             },
+            safety_poll: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::order::OrderId;
 use crate::domain::power_cut::unrecorded_polls;
 use crate::domain::rate_budget::{Allowance, Budget};
 use crate::domain::time::Time;
+use crate::domain::webhook::{self, Webhooks};
 
 /// How long a generator pauses when too many different orders of it failed in a row.
 const PAUSE: Duration = Duration::from_secs(3600);
@@ -66,6 +67,9 @@ pub struct WorkerState {
     /// The operator switched the agent off: its key is refused until it is switched on again.
     #[serde(default)]
     pub is_agent_paused: bool,
+    /// What events told, and whether they are relied on.
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// Number of orders in flight, for checks that read no other file.
     #[serde(default)]
     pub in_flight: usize,
@@ -114,6 +118,30 @@ pub enum Event {
     NoticeRaised(Subject, Notice),
     /// A condition is over.
     NoticeSettled(Subject),
+    /// An event was taken out of the inbox.
+    HintTaken(webhook::Event),
+    /// Intent: the marketplace is about to be asked about an order that an event told of.
+    HintAsking(OrderId),
+    /// The marketplace answered, or will never answer otherwise.
+    HintAnswered(OrderId),
+    /// It did not answer.
+    HintUnanswered {
+        /// About which order.
+        order: OrderId,
+        /// The wait that the server asked for.
+        wait: Option<Duration>,
+    },
+    /// An order was found that is new work.
+    OrderFound {
+        /// Which.
+        order: OrderId,
+        /// When it was placed.
+        placed: Option<Time>,
+        /// Because of an event, and not by a poll.
+        by_event: bool,
+    },
+    /// `check` sent an event through the public address, and it arrived.
+    WebhooksTested,
     /// A run ended.
     RunEnded {
         /// Orders in flight.
@@ -159,7 +187,10 @@ impl WorkerState {
     /// Applies an event.
     pub fn apply(&mut self, now: Time, event: Event) {
         match event {
-            Event::PollIntended => self.last_poll = Some(now),
+            Event::PollIntended => {
+                self.last_poll = Some(now);
+                self.webhooks.poll_sooner = false;
+            }
             Event::PollAnswered => {
                 (self.poll_failures, self.poll_not_before, self.away_since) = (0, None, None);
                 let proven = [Subject::Marketplace, Subject::Auth, Subject::Credentials, Subject::Config];
@@ -176,7 +207,19 @@ impl WorkerState {
                 }
             }
             Event::RevisionsUnsupported => self.no_revisions_until = Some(now + WITHOUT_REVISIONS_FOR),
-            Event::LookupUnsupported => self.no_lookup = true,
+            Event::LookupUnsupported => {
+                self.no_lookup = true;
+                self.webhooks.cannot_ask();
+            }
+            Event::HintTaken(event) => self.webhooks.take(now, event, !self.no_lookup),
+            Event::HintAsking(order) => self.webhooks.asking(now, &order),
+            Event::HintAnswered(order) => drop(self.webhooks.questions.remove(&order)),
+            Event::HintUnanswered { order, wait } => {
+                let after = |failures| wait.unwrap_or_default().max(backoff(failures));
+                self.webhooks.unanswered(now, &order, after);
+            }
+            Event::OrderFound { order, placed, by_event } => self.webhooks.found(now, &order, placed, by_event),
+            Event::WebhooksTested => self.webhooks.trusted = true,
             Event::GeneratorSucceeded { key, took } => {
                 self.failing.remove(&key);
                 let typical = self.typical.entry(key).or_insert(took.as_secs());
@@ -241,6 +284,7 @@ impl WorkerState {
         self.failing.values_mut().for_each(|failing| failing.last = failing.last.shifted(seconds));
         self.budget.shift(seconds);
         self.notices.shift(seconds);
+        self.webhooks.shift(seconds);
     }
 
     /// Returns whether a generator pauses because `after` distinct orders of it failed in a row.

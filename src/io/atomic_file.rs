@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::io::failpoint;
 
@@ -22,16 +23,31 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn replace_soon(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
-    let new = path.with_file_name(name);
-    let written = create(&new).and_then(|mut file| {
+    put(&path.with_file_name(name), path, bytes)
+}
+
+/// As [`replace`], where other processes may be replacing the same file: the new file has a name of its own.
+pub fn replace_among_others(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{}.new", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    put(&path.with_file_name(name), path, bytes)?;
+    sync_parent(path)?;
+    failpoint::point("replaced");
+    Ok(())
+}
+
+/// Writes `new`, synced, and renames it to `path`.
+fn put(new: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let written = create(new).and_then(|mut file| {
         file.write_all(bytes)?;
         failpoint::point("written, not synced");
         file.sync_all()
     });
     failpoint::point("synced, not renamed");
-    if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
+    if let Err(error) = written.and_then(|()| fs::rename(new, path)) {
         // Litter is harmless; the first error is the one to tell.
-        let _ = fs::remove_file(&new);
+        let _ = fs::remove_file(new);
         return Err(error);
     }
     failpoint::point("renamed");
@@ -161,10 +177,14 @@ fn create(path: &Path) -> io::Result<File> {
     open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), path)
 }
 
-/// Syncs the folder of `path`. Some file systems (FUSE, network) cannot, and say so: then there is nothing to wait for.
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match File::open(parent)?.sync_all() {
+    sync_folder(parent)
+}
+
+/// Flushes the names in a folder. Some file systems (FUSE, network) cannot, and say so: then there is nothing to wait for.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    match File::open(path)?.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         done => done,
     }

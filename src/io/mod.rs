@@ -14,3 +14,4 @@ pub mod progress;
 pub mod redaction;
 pub mod signals;
 pub mod store;
+pub mod webhook;

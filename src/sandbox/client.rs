@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::market::{Market, REVIEW};
 use super::recorder::{Created, Registration};
@@ -200,6 +200,7 @@ impl Market {
         if !quoted {
             self.pay(now, self.orders.len() - 1);
         }
+        self.emit_placed(self.orders.len() - 1);
         id
     }
 
@@ -239,6 +240,8 @@ impl Market {
     pub fn pay_quote(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
         let index = self.order_in_status(id, "pay", &[Status::Quoted, Status::Accepted])?;
         self.pay(now, index);
+        let data = json!({"status": self.orders[index].status, "service_title": self.orders[index].service_title});
+        self.emit(index, "order.paid", data);
         Ok(())
     }
 
@@ -308,9 +311,19 @@ impl Market {
     ///
     /// When the order is unknown or not delivered.
     pub fn dispute(&mut self, now: Time, id: &str) -> Result<(), ControlError> {
+        self.dispute_because(now, id, "")
+    }
+
+    /// As [`Market::dispute`], with the reason that the event tells.
+    ///
+    /// # Errors
+    ///
+    /// When the order is unknown or not delivered.
+    pub fn dispute_because(&mut self, now: Time, id: &str, reason: &str) -> Result<(), ControlError> {
         self.run_due(now);
         let index = self.order_in_status(id, "dispute", &[Status::Delivered])?;
         self.orders[index].status = Status::Disputed;
+        self.emit(index, "order.disputed", json!({"reason": reason}));
         Ok(())
     }
 
@@ -334,6 +347,9 @@ impl Market {
         }
         order.revision_count += 1;
         order.status = Status::RevisionRequested;
+        let data = json!({"feedback": wish, "revision_count": order.revision_count,
+            "max_revisions": order.max_revisions, "is_extra": false});
+        self.emit(index, "order.revision_requested", data);
         // The web page posts the feedback as a message after the request; other clients send it by webhook only.
         if wish.trim().is_empty() { Ok(()) } else { self.message(now, id, &format!("Revision request: {wish}")) }
     }
@@ -359,7 +375,8 @@ impl Market {
         self.run_due(now);
         let open = [Status::PendingQuote, Status::Quoted, Status::Accepted, Status::Paid];
         let index = self.order_in_status(id, "cancel", &open)?;
-        self.orders[index].status = Status::Cancelled;
+        let previous = std::mem::replace(&mut self.orders[index].status, Status::Cancelled);
+        self.emit(index, "order.cancelled", json!({"previous_status": previous}));
         Ok(())
     }
 
@@ -375,7 +392,9 @@ impl Market {
             return Err(ControlError::Rejected("a message has at least one character".into()));
         }
         let message = Message { id: self.new_id("msg", now), by_client: true, content, at: now };
+        let data = json!({"sender_type": "client", "sender_name": "client", "content": message.content});
         self.orders[index].messages.push(message);
+        self.emit(index, "order.message", data);
         Ok(())
     }
 

@@ -123,7 +123,7 @@ impl Market {
     ) -> Result<(), ControlError> {
         match verb {
             "accept" => self.accept(now, id),
-            "dispute" => self.dispute(now, id),
+            "dispute" => self.dispute_because(now, id, message),
             "revise" => self.request_revision(now, id, message),
             "cancel" => self.cancel(now, id),
             "withdraw" => self.withdraw_rejection(now, id),

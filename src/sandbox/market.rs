@@ -9,7 +9,7 @@ use super::exchange::{Refusal, Reply, Request};
 use super::faults::ArmedFault;
 use super::limiter::Limiter;
 use super::recorder::{CountedRequest, Recorder};
-use super::records::{Agent, Bounty, ReceivedFile, Service, StoredOrder, Upload, UploadGrant};
+use super::records::{Agent, Bounty, Outgoing, ReceivedFile, Service, StoredOrder, Upload, UploadGrant};
 use super::routes::{Call, Routed, route};
 use super::server_version::ServerVersion;
 use crate::domain::limits::MAX_UPLOAD_BYTES;
@@ -49,6 +49,11 @@ pub struct Market {
     pub(super) armed: Vec<ArmedFault>,
     /// When the next timed change is due.
     due: Option<Time>,
+    /// Whether events are posted, and those that are to be.
+    #[serde(skip)]
+    pub(super) posts_webhooks: bool,
+    #[serde(skip)]
+    pub(super) outgoing: Vec<Outgoing>,
 }
 
 impl Market {
@@ -73,6 +78,8 @@ impl Market {
             recorder: Recorder::default(),
             armed: Vec::new(),
             due: None,
+            posts_webhooks: false,
+            outgoing: Vec::new(),
         }
     }
 

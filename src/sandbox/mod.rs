@@ -32,6 +32,7 @@ mod multipart;
 mod orders;
 mod page;
 mod payouts;
+mod postman;
 mod profile;
 mod recorder;
 mod records;
@@ -45,16 +46,18 @@ mod shapes;
 mod thread;
 mod uploads;
 mod views;
+mod webhooks;
 
 pub use client::{AgentCredentials, ControlError, Placement};
 pub use exchange::{Reply, Request};
 pub use fault_injection::{Answer, Damage};
 pub use faults::{ArmedFault, Fault};
 pub use market::Market;
-pub use recorder::{CountedRequest, Created, Delivery, FiredFault, Payout, Quote, Recorder, Registration};
+pub use recorder::{CountedRequest, Created, Delivery, FiredFault, Payout, Quote, Recorder, Registration, SentWebhook};
 pub use routes::Call;
 pub use server::{Options, Server};
 pub use server_version::ServerVersion;
+pub use webhooks::WebhookFaults;
 
 #[cfg(test)]
 mod tests;

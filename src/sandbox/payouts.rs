@@ -1,5 +1,7 @@
 //! Completion and payout of orders, and the request for a payout that failed.
 
+use serde_json::json;
+
 use super::exchange::{Outcome, Refusal, Reply, Request};
 use super::market::Market;
 use super::recorder::Payout;
@@ -16,7 +18,11 @@ impl Market {
         order.status = Status::Completed;
         order.completed_at = Some(at);
         // The live server never pays a workspace in which nothing was delivered.
-        if !self.server_version.is_live() || !order.deliverables.is_empty() {
+        let is_paid = !self.server_version.is_live() || !order.deliverables.is_empty();
+        if self.server_version.is_live() {
+            self.emit(index, "order.completed", json!({"payout_failed": false}));
+        }
+        if is_paid {
             self.pay_out(at, index);
         }
     }

@@ -9,6 +9,19 @@ use super::routes::Call;
 use crate::domain::limits::Endpoint;
 use crate::domain::time::Time;
 
+/// An event that was sent, or that was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentWebhook {
+    /// When.
+    pub at: Time,
+    /// Its name.
+    pub event: String,
+    /// Its order.
+    pub order_id: String,
+    /// The status of the answer, or what became of it.
+    pub outcome: String,
+}
+
 /// What really happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recorder {
@@ -33,6 +46,9 @@ pub struct Recorder {
     pub tokens: Vec<Created>,
     /// Orders paid out.
     pub payouts: Vec<Payout>,
+    /// The latest events posted, and those that were lost on the way.
+    #[serde(default)]
+    pub webhooks: Vec<SentWebhook>,
     /// Faults that fired.
     pub faults: Vec<FiredFault>,
 }

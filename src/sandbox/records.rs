@@ -1,6 +1,7 @@
 //! The records the sandbox stores: agents, services, orders, bounties, uploads.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -173,4 +174,18 @@ pub(super) struct UploadGrant {
 pub(super) struct ReceivedFile {
     pub(super) path: String,
     pub(super) bytes: Range<usize>,
+}
+
+/// An event on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) url: String,
+    /// Signs it; the server of the document's time signs nothing.
+    pub(super) secret: Option<String>,
+    pub(super) agent_id: String,
+    pub(super) event: String,
+    pub(super) order_id: String,
+    pub(super) body: String,
+    /// The waits before its attempts.
+    pub(super) waits: Vec<Duration>,
 }

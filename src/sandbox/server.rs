@@ -13,9 +13,11 @@ use super::exchange::{Reply, Request};
 use super::fault_injection::Answer;
 use super::files::Files;
 use super::market::Market;
+use super::postman::Postman;
 use super::request_reader::{Next, RequestReader};
 use super::response_writer::{self, WriteOptions};
 use super::server_version::ServerVersion;
+use super::webhooks::WebhookFaults;
 use crate::domain::time::Time;
 
 /// How long a connection may be silent.
@@ -42,6 +44,8 @@ pub struct Options {
     pub no_limits: bool,
     /// The page served at `/`, if any.
     pub page: Option<&'static str>,
+    /// Whether events are posted, and what goes wrong with them.
+    pub webhooks: Option<WebhookFaults>,
 }
 
 impl Default for Options {
@@ -55,6 +59,7 @@ impl Default for Options {
             slowness: Duration::from_secs(5),
             no_limits: false,
             page: None,
+            webhooks: None,
         }
     }
 }
@@ -101,6 +106,9 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         let address = listener.local_addr()?;
         market.no_limits = options.no_limits;
+        if options.webhooks.is_some() {
+            market.post_webhooks();
+        }
         market.serve_files_from(&format!("http://{address}"));
         files.save(&market)?;
         let shared = Arc::new(Shared {
@@ -113,6 +121,10 @@ impl Server {
             changed: Condvar::new(),
             connections: AtomicU64::new(0),
         });
+        if let Some(faults) = options.webhooks {
+            let postman = Shared::postman(&shared, faults);
+            thread::Builder::new().name("postman".into()).spawn(move || postman.run())?;
+        }
         let for_acceptor = Arc::clone(&shared);
         let acceptor = thread::Builder::new().name("sandbox".into()).spawn(move || for_acceptor.accept(&listener))?;
         Ok(Self { shared, address, acceptor: Some(acceptor) })
@@ -196,6 +208,17 @@ impl Drop for ConnectionGuard<'_> {
 }
 
 impl Shared {
+    fn postman(shared: &Arc<Self>, faults: WebhookFaults) -> Postman {
+        let [taking, recording, telling] = [Arc::clone(shared), Arc::clone(shared), Arc::clone(shared)];
+        let take = move || {
+            let is_closing = lock(&taking.open).closing;
+            (!is_closing).then(|| lock(&taking.market).take_outgoing())
+        };
+        let record = move |sent| lock(&recording.market).record_webhook(sent);
+        let clock = move || (telling.clock)();
+        Postman { faults, take: Box::new(take), record: Box::new(record), clock: Box::new(clock) }
+    }
+
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
         for stream in listener.incoming() {
             if lock(&self.open).closing {

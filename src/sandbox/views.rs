@@ -11,6 +11,9 @@ use crate::domain::order::Status;
 use crate::domain::sanitize::one_line;
 use crate::domain::time::{Time, span};
 
+/// How many events are listed.
+const MAX_EVENTS: usize = 30;
+
 /// How many orders are listed.
 const MAX_ORDERS: usize = 50;
 
@@ -305,6 +308,14 @@ pub(super) fn market(market: &Market) -> Markup {
                 }
             }
             @for bounty in &market.bounties { (bounty_card(bounty)) }
+            @if !market.recorder().webhooks.is_empty() {
+                section.card {
+                    h2 { "Events posted" }
+                    @for sent in market.recorder().webhooks.iter().rev().take(MAX_EVENTS) {
+                        p.soft { (sent.at) " " (shown(&sent.event)) " " (shown(&sent.order_id)) ": " (shown(&sent.outcome)) }
+                    }
+                }
+            }
             form.card method="post" action="/sandbox/page/bounties" {
                 h2 { "Post a bounty" }
                 label for="bounty" { "Brief" }

@@ -31,6 +31,7 @@ use crate::io::marketplace::{Client, Listing, Lookup};
 use crate::io::media;
 use crate::io::progress::Progress;
 use crate::io::signals::Signals;
+use crate::io::store::inbox::Waiting;
 use crate::io::store::{History, Store, StoreError};
 use crate::worker::host::Host;
 use crate::worker::transfers::{Transfer, Transfers};
@@ -116,11 +117,7 @@ impl<'a> Env<'a> {
 
     fn set_at_work(&self, attempt_dir: &Path, is_at_work: bool) {
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_at_work {
-            at_work.insert(attempt_dir.to_owned());
-        } else {
-            at_work.remove(attempt_dir);
-        }
+        let _ = if is_at_work { at_work.insert(attempt_dir.to_owned()) } else { at_work.remove(attempt_dir) };
     }
 
     /// Returns the service that an order was placed on, if the settings have it.
@@ -157,6 +154,7 @@ impl<'a> Env<'a> {
             "references_missing".into(),
             missing.map(|one| json!({"url": one.url, "error": one.error})).collect(),
         );
+        order.extend(record.feedback_members());
         order.insert("messages".into(), json!(messages));
         order.insert("previous_deliverables".into(), previous.collect());
         Value::Object(order).to_string().into_bytes()
@@ -264,6 +262,14 @@ impl Storage for Env<'_> {
 
     fn write_wake_hint(&mut self, wake: Wake) {
         self.store.write_wake_hint(&WakeHint { wake, written: moment(), fingerprint: self.config.fingerprint });
+    }
+
+    fn inbox(&mut self) -> Result<Vec<Waiting>, StateError> {
+        self.store.inbox().map_err(state_error)
+    }
+
+    fn remove_from_inbox(&mut self, names: &[String]) -> Result<(), StateError> {
+        self.store.remove_from_inbox(names).map_err(state_error)
     }
 
     fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {

@@ -6,7 +6,7 @@ use super::{Beat, ClientMessages, World, state_failure};
 use crate::domain::lifecycle::{Awaiting, Ending, MarketplaceReply, OrderRecord, Paid};
 use crate::domain::money::{cents, usd};
 use crate::domain::notice::{Notice, Subject};
-use crate::domain::order::OrderId;
+use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::display_id;
 use crate::domain::worker_state::Event;
 
@@ -31,16 +31,28 @@ impl<W: World> Beat<'_, W> {
                 return Ok(());
             }
             // A marketplace that does not answer one of these will not answer the next.
-            let Ok(ClientMessages { count, .. }) = self.world.client_messages(&id) else { return Ok(()) };
-            let Some(record) = self.state.orders.get_mut(&id).filter(|record| count > record.messages_seen) else {
-                continue;
-            };
-            record.messages_seen = count;
-            self.world.save_order(record).map_err(state_failure)?;
-            let name = display_id(id.as_str());
-            self.report(&id, "its client has written", &format!("atelier-heartbeat messages {name}"));
+            if self.report_message(&id)?.is_none() {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// Looks at the thread of an order, and reports a new message of its client. `None`: the marketplace did not answer.
+    pub(super) fn report_message(&mut self, id: &OrderId) -> Result<Option<()>, Failure> {
+        let Ok(ClientMessages { count, .. }) = self.world.client_messages(id) else { return Ok(None) };
+        match self.state.orders.get_mut(id) {
+            Some(record) if count > record.messages_seen => {
+                record.messages_seen = count;
+                self.world.save_order(record).map_err(state_failure)?;
+            }
+            // Of an order that is closed, an event told.
+            None if count > 0 => {}
+            _ => return Ok(Some(())),
+        }
+        let name = display_id(id.as_str());
+        self.report(id, "its client has written", &format!("atelier-heartbeat messages {name}"));
+        Ok(Some(()))
     }
 
     /// Writes completed deliveries to the ledger, and reports one that is not paid out a day later.
@@ -71,17 +83,37 @@ impl<W: World> Beat<'_, W> {
                 }
             };
             let id = one.order.clone();
-            match paid {
-                Paid::Waits => {}
-                Paid::Completed => self.world.record_completed(&id).map_err(state_failure)?,
-                Paid::Unpaid => {}
-                Paid::Over => over.push(id),
+            if self.settle_payout(&id, paid)? {
+                over.push(id);
             }
         }
         awaiting.retain(|one| !over.contains(&one.order));
         self.world.save_awaiting(&awaiting).map_err(state_failure)?;
         self.apply_to_worker(payout_event(&awaiting));
         Ok(())
+    }
+
+    /// Applies what a lookup because of an event says of a payout that is waited for.
+    pub(super) fn look_at_payout(&mut self, order: &Order) -> Result<(), Failure> {
+        let now = self.now();
+        let mut awaiting = self.world.awaiting().map_err(state_failure)?;
+        let Some(at) = awaiting.iter().position(|one| one.order == order.id) else { return Ok(()) };
+        awaiting[at].asked_at = Some(now);
+        let paid = awaiting[at].apply_reply(order, now);
+        if self.settle_payout(&order.id, paid)? {
+            awaiting.remove(at);
+        }
+        self.world.save_awaiting(&awaiting).map_err(state_failure)?;
+        self.apply_to_worker(payout_event(&awaiting));
+        Ok(())
+    }
+
+    /// Records what was found of a payout. Returns whether it is no longer waited for.
+    fn settle_payout(&mut self, id: &OrderId, paid: Paid) -> Result<bool, Failure> {
+        if paid == Paid::Completed {
+            self.world.record_completed(id).map_err(state_failure)?;
+        }
+        Ok(paid == Paid::Over)
     }
 
     /// Reports something once: no condition remains.

@@ -5,6 +5,7 @@
 mod dry_run;
 pub mod env;
 mod follow_up;
+mod hints;
 mod host;
 mod notices;
 pub mod notify;
@@ -15,6 +16,8 @@ pub mod requests;
 mod summary;
 pub mod transfers;
 mod world;
+
+use std::time::Duration;
 
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
@@ -46,6 +49,8 @@ pub struct BeatOptions {
     pub dry_run: bool,
     /// Work on this order alone, and do not poll.
     pub only: Option<OrderId>,
+    /// How long the lock is waited for.
+    pub patience: Duration,
 }
 
 /// The summary of a run, and the kind of its failure if it failed.
@@ -96,6 +101,8 @@ struct Beat<'a, W: World> {
     run: RunState,
     summary: Summary,
     acted: bool,
+    /// When the inbox was last listed, since the last action.
+    listed: Option<Time>,
 }
 
 impl<'a, W: World> Beat<'a, W> {
@@ -113,7 +120,7 @@ impl<'a, W: World> Beat<'a, W> {
         let reason = scheduler::poll_hold(state, rules, options.force, clock.wall);
         let summary = Summary::new(Outcome::Skipped, reason.map(Reason::as_str));
         let run = RunState { only: options.only.clone(), ..RunState::new(clock.wall, options.force) };
-        Self { world, state, rules, statuses, options, run, summary, acted: false }
+        Self { world, state, rules, statuses, options, run, summary, acted: false, listed: None }
     }
 
     fn work(&mut self) -> Result<(), Failure> {
@@ -125,6 +132,7 @@ impl<'a, W: World> Beat<'a, W> {
             if self.world.stopping() {
                 return self.stop();
             }
+            self.take_hints()?;
             let now = self.now();
             let action = scheduler::what_next(self.state, self.rules, &self.run, now);
             log::debug!("{now}: {action:?}");
@@ -132,8 +140,12 @@ impl<'a, W: World> Beat<'a, W> {
                 return Ok(());
             }
             self.acted |= !matches!(action, Action::Poll | Action::Done | Action::Wait(_));
+            if !matches!(action, Action::Wait(_)) {
+                self.listed = None;
+            }
             match action {
                 Action::Done => return Ok(()),
+                Action::FollowHint(id) => self.follow_hint(&id)?,
                 Action::Poll => self.poll()?,
                 Action::Lookup(id) => self.lookup(&id)?,
                 Action::ReadThread(id) => self.read_thread(&id)?,

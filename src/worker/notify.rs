@@ -47,6 +47,7 @@ fn run(command: &[String], config_dir: &Path, event: &Value) -> Result<(), Strin
         .args(&command[1..])
         .current_dir(config_dir)
         .env_remove("ATELIER_API_KEY")
+        .env_remove("ATELIER_WEBHOOK_SECRET")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

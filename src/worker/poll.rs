@@ -85,7 +85,11 @@ impl<W: World> Beat<'_, W> {
             let first: Vec<_> = new.iter().take(MAX_NAMED).map(|record| record.order.id.file_stem()).collect();
             log::info!("{} new order(s): {}", new.len(), first.join(" "));
         }
-        new.into_iter().for_each(|record| self.track(record));
+        for record in new {
+            let (order, placed) = (record.order.id.clone(), record.order.created_at);
+            self.track(record);
+            self.apply_to_worker(worker_state::Event::OrderFound { order, placed, by_event: false });
+        }
         if !is_complete {
             return Ok(());
         }
@@ -101,7 +105,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// Admits one order. Returns the record of a new one: new records are written together.
-    fn admit(&mut self, order: Order) -> Result<Option<OrderRecord>, Failure> {
+    pub(super) fn admit(&mut self, order: Order) -> Result<Option<OrderRecord>, Failure> {
         let id = order.id.clone();
         let known = self.known(&order)?;
         let clock = self.world.clock();
@@ -137,7 +141,7 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// Takes an order into flight.
-    fn track(&mut self, record: OrderRecord) {
+    pub(super) fn track(&mut self, record: OrderRecord) {
         let id = record.order.id.clone();
         self.run.new.insert(id.clone());
         self.state.orders.insert(id, record);

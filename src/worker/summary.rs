@@ -224,6 +224,33 @@ impl Summary {
         Self { next_poll_at: Some(next_poll_at), ..Self::new(Outcome::Skipped, Some(reason.as_str())) }
     }
 
+    /// Returns the summary of this run and the one before it as that of one run.
+    #[must_use]
+    pub fn following(mut self, before: Self) -> Self {
+        self.requests += before.requests;
+        self.orders_seen = self.orders_seen.max(before.orders_seen);
+        if before.outcome == Outcome::Polled && self.outcome != Outcome::Failed
+            || before.outcome == Outcome::Resumed && self.outcome == Outcome::Skipped
+        {
+            (self.outcome, self.reason) = (before.outcome, before.reason);
+        }
+        let join = |now: &mut Vec<OrderId>, mut before: Vec<OrderId>| {
+            before.retain(|id| !now.contains(id));
+            now.splice(0..0, before);
+        };
+        join(&mut self.delivered, before.delivered);
+        join(&mut self.quoted, before.quoted);
+        join(&mut self.declined, before.declined);
+        self.failed.splice(0..0, before.failed);
+        self.reported.splice(0..0, before.reported);
+        let news: Vec<Attention> =
+            before.needs_attention.into_iter().filter(|one| !self.needs_attention.contains(one)).collect();
+        self.needs_attention.extend(news);
+        self.noticed |= before.noticed;
+        self.long_away |= before.long_away;
+        self
+    }
+
     /// Returns it as the summary of a failed run.
     #[must_use]
     pub fn failed(mut self, failure: Failure) -> (Self, FailureKind) {

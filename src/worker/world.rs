@@ -15,6 +15,7 @@ use crate::domain::wake_hint::Wake;
 use crate::domain::worker_state::WorkerState;
 use crate::io::marketplace::{Accepted, Listing, Message};
 use crate::io::store::History;
+use crate::io::store::inbox::Waiting;
 
 /// Everything outside the decisions of a run.
 pub trait World: Storage + Marketplace + Generators + Runtime {}
@@ -45,6 +46,20 @@ pub trait Storage {
 
     /// Writes the wake file. Nothing depends on it: without it, the next run takes longer to find out.
     fn write_wake_hint(&mut self, wake: Wake);
+
+    /// Returns the events that wait in the inbox.
+    ///
+    /// # Errors
+    ///
+    /// The inbox cannot be read.
+    fn inbox(&mut self) -> Result<Vec<Waiting>, StateError>;
+
+    /// Removes events that are taken up from the inbox.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be removed.
+    fn remove_from_inbox(&mut self, names: &[String]) -> Result<(), StateError>;
 
     /// Writes orders of which nothing was known before.
     ///

@@ -24,3 +24,4 @@ mod seller;
 mod terminal;
 mod usage_errors;
 mod wake_file;
+mod webhook;

@@ -11,6 +11,7 @@ mod day;
 mod kinds;
 mod shrink;
 mod soak;
+mod webhook_day;
 mod world;
 
 use world::World;

@@ -1,5 +1,7 @@
 //! A seeded world: its clock, its market, its disk, its generators, and what goes wrong in it.
 
+#[path = "world/mail.rs"]
+pub mod mail;
 #[path = "world/verbs.rs"]
 mod verbs;
 
@@ -20,9 +22,11 @@ use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
 use atelier_heartbeat::internals::domain::state::State;
 use atelier_heartbeat::internals::domain::time::Time;
 use atelier_heartbeat::internals::domain::wake_hint::{Wake, WakeHint};
+use atelier_heartbeat::internals::domain::webhook;
 use atelier_heartbeat::internals::domain::worker_state::WorkerState;
 use atelier_heartbeat::internals::io::marketplace::{Accepted, Listing, Lookup, RateLimitHeaders, wire};
 use atelier_heartbeat::internals::io::store::History;
+use atelier_heartbeat::internals::io::store::inbox::Waiting;
 use atelier_heartbeat::internals::sandbox::{Answer, Damage, Market, Placement, Reply, Request, ServerVersion};
 use atelier_heartbeat::internals::worker::{
     self, BeatOptions, ClientMessages, Payload, StateError, TransferResult, UploadError,
@@ -110,6 +114,15 @@ pub struct World {
     /// Something was flushed in this run.
     flushed: bool,
     on_its_way: Vec<(i64, OrderId, TransferResult)>,
+    /// When clients come and pay, and when those who came did.
+    pub coming: std::collections::VecDeque<i64>,
+    pub paid: BTreeMap<String, i64>,
+    mail_dice: u64,
+    /// Events on their way, and those that arrived.
+    mail: Vec<(i64, webhook::Event)>,
+    inbox: BTreeMap<String, webhook::Event>,
+    /// How many of a hundred events are lost; none: the server sends no events.
+    pub events_lost: Option<u64>,
     disk: Disk,
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
     /// Where prices are asked for.
@@ -120,6 +133,7 @@ pub struct World {
     pub completed: Vec<OrderId>,
     /// What was reported to the operator: when, about what, and why.
     pub reported: Vec<(i64, Subject, String)>,
+    died: bool,
     dies_in: Option<u32>,
     stops_in: Option<u32>,
     pub told: Dreamt,
@@ -135,6 +149,8 @@ impl World {
     pub fn dream_without(seed: u64, spared: &BTreeSet<u64>) -> Dreamt {
         let mut world = Self::new(seed);
         world.spared.clone_from(spared);
+        // Every second world has events, of which up to all are lost.
+        world.events_lost = (seed % 2 == 1).then_some(seed / 2 % 101);
         let shared = world.market.server_version() == ServerVersion::Live || world.chance(50);
         let settled = world.chance(50);
         let rules = Rules {
@@ -144,6 +160,7 @@ impl World {
             message_after_delivery: world.chance(30),
             hosts_by_command: seed % 5 == 4,
             quote_command: !settled,
+            safety_poll: world.events_lost.map(|_| Duration::from_secs(1800)),
             services: vec![ServiceRules {
                 title: "Sandbox service".into(),
                 turnaround: Some(Duration::from_secs(24 * 3600)),
@@ -203,12 +220,19 @@ impl World {
             parallel: 1,
             flushed: false,
             on_its_way: Vec::new(),
+            coming: std::collections::VecDeque::new(),
+            paid: BTreeMap::new(),
+            mail_dice: seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9_7f4a_7c15,
+            mail: Vec::new(),
+            inbox: BTreeMap::new(),
+            events_lost: None,
             disk: Disk::default(),
             generators: BTreeMap::new(),
             quote_service: None,
             again: BTreeMap::new(),
             completed: Vec::new(),
             reported: Vec::new(),
+            died: false,
             dies_in: None,
             stops_in: None,
             told: Dreamt {
@@ -251,6 +275,7 @@ impl World {
 
     pub fn pass(&mut self, seconds: i64) {
         self.now += seconds;
+        self.clients_come();
         // What the server was late with happens in between.
         let (mut due, late): (Vec<_>, Vec<_>) = self.late.drain(..).partition(|(at, _)| *at <= self.now);
         self.late = late;
@@ -283,12 +308,14 @@ impl World {
                 .collect();
             if let Some(id) = paid.first() {
                 let _ = self.market.cancel(Time::from_unix(self.now), id);
+                self.post(self.now, id, webhook::Kind::Order, None);
                 self.say(format!("a client calls {id} off"));
             }
         }
         if self.quote_service.is_some() {
             self.clients_act();
         }
+        self.forge();
         if self.chance(2) && self.happens() {
             let by = [-40_000_000, -86_400, -3600, -70, 70, 3600, 86_400, 40_000_000][self.below(8) as usize];
             // A clock that jumps ahead on a boot that the worker has not seen yet looks like a long time without power.
@@ -323,6 +350,7 @@ impl World {
             let (brief, service_id) = (format!("a price for {}", self.told.orders), self.quote_service.clone());
             self.told.orders += 1;
             let id = self.market.place(now, Placement { brief, service_id, ..Placement::default() });
+            self.post(self.now, &id, webhook::Kind::Order, None);
             self.say(format!("a client asks for a price: {id}"));
         }
         let those = |world: &Self, status: &Status| -> Vec<String> {
@@ -330,6 +358,7 @@ impl World {
         };
         for id in those(self, &Status::Quoted) {
             if self.chance(30) && self.market.pay_quote(now, &id).is_ok() {
+                self.post(self.now, &id, webhook::Kind::Order, None);
                 self.say(format!("the client takes the price of {id}"));
             }
         }
@@ -337,13 +366,18 @@ impl World {
             match self.below(100) {
                 0..3 if self.market.dispute(now, &id).is_ok() => {
                     *self.again.entry(id.clone()).or_default() += 1;
+                    self.post(self.now, &id, webhook::Kind::Dispute, Some("not what I asked for"));
                     self.say(format!("the client disputes {id}"));
                 }
                 3..6 if self.market.request_revision(now, &id, "Revision request: better").is_ok() => {
                     *self.again.entry(id.clone()).or_default() += 1;
+                    self.post(self.now, &id, webhook::Kind::Revision, Some("better"));
                     self.say(format!("the client wants {id} changed"));
                 }
-                6..20 => drop(self.market.accept(now, &id)),
+                6..20 => {
+                    let _ = self.market.accept(now, &id);
+                    self.post(self.now, &id, webhook::Kind::Payout, None);
+                }
                 _ => {}
             }
         }
@@ -353,7 +387,9 @@ impl World {
     pub fn place_at(&mut self, moment: i64) -> String {
         let brief = format!("wish {}", self.told.orders);
         self.told.orders += 1;
-        self.market.place(Time::from_unix(moment), Placement { brief, ..Placement::default() })
+        let id = self.market.place(Time::from_unix(moment), Placement { brief, ..Placement::default() });
+        self.post(moment, &id, webhook::Kind::Order, None);
+        id
     }
 
     /// Bytes of what is kept for the beats to come: the worker's own record, the orders in flight, those awaiting payment.
@@ -393,6 +429,19 @@ impl World {
     }
 
     pub fn beat(&mut self, rules: &Rules) {
+        self.run_once(rules);
+        // Who leaves lists the inbox once more.
+        for _ in 0..100 {
+            self.arrive();
+            if self.inbox.is_empty() || self.died {
+                return;
+            }
+            self.run_once(rules);
+        }
+    }
+
+    fn run_once(&mut self, rules: &Rules) {
+        self.died = false;
         if self.calm {
             (self.dies_in, self.stops_in) = (None, None);
         }
@@ -416,7 +465,7 @@ impl World {
         for (id, text) in &self.disk.orders {
             state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
         }
-        let wish = BeatOptions { force: !self.calm && self.chance(3), dry_run: false, only: None };
+        let wish = BeatOptions { force: !self.calm && self.chance(3), ..BeatOptions::default() };
         let statuses =
             [Status::Paid, Status::InProgress, Status::Disputed, Status::RevisionRequested, Status::PendingQuote];
         let ended = catch_unwind(AssertUnwindSafe(|| worker::run(self, &mut state, rules, &statuses, &wish)));
@@ -436,6 +485,7 @@ impl World {
             }
             Err(payload) if payload.is::<Died>() => {
                 self.told.lost_starts += 1;
+                self.died = true;
                 self.say("the worker dies");
             }
             Err(payload) => std::panic::resume_unwind(payload),

@@ -17,7 +17,7 @@ use crate::io::progress::Progress;
 
 pub use options::{
     BeatArgs, BountiesCommand, DeliverArgs, LaunchArgs, OrdersArgs, PayoutCommand, PosterArgs, ProfileCommand,
-    ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, StatusArgs, TokenCommand,
+    ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, StatusArgs, TokenCommand, WebhookArgs,
 };
 pub use values::{Color, Format, Preset, Report, Scheduler};
 
@@ -299,6 +299,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Print the ready-made integration of a scheduler for this binary, these settings and this user
     Schedule(ScheduleArgs),
+    /// Answer one signed event of the marketplace and let a run follow: by CGI, inetd or systemd, or with --listen
+    Webhook(WebhookArgs),
     /// Run a local marketplace on loopback that behaves like Atelier
     Sandbox(SandboxArgs),
     /// Register, sell and fulfil one order on a sandbox; touches nothing outside a temporary folder

@@ -93,6 +93,9 @@ pub struct ScheduleArgs {
     /// List the installed entries of all agents
     #[arg(long, conflicts_with_all = ["install", "remove"])]
     pub list: bool,
+    /// Print what starts `webhook` for each event: systemd, launchd, kubernetes
+    #[arg(long, conflicts_with_all = ["install", "remove", "list"])]
+    pub webhook: bool,
     /// Name of the entry [default: the agent's name, with the folder's where another agent has that name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -221,6 +224,29 @@ pub struct SetupArgs {
     pub register_again: bool,
 }
 
+/// The options of `webhook`.
+#[derive(Debug, Args)]
+pub struct WebhookArgs {
+    /// Listen in the foreground, such as on 127.0.0.1:8425, for a tunnel or a proxy on this machine
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["import", "show_secret"])]
+    pub listen: Option<String>,
+    /// Record only: the next scheduled run takes the event up
+    #[arg(long)]
+    pub no_kick: bool,
+    /// Take up a raw request body (- for stdin) with its --signature, or an order's id as a hint
+    #[arg(long, value_name = "FILE-or-ORDER", conflicts_with = "show_secret")]
+    pub import: Option<PathBuf>,
+    /// The X-Atelier-Signature that the imported body came with
+    #[arg(long, value_name = "SIGNATURE", requires = "import")]
+    pub signature: Option<String>,
+    /// Show the webhook secret, on a terminal only
+    #[arg(long)]
+    pub show_secret: bool,
+    /// Be the run that follows (the worker runs this itself)
+    #[arg(long, hide = true, conflicts_with_all = ["listen", "import", "show_secret"])]
+    pub run_beat: bool,
+}
+
 /// The options of `sandbox`.
 #[derive(Debug, Args)]
 pub struct SandboxArgs {
@@ -236,6 +262,24 @@ pub struct SandboxArgs {
     /// Count requests, but never refuse one for their number
     #[arg(long)]
     pub no_limits: bool,
+    /// Post events to the agents' endpoint_url, on this machine only; the page shows them
+    #[arg(long)]
+    pub webhooks: bool,
+    /// Lose so many of a hundred events
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, requires = "webhooks", value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub lose: u64,
+    /// Be up to twenty seconds late with events
+    #[arg(long, requires = "webhooks")]
+    pub late: bool,
+    /// Send each event twice
+    #[arg(long, requires = "webhooks")]
+    pub twice: bool,
+    /// Send events in another order
+    #[arg(long, requires = "webhooks")]
+    pub reorder: bool,
+    /// Send a forged event before each
+    #[arg(long, requires = "webhooks")]
+    pub forge: bool,
     /// Inject a fault: NAME, NAME@ENDPOINT or NAME@ENDPOINT*TIMES; `--fault list` lists them
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<String>,

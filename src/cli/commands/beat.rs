@@ -14,15 +14,21 @@ use crate::domain::worker_state::{Event, WorkerState};
 use crate::fast_path::state_pointer::state_pointer;
 use crate::io::clock;
 use crate::io::credentials;
-use crate::io::store::{self, Store, StoreError};
+use crate::io::store::{self, Store, StoreError, inbox};
 use crate::worker::env::Env;
 use crate::worker::{self, BeatOptions, BeatResult, Failure, FailureKind, Outcome, Summary, open};
+
+/// Runs in a row because events kept coming. The next scheduled one goes on.
+const MAX_ROUNDS: u32 = 1000;
+
+/// How long a run that follows an event waits for the lock: a run that skips holds it for a moment.
+const KICK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Does one run and reports it.
 #[must_use]
 #[inline]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
-    let options = BeatOptions { force: args.force, dry_run: args.dry_run, only: None };
+    let options = BeatOptions { force: args.force, dry_run: args.dry_run, ..BeatOptions::default() };
     let mut stopped = None;
     // An agent that reads a terminal is not an operator who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
@@ -60,7 +66,43 @@ fn skip(global: &Global, options: &BeatOptions) -> Option<Summary> {
 /// Does one run with these settings, whatever the wake file says, and reports nothing: what `beat` and `demo` share.
 /// `stopped` is set to the signal that stopped it.
 pub fn one(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
-    let (store, worker) = match open::lock(config, &config::to_rules(config, ""), Duration::ZERO) {
+    let (mut summary, mut failure) = locked(global, config, options, stopped);
+    // Who leaves looks once more: an event that came while the lock was held found no other run to take it up.
+    for _ in 0..MAX_ROUNDS {
+        let is_over = options.dry_run || options.only.is_some() || summary.outcome == Outcome::Busy;
+        if is_over || !inbox::is_waiting(&config.state_dir) {
+            break;
+        }
+        if failure.is_some() || stopped.is_some() {
+            // The next scheduled run must not skip.
+            inbox::forget_wake_hint(&config.state_dir);
+            break;
+        }
+        let next = locked(global, config, options, stopped);
+        if next.0.outcome == Outcome::Busy {
+            break;
+        }
+        failure = next.1;
+        summary = next.0.following(summary);
+    }
+    (summary, failure)
+}
+
+/// The run that an event asks for, reported as a scheduled one is. It waits a moment for a run that only skips.
+pub fn kicked(global: &Global, config: &Config) -> u8 {
+    let options = BeatOptions { patience: KICK_PATIENCE, ..BeatOptions::default() };
+    let (mut stopped, args) = (None, BeatArgs::default());
+    let result = one(global, config, &options, &mut stopped);
+    report(&Global { quiet: true, json: false, ..global.clone() }, &args, &result);
+    match stopped {
+        Some(signal) => 128 + u8::try_from(signal).unwrap_or(0),
+        None => exit_code(&args, &result),
+    }
+}
+
+/// One run under the lock.
+fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
+    let (store, worker) = match open::lock(config, &config::to_rules(config, ""), options.patience) {
         Ok(opened) => opened,
         Err(StoreError::Busy) => return (Summary::busy(), None),
         Err(error) => return failed(FailureKind::State, error.to_string()),

@@ -18,6 +18,7 @@ use crate::domain::state::State;
 use crate::io::atomic_file;
 use crate::io::clock;
 use crate::io::credentials;
+use crate::io::redaction;
 use crate::io::store::Store;
 
 /// Bytes of the end of the log that go in.
@@ -31,6 +32,8 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
     let mut state = State::default();
     let read = store.worker().and_then(|worker| {
         state.worker = worker.unwrap_or_default();
+        // A client's text.
+        state.worker.webhooks.questions.values_mut().for_each(|question| question.texts.clear());
         store.orders(&mut state)
     });
     let log = fs::read_to_string(config.state_dir.join("log").join("beat.log")).unwrap_or_default();
@@ -64,7 +67,7 @@ pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
         "log": log,
     });
     let text = serde_json::to_string_pretty(&bundle).unwrap_or_default();
-    let text = found.map_or_else(|_| text.clone(), |found| found.key.redact(&text));
+    let text = redaction::clean(&text);
     atomic_file::replace(path, text.as_bytes())
         .or_exit(exit_code::STATE, || format!("could not write {}", path.display()))?;
     if global.json {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::status::snapshot::{Snapshot, overdue_line};
-use super::{check_machine, schedule};
+use super::{check_machine, check_webhook, schedule};
 use crate::cli::args::{Global, Scheduler};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
@@ -283,6 +283,11 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
                 );
             }
             profile(&me, report);
+            match check_webhook::test(config, &me) {
+                None => {}
+                Some(Ok(message)) => report.fine("webhooks", message),
+                Some(Err((message, hint))) => report.warn("webhooks", message, hint),
+            }
             services(config, &mut client, report);
         }
         Err(error) => match error.kind {

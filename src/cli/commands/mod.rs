@@ -6,6 +6,7 @@ pub mod bounties;
 mod bundle;
 pub mod check;
 mod check_machine;
+mod check_webhook;
 pub mod deliver;
 pub mod demo;
 pub mod init;
@@ -23,6 +24,7 @@ pub mod setup;
 pub mod show;
 pub mod status;
 pub mod talk;
+pub mod webhook;
 
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;

@@ -8,7 +8,7 @@ use crate::cli::exit_code;
 use crate::cli::output;
 use crate::domain::sanitize;
 use crate::io::signals::Signals;
-use crate::sandbox::{Fault, Market, Options, Server, ServerVersion};
+use crate::sandbox::{Fault, Market, Options, Server, ServerVersion, WebhookFaults};
 
 /// Serves until Ctrl-C.
 ///
@@ -37,6 +37,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         server_version,
         port: args.port,
         no_limits: args.no_limits,
+        webhooks: args.webhooks.then(|| webhook_faults(args)),
         ..Options::default()
     };
     let server = Server::start(options)
@@ -72,4 +73,8 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         let _ = signals.wait(Duration::from_secs(3600));
     }
     Ok(0)
+}
+
+fn webhook_faults(args: &SandboxArgs) -> WebhookFaults {
+    WebhookFaults { lose: args.lose, late: args.late, twice: args.twice, reorder: args.reorder, forge: args.forge }
 }

@@ -1,5 +1,6 @@
 //! What can happen to an order. What each step makes of it is in `transition`.
 
+use super::record::Feedback;
 use crate::domain::api_error::ApiError;
 use crate::domain::deliverable::Hosted;
 use crate::domain::generation_outcome::GenerationOutcome;
@@ -11,6 +12,8 @@ use crate::domain::time::Time;
 pub enum Event {
     /// The marketplace listed it, or answered a question about it.
     Reply(MarketplaceReply),
+    /// The client's words about what is to be changed, confirmed by the order's status.
+    Feedback(Feedback),
     /// A complete listing did not contain it.
     Absent,
     /// A lookup failed.
@@ -64,6 +67,7 @@ impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Reply(_) => "reply",
+            Self::Feedback(_) => "feedback",
             Self::Absent => "absent",
             Self::LookupFailed(_) => "lookup failed",
             Self::ThreadRead { .. } => "thread read",

@@ -16,7 +16,7 @@ pub use admission::{Admission, Known, admit, is_admissible};
 pub use awaiting::{Awaiting, Paid};
 pub use event::{Event, MarketplaceReply};
 pub use hold::{Hold, HoldKind};
-pub use record::{Closed, Cost, Ending, HistoryEntry, LastError, OrderRecord, Stage, Step, Tries};
+pub use record::{Closed, Cost, Ending, Feedback, HistoryEntry, LastError, OrderRecord, Stage, Step, Tries};
 pub use transition::{IllegalTransition, backoff};
 pub use workspace::WINDOW_LEAD;
 

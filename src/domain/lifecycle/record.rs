@@ -53,12 +53,26 @@ pub struct OrderRecord {
     /// How many of the client's messages the operator or the generator was told of.
     #[serde(default)]
     pub messages_seen: usize,
+    /// What the client wants changed, as events told it: a stranger's text, for the generator alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feedback: Vec<Feedback>,
     /// The clocks when this was written: the wall clock may be turned before it is read again.
     #[serde(default)]
     pub clock: Option<Clock>,
     /// What happened, oldest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
+}
+
+/// The client's words about a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// For which request for work.
+    pub round: u32,
+    /// The reason of a dispute, and not the feedback of a revision.
+    pub is_dispute: bool,
+    /// The words.
+    pub text: String,
 }
 
 /// Where an order stands, and what keeps it there.
@@ -296,6 +310,7 @@ impl OrderRecord {
             delivered_at: None,
             dropped: None,
             messages_seen: 0,
+            feedback: Vec::new(),
             clock: None,
             history: Vec::new(),
             order,

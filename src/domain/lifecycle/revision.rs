@@ -1,8 +1,10 @@
 //! A client that rejects a delivery: it is generated again once its reason can be read, and as often as the settings and the
 //! order grant.
 
+use serde_json::Value;
+
 use super::hold::HoldKind;
-use super::record::{OrderRecord, Step};
+use super::record::{Feedback, OrderRecord, Step};
 use crate::domain::order::{Order, text};
 use crate::domain::rules::Rules;
 use crate::domain::time::Time;
@@ -12,6 +14,9 @@ const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(120)
 
 /// How often the thread is read, once in a run that polls: the marketplace's page posts its message after the request.
 const LOOKS: u32 = 2;
+
+/// How many texts about deliveries a record keeps.
+const MAX_FEEDBACK: usize = 16;
 
 impl OrderRecord {
     /// Applies that the client rejects the delivery.
@@ -30,6 +35,31 @@ impl OrderRecord {
             let why = format!("{} by the client", self.order.status.as_str());
             self.hold(now, HoldKind::Disputed, why);
         }
+    }
+
+    /// Keeps what the client wants changed for this round, each content once: the reason that is waited for.
+    pub(super) fn add_feedback(&mut self, now: Time, rules: &Rules, feedback: Feedback) {
+        let feedback = Feedback { round: self.round, ..feedback };
+        if self.feedback.contains(&feedback) {
+            return;
+        }
+        self.note(now, "the client's reason arrived with an event");
+        if self.feedback.len() >= MAX_FEEDBACK {
+            self.feedback.remove(0);
+        }
+        self.feedback.push(feedback);
+        if matches!(self.stage.step, Step::AwaitingReason { .. }) {
+            self.release_revision(now, rules);
+        }
+    }
+
+    /// Returns what the client wants changed in this round, as the generator is given it.
+    pub fn feedback_members(&self) -> impl Iterator<Item = (String, Value)> {
+        [("revision_feedback", false), ("dispute_reason", true)].into_iter().filter_map(|(name, is_dispute)| {
+            let of_round = |one: &&Feedback| one.round == self.round && one.is_dispute == is_dispute;
+            let words: Vec<&str> = self.feedback.iter().filter(of_round).map(|one| one.text.as_str()).collect();
+            (!words.is_empty()).then(|| (name.to_owned(), words.join("\n\n").into()))
+        })
     }
 
     /// Applies what the thread holds; `latest` is when the client last wrote, by the marketplace's clock.

@@ -56,6 +56,7 @@ impl OrderRecord {
         }
         match (&self.stage.step, event) {
             (_, Event::Reply(reply)) => self.apply_reply(now, rules, reply),
+            (_, Event::Feedback(feedback)) => self.add_feedback(now, rules, feedback),
             // What is delivered is no longer listed, and that is right.
             (Step::Delivered | Step::MessageSending, Event::Absent) => self.stage.unlisted = false,
             (_, Event::Absent) => self.stage.unlisted = true,
@@ -135,6 +136,8 @@ impl OrderRecord {
         ];
         if self.stage.hold.take().is_some_and(|hold| !continues.contains(&hold.kind)) {
             // A new series of attempts, in folders of its own.
+            let words = self.feedback.iter_mut().filter(|feedback| feedback.round == self.round);
+            words.for_each(|feedback| feedback.round += 1);
             self.round += 1;
             self.tries.attempt = 0;
             self.stage.step = Step::Queued;

@@ -46,6 +46,10 @@ pub struct RunState {
     pub broken: BTreeMap<String, String>,
     /// Work on this order alone, without a poll.
     pub only: Option<OrderId>,
+    /// When an event that waits in the inbox may be taken up: the run does not end before.
+    pub hint_at: Option<Time>,
+    /// Orders with such an event: it may hold what their generator needs, or stop it.
+    pub hinted: BTreeSet<OrderId>,
 }
 
 impl RunState {
@@ -65,6 +69,8 @@ impl RunState {
             threads_read: BTreeSet::new(),
             broken: BTreeMap::new(),
             only: None,
+            hint_at: None,
+            hinted: BTreeSet::new(),
         }
     }
 }
@@ -74,6 +80,8 @@ impl RunState {
 pub enum Action {
     /// Check what became of a generator.
     CheckGenerator(OrderId),
+    /// Ask the marketplace about an order that an event told of.
+    FollowHint(OrderId),
     /// Ask the marketplace about one order.
     Lookup(OrderId),
     /// Read the client's messages for the reason of a revision or a dispute.
@@ -123,6 +131,11 @@ pub const TRANSFER_CHECK_EVERY: Duration = Duration::from_secs(60);
 pub fn what_next(state: &State, rules: &Rules, run: &RunState, now: Time) -> Action {
     let ends = run.started + rules.time_limit;
     let late = now >= ends;
+    // Free, quick, and it may stop a generator.
+    let hint = state.worker.webhooks.next(now).filter(|_| run.only.is_none() && !state.worker.no_lookup);
+    if let Some(id) = hint {
+        return Action::FollowHint(id.clone());
+    }
     let view = View::new(state, rules, run, now);
     let mut chosen: Option<(Priority, Time, Action)> = None;
     for record in view.wanted() {
@@ -152,7 +165,7 @@ pub fn what_next(state: &State, rules: &Rules, run: &RunState, now: Time) -> Act
     // Beginning one order after another as requests come back would keep this run from ending, and the next from polling.
     let before = if wait.is_some() { Priority::Begin } else { Priority::Message };
     let request_back = view.request_back_at(ends, before);
-    wait.into_iter().chain(request_back).min().map_or(Action::Done, Action::Wait)
+    wait.into_iter().chain(request_back).chain(run.hint_at).min().map_or(Action::Done, Action::Wait)
 }
 
 /// What is the same for every order at one moment, computed once.
@@ -235,7 +248,7 @@ impl<'a> View<'a> {
     /// Returns whether the generator of this order may be started beside those running.
     fn may_start(&self, record: &OrderRecord) -> bool {
         // The cheap test first: most orders are asked while every slot is taken.
-        if self.run.running.len() >= self.rules.parallel {
+        if self.run.running.len() >= self.rules.parallel || self.run.hinted.contains(&record.order.id) {
             return false;
         }
         let generator_key = self.rules.generator_key(&record.order);

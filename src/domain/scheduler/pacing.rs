@@ -69,7 +69,7 @@ pub(super) fn poll_hold(
         return Some(Reason::RetryAfter);
     }
     if !force {
-        let too_soon = worker.last_poll.is_some_and(|last| now < last + rules.interval);
+        let too_soon = worker.last_poll.is_some_and(|last| now < last + between_polls(state, rules));
         if too_soon || worker.poll_not_before.is_some_and(|at| now < at) {
             return Some(Reason::Window);
         }
@@ -81,12 +81,30 @@ pub(super) fn poll_hold(
     if free <= needed {
         return Some(Reason::Budget);
     }
-    if force || !rules.allowance.shared {
+    if force || !rules.allowance.shared || worker.webhooks.poll_sooner || is_trusted(state, rules) {
         return None;
     }
     let spare = (free - needed).saturating_sub(rules.requests_per_order() * workload.waiting);
     let is_paced = worker.last_poll.is_some_and(|last| now < last + gap(rules, workload.waiting, spare));
     is_paced.then_some(Reason::Budget)
+}
+
+/// Returns whether events find the orders, and polls only what they lost.
+fn is_trusted(state: &State, rules: &Rules) -> bool {
+    rules.safety_poll.is_some() && state.worker.webhooks.trusted
+}
+
+/// Returns the shortest time between two polls.
+fn between_polls(state: &State, rules: &Rules) -> Duration {
+    let safety = rules.safety_poll.filter(|_| is_trusted(state, rules) && !state.worker.webhooks.poll_sooner);
+    safety.map_or(rules.interval, |safety| safety.max(rules.interval))
+}
+
+/// Returns the requests that new work leaves for a poll that is due while events are trusted: without it, work that never
+/// ends would leave none.
+fn kept_for_poll(state: &State, rules: &Rules, now: Time) -> usize {
+    let due = state.worker.last_poll.is_none_or(|last| now >= last + between_polls(state, rules));
+    usize::from(is_trusted(state, rules) && due)
 }
 
 /// Returns the time between two polls while `spare` requests are wanted by no order that is known.
@@ -129,7 +147,8 @@ pub(super) fn free(state: &State, rules: &Rules, endpoint: Endpoint, now: Time) 
 pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, ready_at: Time) -> bool {
     let free = |endpoint| free(state, rules, endpoint, ready_at);
     if rules.allowance.shared {
-        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= workload.requests + rules.requests_per_order()
+        let needed = workload.requests + rules.requests_per_order() + kept_for_poll(state, rules, ready_at);
+        free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= needed
     } else {
         let can_upload = rules.hosts_by_command || free(Endpoint::Upload) > workload.uploads;
         can_upload && free(Endpoint::Deliver) > workload.begun
@@ -157,8 +176,10 @@ pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     moments.push(now);
     moments.extend(state.orders.values().filter_map(OrderRecord::due_from));
     moments.extend(worker.poll_not_before);
+    moments.extend(worker.webhooks.questions.values().filter_map(|question| question.not_before));
     moments.extend(worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));
     if let Some(last) = worker.last_poll {
+        moments.push(last + between_polls(state, rules));
         let spare = 1..=rules.allowance.per_hour.min(GAP_OF_ONE.as_secs() as usize);
         moments.extend(spare.flat_map(|spare| [0, 1].map(|waiting| last + gap(rules, waiting, spare))));
     }

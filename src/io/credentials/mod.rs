@@ -6,6 +6,7 @@
 mod dotenv;
 mod elsewhere;
 pub mod registration;
+pub mod webhook;
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -155,6 +156,8 @@ impl std::error::Error for CredentialsError {}
 pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> Result<Credentials, CredentialsError> {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    // Known from here on, so that it is redacted like the key. Without the key it is nobody's error.
+    let _ = webhook::secret(environment, state_dir);
     let pair = (variable_of(environment, ID)?, variable_of(environment, KEY)?);
     if let Some(found) = both(pair, "the environment", Source::Environment)? {
         return Ok(found);
@@ -252,6 +255,10 @@ fn json(path: &Path) -> Result<Option<Credentials>, CredentialsError> {
     let damaged = |why| CredentialsError::Corrupt { place: place.clone(), why };
     let members: Map<String, Value> =
         serde_json::from_str(content.trim_start_matches('\u{feff}')).map_err(|_| damaged("is not a JSON object"))?;
+    // The key is elsewhere, and `setup` keeps the webhook secret here.
+    if members.len() == 1 && members.contains_key(webhook::MEMBER) {
+        return Ok(None);
+    }
     match (text(&members, "agent_id"), text(&members, "api_key")) {
         (Some(id), Some(key)) => checked(id, key, &place, Source::File(path.to_owned())).map(Some),
         (None, _) => Err(damaged("has no agent_id")),
@@ -280,7 +287,7 @@ fn read(path: &Path) -> Result<Option<String>, CredentialsError> {
 /// Returns `AlreadyExists` when there are credentials, else the I/O error.
 pub fn save(state_dir: &Path, whole: &Map<String, Value>, agent_id: &str, key: &Secret) -> io::Result<()> {
     let begun = Begun { at: Time::EPOCH, name: String::new(), base_url: String::new() };
-    if state_dir.join("credentials.json").try_exists()? {
+    if json(&state_dir.join("credentials.json")).map_or(true, |found| found.is_some()) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     registration::begin(state_dir, &begun)?.keep(whole, agent_id, key)

@@ -234,7 +234,7 @@ fn supervisor(job: &Job<'_>) -> Command {
     let mut command = Command::new(job.supervisor);
     command.arg("__supervise").arg(job.attempt_dir).env_clear();
     let passed_through = PASSED_THROUGH.into_iter().chain(job.env.iter().map(String::as_str));
-    for name in passed_through.filter(|name| *name != "ATELIER_API_KEY") {
+    for name in passed_through.filter(|name| !matches!(*name, "ATELIER_API_KEY" | "ATELIER_WEBHOOK_SECRET")) {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

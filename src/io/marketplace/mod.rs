@@ -404,6 +404,14 @@ pub fn ping(url: &str) -> Result<(), String> {
     http::ping(url, &Route::default())
 }
 
+/// Posts an event to an address as the marketplace does, and returns the status of the answer.
+///
+/// # Errors
+/// The cause as one sentence.
+pub fn post_event(url: &str, signature: &str, body: &str) -> Result<u16, String> {
+    http::post_event(url, signature, body)
+}
+
 fn object(data: Value) -> Result<Map<String, Value>, ApiError> {
     match data {
         Value::Object(data) => Ok(data),

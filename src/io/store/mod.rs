@@ -9,6 +9,7 @@
 //! STATE/wake                         until when nothing is due: all that a run with nothing to do reads
 //! STATE/worker.json                  the worker's own record: last poll, budget, notices
 //! STATE/worker.recent.json           what runs with nothing to do recorded since, not flushed
+//! STATE/inbox/<hash>.json            events that the marketplace posted, until a run takes them up
 //! STATE/orders/<id>.json             one file for each order in flight
 //! STATE/closed/<quarter>/<id>.json   closed orders
 //! STATE/awaiting.json                deliveries that are not paid out yet
@@ -20,6 +21,7 @@
 
 mod envelope;
 mod error;
+pub mod inbox;
 mod ledger;
 mod orders;
 mod quarters;

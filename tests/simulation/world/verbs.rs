@@ -21,6 +21,9 @@ impl worker::Runtime for World {
     fn wait(&mut self, until: Time) {
         self.verb();
         let made = self.generators.values().map(|generator| generator.ends_at);
+        // A run that waits lists its inbox every two seconds.
+        let mail = self.mail.iter().map(|(at, _)| *at + 2);
+        let made = made.chain(mail);
         let ends = made.chain(self.on_its_way.iter().map(|(at, ..)| *at)).filter(|at| *at > self.now).min();
         let left = until.unix() - (self.now + self.turned);
         let seconds = ends.map_or(left, |at| at - self.now).min(left).max(1);
@@ -40,6 +43,20 @@ impl worker::Storage for World {
         self.verb();
         let gate = WakeHint { wake, written: moment(&self.read_clock()), fingerprint: 0 };
         self.disk.gate = Some(gate.to_line());
+    }
+
+    fn inbox(&mut self) -> Result<Vec<Waiting>, StateError> {
+        self.arrive();
+        Ok(self.inbox.iter().map(|(name, event)| Waiting { name: name.clone(), event: event.clone() }).collect())
+    }
+
+    fn remove_from_inbox(&mut self, names: &[String]) -> Result<(), StateError> {
+        self.verb();
+        for name in names {
+            self.inbox.remove(name);
+            self.verb();
+        }
+        Ok(())
     }
 
     fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {

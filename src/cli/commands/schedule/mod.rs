@@ -4,6 +4,7 @@ mod crontab;
 mod entry;
 mod installed;
 mod templates;
+mod webhook;
 
 use std::fs;
 use std::path::Path;
@@ -52,7 +53,10 @@ pub fn run(global: &Global, args: &ScheduleArgs) -> Result<u8, CommandError> {
         remove(&entry, scheduler, &known, args.dry_run)?
     } else {
         entry.name(args.name.as_deref(), config.agent.name.as_deref(), &known, args.replace)?;
-        let (parts, next) = templates::parts(&entry, scheduler, args.system);
+        let (parts, next) = match args.webhook {
+            true => webhook::parts(&entry, scheduler, args.system)?,
+            false => templates::parts(&entry, scheduler, args.system),
+        };
         if !args.install {
             print(global, &parts, &next);
             return Ok(0);

@@ -138,6 +138,16 @@ fn openclaw(entry: &Entry, template: &str) -> String {
     })
 }
 
+/// Fills a template of systemd.
+pub(super) fn of_systemd(entry: &Entry, template: &str) -> String {
+    filled(entry, &SYSTEMD_STYLE, template)
+}
+
+/// Fills a template of launchd.
+pub(super) fn of_launchd(entry: &Entry, template: &str) -> String {
+    filled(entry, &LAUNCHD_STYLE, template)
+}
+
 fn filled(entry: &Entry, style: &Style, template: &str) -> String {
     let escaped = |value: &str| (style.escape)(value);
     let words = |words: &[String]| {
