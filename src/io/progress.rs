@@ -34,6 +34,16 @@ impl Progress {
         self.watched
     }
 
+    /// Prints how many orders are being made and sent.
+    pub fn say_at_work(&mut self, at_work: usize, on_its_way: usize) {
+        self.say(|since| match (at_work, on_its_way) {
+            (0, 0) => "waiting for the next request of the hour's budget".to_owned(),
+            (_, 0) => format!("making {at_work} order(s), {}", span(since)),
+            (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
+            _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
+        });
+    }
+
     /// Prints how far it is. `words` is called only when the line is drawn, with the time since the start.
     pub fn say(&mut self, words: impl FnOnce(Duration) -> String) {
         if !self.watched {

@@ -19,7 +19,7 @@ use crate::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
 use crate::domain::limits::MAX_MESSAGE_CHARS;
 use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
-use crate::domain::time::{Time, span};
+use crate::domain::time::Time;
 use crate::domain::wake_hint::{Wake, WakeHint};
 use crate::domain::worker_state::WorkerState;
 use crate::io::atomic_file;
@@ -238,12 +238,7 @@ impl Runtime for Env<'_> {
         let left = until.since(clock().wall).max(Duration::from_millis(1));
         let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len();
         let on_its_way = self.dispatch.on_its_way();
-        self.progress.say(|since| match (at_work, on_its_way) {
-            (0, 0) => "waiting for the next request of the hour's budget".to_owned(),
-            (_, 0) => format!("making {at_work} order(s), {}", span(since)),
-            (0, _) => format!("sending {on_its_way} order(s), {}", span(since)),
-            _ => format!("making {at_work} and sending {on_its_way} order(s), {}", span(since)),
-        });
+        self.progress.say_at_work(at_work, on_its_way);
         let children = self.children.len();
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if children == self.children.len() {
