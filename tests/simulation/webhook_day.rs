@@ -88,7 +88,7 @@ pub fn days(seeds: u64, orders: usize, lost: Option<u64>) -> Days {
 #[test]
 fn days_with_events_lost() {
     let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3);
-    for (orders, most) in [(60, 1.5), (200, 3.5), (280, 45.0)] {
+    for (orders, most) in [(60, 1.5), (200, 3.0), (280, 35.0)] {
         for lost in [1, 10, 50, 100] {
             let days = days(seeds, orders, Some(lost));
             println!(

@@ -81,7 +81,8 @@ pub(super) fn poll_hold(
     if free <= needed {
         return Some(Reason::Budget);
     }
-    if force || !rules.allowance.shared || worker.webhooks.poll_sooner || is_trusted(state, rules) {
+    let is_exempt = worker.webhooks.poll_sooner || is_trusted(state, rules) || is_safety_poll_due(state, rules, now);
+    if force || !rules.allowance.shared || is_exempt {
         return None;
     }
     let spare = (free - needed).saturating_sub(rules.requests_per_order() * workload.waiting);
@@ -100,11 +101,10 @@ fn between_polls(state: &State, rules: &Rules) -> Duration {
     safety.map_or(rules.interval, |safety| safety.max(rules.interval))
 }
 
-/// Returns the requests that new work leaves for a poll that is due while events are trusted: without it, work that never
-/// ends would leave none.
-fn kept_for_poll(state: &State, rules: &Rules, now: Time) -> usize {
-    let due = state.worker.last_poll.is_none_or(|last| now >= last + between_polls(state, rules));
-    usize::from(is_trusted(state, rules) && due)
+/// Returns whether the poll is due that finds what events lost, relied on or not.
+fn is_safety_poll_due(state: &State, rules: &Rules, now: Time) -> bool {
+    let Some(safety) = rules.safety_poll else { return false };
+    state.worker.last_poll.is_none_or(|last| now >= last + safety.max(rules.interval))
 }
 
 /// Returns the time between two polls while `spare` requests are wanted by no order that is known.
@@ -147,7 +147,9 @@ pub(super) fn free(state: &State, rules: &Rules, endpoint: Endpoint, now: Time) 
 pub(super) fn can_begin(state: &State, rules: &Rules, workload: &Workload, ready_at: Time) -> bool {
     let free = |endpoint| free(state, rules, endpoint, ready_at);
     if rules.allowance.shared {
-        let needed = workload.requests + rules.requests_per_order() + kept_for_poll(state, rules, ready_at);
+        // New work leaves a request for that poll: without it, work that never ends would leave none.
+        let kept = usize::from(is_safety_poll_due(state, rules, ready_at));
+        let needed = workload.requests + rules.requests_per_order() + kept;
         free(Endpoint::Upload).min(free(Endpoint::Deliver)) >= needed
     } else {
         let can_upload = rules.hosts_by_command || free(Endpoint::Upload) > workload.uploads;
@@ -180,6 +182,7 @@ pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     moments.extend(worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));
     if let Some(last) = worker.last_poll {
         moments.push(last + between_polls(state, rules));
+        moments.extend(rules.safety_poll.map(|safety| last + safety));
         let spare = 1..=rules.allowance.per_hour.min(GAP_OF_ONE.as_secs() as usize);
         moments.extend(spare.flat_map(|spare| [0, 1].map(|waiting| last + gap(rules, waiting, spare))));
     }
