@@ -1,11 +1,12 @@
 //! `setup`: makes the marketplace match `heartbeat.toml`. The plan comes from [`crate::domain::reconcile`].
 
 mod register;
+mod webhook;
 
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::{Global, SetupArgs};
-use crate::cli::command_error::{CommandError, OrExit};
+use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
@@ -14,9 +15,7 @@ use crate::domain::limits::Endpoint;
 use crate::domain::order::text;
 use crate::domain::reconcile::{Kept, Match, Memory, Wanted};
 use crate::domain::sanitize::{one_line, shell_word};
-use crate::domain::secret::Secret;
 use crate::io::clock;
-use crate::io::credentials::webhook::{self, MEMBER};
 use crate::io::credentials::{self, CredentialsError};
 use crate::io::marketplace::{Client, Registration};
 use crate::io::store::Store;
@@ -120,7 +119,7 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
         }
     }
     if session.config.agent.endpoint_url.is_some() {
-        keep_webhook_secret(&mut session, me.clone(), args, log)?;
+        webhook::keep_secret(&mut session, me.clone(), args, log)?;
     }
     let refused = services(&mut session, &mut memory, &wanted, args, log)?;
     if log.steps.len() > before && !args.dry_run || me.get("marketable") == Some(&Value::Bool(false)) {
@@ -294,46 +293,6 @@ fn client_update(session: &mut Session, part: &Map<String, Value>) -> Result<Map
     let updated = session.ask(RequestKind::Write, |client| client.update_me(part))?;
     // Not every server answers with the profile.
     if updated.contains_key("name") { Ok(updated) } else { session.ask(RequestKind::Read, Client::me) }
-}
-
-/// Keeps the secret that the marketplace signs events with, as its profile shows it.
-fn keep_webhook_secret(
-    session: &mut Session,
-    mut me: Map<String, Value>,
-    args: &SetupArgs,
-    log: &mut Log,
-) -> Result<(), CommandError> {
-    if !me.contains_key(MEMBER) && !args.dry_run {
-        // It is made when the address is first set.
-        me = session.ask(RequestKind::Read, Client::me)?;
-    }
-    let Some(secret) = text(&me, MEMBER).map(Secret::new) else {
-        if !args.dry_run {
-            log.note("this marketplace signs no events (it has no webhook_secret): webhooks cannot work with it");
-        }
-        return Ok(());
-    };
-    let known = webhook::secret(&Environment::of_process(), &session.config.state_dir)?;
-    if known.as_ref() == Some(&secret) {
-        return Ok(());
-    }
-    if args.dry_run {
-        log.step("would keep the webhook secret");
-        return Ok(());
-    }
-    let state_dir = session.config.state_dir.clone();
-    session.lock()?;
-    let kept = webhook::keep(&state_dir, &secret)
-        .or_exit(exit_code::STATE, || format!("could not keep the webhook secret in {}", state_dir.display()))?;
-    if kept {
-        log.step("kept the webhook secret beside the credentials");
-    }
-    if std::env::var_os(webhook::VARIABLE).is_some() {
-        log.note(
-            "ATELIER_WEBHOOK_SECRET differs from the marketplace's secret and is used before it: remove or correct it",
-        );
-    }
-    Ok(())
 }
 
 /// Creates and changes services. A rejected one is reported at the end and does not stop the others.
