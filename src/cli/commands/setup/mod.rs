@@ -140,7 +140,7 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
     }
 }
 
-/// Refuses to register while the places of the document's own script hold credentials: that agent is registered already.
+/// Registers nothing while the places of the document's own script hold credentials: that agent is registered already.
 fn no_others(config: &Config) -> Result<(), CommandError> {
     let found = credentials::elsewhere(&Environment::of_process(), &config.dir);
     let Some(path) = found.first() else { return Ok(()) };
