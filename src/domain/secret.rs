@@ -32,7 +32,8 @@ impl Secret {
     /// spaces part, that is percent-encoded, or that stands in base64.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        if self.0.len() < SHORTEST {
+        // No form of the secret is shorter than itself.
+        if self.0.len() < SHORTEST || text.len() < self.0.len() {
             return text.to_owned();
         }
         let mask = self.to_string();
@@ -72,8 +73,16 @@ impl Secret {
 /// Replaces `secret` wherever the characters of `text` that show spell it. `decodes`: `%41` counts as `A`, and an escape of
 /// JSON as what it stands for.
 fn replace(text: &str, secret: &str, mask: &str, decodes: bool) -> String {
+    let Some(first) = secret.bytes().next() else { return text.to_owned() };
+    // Where a match may begin: every answer of the marketplace goes through here.
+    let candidate = |at: usize| match decodes {
+        true => memchr::memchr3(first, b'%', b'\\', &text.as_bytes()[at..]),
+        false => memchr::memchr(first, &text.as_bytes()[at..]),
+    };
     let (mut replaced, mut copied, mut at) = (String::new(), 0, 0);
-    while let Some((_, next)) = character(text, at, decodes) {
+    while let Some(found) = candidate(at) {
+        at += found;
+        let Some((_, next)) = character(text, at, decodes) else { break };
         match end_of_match(text, at, secret, decodes) {
             Some(end) => {
                 replaced.push_str(&text[copied..at]);
