@@ -1,10 +1,8 @@
 //! Pages and answers that are not the marketplace's own: they are retried, hold nothing for ever, and are reported once.
 
-use std::fs;
-
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
-use super::fixture::{Fixture, files, older, unchecked};
+use super::fixture::Fixture;
 
 const PAGES: [&str; 10] = [
     "status-404-html",
@@ -91,22 +89,12 @@ fn a_delivery_that_does_not_hold_is_delivered_again_and_never_made_again() {
         assert_eq!(fixture.deliveries(&order), 0);
         assert_eq!(fixture.beat()["waiting"], serde_json::json!([]), "a listing may lag");
         for _ in 0..5 {
-            age_closed(&fixture);
+            fixture.age_closed();
             let_time_pass(&fixture, 15);
             fixture.beat();
         }
         assert_eq!(fixture.deliveries(&order), 1, "{version}: {}", fixture.log());
         let uploads = fixture.server.market().recorder().uploads.len();
         assert_eq!(uploads, 1, "{version}: what was made is delivered");
-    }
-}
-
-/// Makes every closed order a quarter of an hour older.
-fn age_closed(fixture: &Fixture) {
-    for path in files(&fixture.path("state/closed")) {
-        let text = unchecked(&fs::read_to_string(&path).unwrap());
-        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
-        older(&mut file["data"], 900);
-        fs::write(&path, file.to_string()).unwrap();
     }
 }

@@ -3,10 +3,12 @@
 
 use std::fs;
 
+use atelier_heartbeat::internals::domain::lifecycle::HoldKind;
+use atelier_heartbeat::internals::domain::order::OrderId;
 use atelier_heartbeat::internals::sandbox::{Placement, ServerVersion};
 use serde_json::json;
 
-use super::fixture::{BIN, Fixture, Ran, now, unchecked};
+use super::fixture::{BIN, Fixture, files, now, unchecked};
 
 const BOTH: [ServerVersion; 2] = [ServerVersion::Document, ServerVersion::Live];
 const BASE: &str = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045";
@@ -278,63 +280,102 @@ fn waits_are_named_as_they_are_and_a_refused_launch_took_no_effect() {
     assert_eq!((beat["delivered"].as_array().unwrap().len(), beat["failed"].clone()), (1, json!([])), "{beat}");
 }
 
-/// Runs the command behind the `->` of what was printed.
-fn follow(fixture: &Fixture, told: &Ran) -> String {
-    let hint = told.err.lines().find_map(|line| line.split_once(" -> atelier-heartbeat ")).expect("a hint").1;
-    fixture.run(&hint.split(' ').collect::<Vec<_>>());
-    hint.split(' ').next().unwrap().to_owned()
+/// What leads to a hold of this kind: the generator, its settings, and the service's price type.
+fn setting(kind: HoldKind) -> (String, &'static str, &'static str) {
+    let poster = format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT");
+    match kind {
+        HoldKind::Exhausted => ("exit 3".to_owned(), "max_attempts = 1", "fixed"),
+        HoldKind::Declined => ("exit 65".to_owned(), "", "fixed"),
+        HoldKind::Rejected => (poster, "[accept]\nmin_price_usd = \"9.00\"", "fixed"),
+        HoldKind::Disputed => (poster, "[revisions]\nauto = 0", "fixed"),
+        HoldKind::Subscription => (poster, "", "weekly"),
+        HoldKind::Doubtful => (format!("{poster}; head -c 27262976 /dev/zero >> $ATELIER_OUTPUT"), "", "fixed"),
+        HoldKind::DeclinedByOperator | HoldKind::Refused | HoldKind::Unclear | HoldKind::FileChanged => {
+            (poster, "", "fixed")
+        }
+    }
+}
+
+/// Does what holds the order so. Returns how often it is delivered already, and how often after its hint.
+fn bring_about(kind: HoldKind, fixture: &Fixture, order: &str) -> (usize, usize) {
+    let arm = |fault: &str| fixture.server.market().arm_spec(fault).unwrap();
+    match kind {
+        HoldKind::Refused => {
+            arm("status-400@upload*1");
+            return (0, 1);
+        }
+        HoldKind::Disputed => {
+            fixture.beat_until_delivered(order);
+            fixture.server.market().dispute(now(), order).unwrap();
+            return (1, 1);
+        }
+        HoldKind::DeclinedByOperator => assert_eq!(fixture.run(&["decline", order]).code, 0),
+        HoldKind::FileChanged => {
+            arm("status-500@upload*1");
+            fixture.beat();
+            let made = files(&fixture.path("state/work").join(order));
+            let made: Vec<_> = made.iter().filter(|path| path.extension().is_some_and(|end| end == "png")).collect();
+            assert!(!made.is_empty());
+            made.iter().for_each(|path| fs::write(path, "another").unwrap());
+            fixture.age_unknown_outcomes();
+            // Released, it is made again.
+            return (0, 1);
+        }
+        // Accepted twice, and still not delivered.
+        HoldKind::Unclear => {
+            arm("unkept@deliver");
+            fixture.beat();
+            for _ in 0..5 {
+                fixture.age_closed();
+                fixture.age_unknown_outcomes();
+                fixture.age_worker_record(900);
+                if fixture.json(&["status"])["orders"][0]["step"] == "uploaded" {
+                    break;
+                }
+                fixture.beat();
+            }
+        }
+        HoldKind::Exhausted | HoldKind::Declined | HoldKind::Doubtful | HoldKind::Subscription | HoldKind::Rejected => {
+        }
+    }
+    (0, 0)
 }
 
 #[test]
 fn no_hint_loses_money_a_window_or_an_order() {
     for server_version in BOTH {
-        for (cause, hint) in [
-            ("exhausted", "retry"),
-            ("exit 65", "messages"),
-            ("not accepted", "show"),
-            ("refused", "retry"),
-            ("disputed", "messages"),
-            ("workspace", "explain"),
-            ("damaged", "show"),
-        ] {
-            let price_type = if cause == "workspace" { "weekly" } else { "fixed" };
+        for kind in HoldKind::ALL {
+            let (script, more, price_type) = setting(kind);
             let fixture = Fixture::open_with(server_version, price_type);
-            let more = match cause {
-                "exhausted" => "max_attempts = 1",
-                "not accepted" => "[accept]\nmin_price_usd = \"9.00\"",
-                "disputed" => "[revisions]\nauto = 0",
-                _ => "",
-            };
-            let script = match cause {
-                "exhausted" => "exit 3".to_owned(),
-                "exit 65" => "exit 65".to_owned(),
-                _ => format!("{BIN} poster --brief \"$1 $$\" --output $ATELIER_OUTPUT"),
-            };
             fixture.generator(&script, more);
             let order = fixture.order("x");
-            let mut deliveries = 0;
-            match cause {
-                "refused" => fixture.server.market().arm_spec("status-400@upload*1").unwrap(),
-                "disputed" => {
-                    fixture.beat_until_delivered(&order);
-                    deliveries = 1;
-                    fixture.server.market().dispute(now(), &order).unwrap();
-                }
-                "damaged" => fs::create_dir_all(fixture.path("state/work").join(&order)).unwrap(),
-                _ => {}
-            }
+            let (before, after) = bring_about(kind, &fixture, &order);
+            let what = format!("{server_version}, {kind:?}");
             let told = fixture.run(&["--force"]);
-            let before = fixture.server.market().status_of(&order).unwrap().clone();
-            assert_eq!(follow(&fixture, &told), hint, "{server_version}, {cause}: {told:?}");
-            if cause == "refused" {
-                // Released, it is delivered once.
-                deliveries += 1;
+            let record = fs::read_to_string(fixture.path(&format!("state/orders/{order}.json"))).unwrap();
+            let word = serde_json::to_string(&kind).unwrap();
+            assert!(record.contains(&format!("\"kind\":{word}")), "{what}: {told:?}: {record}");
+            assert_eq!(fixture.deliveries(&order), before, "{what}");
+            let hint = kind.hint(&OrderId::new(&order).unwrap());
+            // What the operator decided needs nobody.
+            let causes = fixture.json(&["status"])["causes"].to_string();
+            assert!(causes.contains(&hint) || kind == HoldKind::DeclinedByOperator, "{what}: {causes}");
+            let status = fixture.server.market().status_of(&order).unwrap().clone();
+            let followed = fixture.run(&hint.split(' ').skip(1).collect::<Vec<_>>());
+            assert_eq!(followed.code, 0, "{what}: {followed:?}");
+            if after > before {
                 fixture.beat_until_delivered(&order);
             } else {
                 fixture.beat();
-                assert_eq!(*fixture.server.market().status_of(&order).unwrap(), before, "{server_version}, {cause}");
+                assert_eq!(*fixture.server.market().status_of(&order).unwrap(), status, "{what}");
+                assert_eq!(
+                    fixture.json(&["status"])["orders"][0]["order"],
+                    order.as_str(),
+                    "{what}: it is not forgotten"
+                );
             }
-            assert_eq!(fixture.deliveries(&order), deliveries, "{server_version}, {cause}");
+            assert_eq!(fixture.deliveries(&order), after, "{what}");
+            assert_eq!(fixture.json(&["report"])["total"]["lost"], 0, "{what}");
         }
     }
 }
