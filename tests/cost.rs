@@ -180,6 +180,72 @@ fn a_poll_that_finds_nothing_flushes_nothing() {
     assert!(written.iter().filter(|name| name.starts_with("worker")).count() <= 2, "{written:?}");
 }
 
+/// A fixture that has closed so many orders: records, ledger lines and content hashes of one quarter.
+fn with_history(orders: usize) -> Fixture {
+    let fixture = with_orders(0);
+    fixture.beat();
+    let made = |name: &str| {
+        let folder = fixture.path("state").join(name).join("2026-Q4");
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    let (closed, hashes) = (made("closed"), made("content_hashes"));
+    let mut ledger = String::new();
+    for number in 0..orders {
+        std::fs::write(closed.join(format!("ord_{number}.json")), "{}").unwrap();
+        std::fs::write(hashes.join(format!("{number:064x}")), "ord_1").unwrap();
+        ledger.push_str("{}\n");
+    }
+    std::fs::write(fixture.path("state/ledger.jsonl"), ledger).unwrap();
+    fixture
+}
+
+#[test]
+fn no_run_costs_more_with_a_longer_history_not_even_the_first_of_a_day() {
+    let cost = |orders: usize| {
+        let fixture = with_history(orders);
+        let poll = || {
+            let trace = tempfile::NamedTempFile::new().unwrap();
+            let words = ["-f", "-qq", "-o", trace.path().to_str().unwrap()];
+            let mut command = under("strace", &words, &fixture.command(&["beat", "--force", "--json"]));
+            let output = command.output().unwrap();
+            assert!(String::from_utf8_lossy(&output.stdout).contains("\"polled\""), "{output:?}");
+            std::fs::read_to_string(trace.path()).unwrap().lines().count()
+        };
+        let usual = poll();
+        // Its last poll was yesterday: it cleans up.
+        fixture.age_worker_record(86_400);
+        (usual, poll())
+    };
+    let (few, many) = (cost(100), cost(10_000));
+    println!("a poll, and the first of a day: {few:?} system calls with 100 closed orders, {many:?} with 10,000");
+    // A hundred times the history; a few calls come and go with the moment.
+    assert!(many.0 <= few.0 + few.0 / 5 && many.1 <= few.1 + few.1 / 5, "it grows with history: {few:?} {many:?}");
+}
+
+/// A fixture with `count` orders to make that wait for the hour's requests, which are spent.
+fn waiting(count: usize) -> Fixture {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("exit 75", "");
+    let settings = std::fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    let settings = settings.replace("interval = \"0s\"", "interval = \"120s\"");
+    std::fs::write(fixture.path("heartbeat.toml"), format!("{settings}[budget]\nper_hour = 2\n")).unwrap();
+    (0..count).for_each(|number| drop(fixture.order(&format!("number {number}"))));
+    assert_eq!(fixture.beat()["orders_seen"], count);
+    fixture
+}
+
+#[test]
+fn waiting_orders_make_no_skip_cost_more() {
+    let costs = [1, 300].map(|orders| {
+        let fixture = waiting(orders);
+        assert_eq!(fixture.json(&SCHEDULED)["outcome"], "skipped");
+        counted(&fixture.command(&SCHEDULED)).0
+    });
+    println!("skip: {costs:?} instructions with 1 and 300 orders that wait for requests");
+    assert!(costs[1] < costs[0] + costs[0] / 100, "it grows with what waits: {costs:?}");
+}
+
 #[test]
 fn the_upload_of_a_large_file_uses_little_memory() {
     let fixture = Fixture::open(ServerVersion::Document);

@@ -177,6 +177,23 @@ fn create(path: &Path) -> io::Result<File> {
     open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), path)
 }
 
+/// Flushes all that was written to the file system of a folder, whoever wrote it.
+///
+/// # Errors
+///
+/// Fails when the folder cannot be opened or the disk fails.
+pub fn flush_file_system(folder: &Path) -> io::Result<()> {
+    let folder = File::open(folder)?;
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::fs::syncfs(folder)?);
+    #[cfg(not(target_os = "linux"))]
+    {
+        drop(folder);
+        rustix::fs::sync();
+        Ok(())
+    }
+}
+
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sync_folder(parent)

@@ -203,7 +203,7 @@ impl Fixture {
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.path("state/log/beat.log")).unwrap_or_default()
+        String::from_utf8_lossy(&fs::read(self.path("state/log/beat.log")).unwrap_or_default()).replace('\0', "")
     }
 
     pub fn lines(&self, name: &str) -> usize {

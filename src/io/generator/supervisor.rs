@@ -79,6 +79,9 @@ fn run(attempt_dir: &Path) -> io::Result<()> {
         Ok(child) => supervise_child(child, &captured, &job, &signals),
         Err(error) => spawn_failure(&error),
     };
+    // A power cut must not leave the record of a success without its files: the generator would be paid twice. What cannot be
+    // flushed is judged like any other file.
+    let _ = atomic_file::flush_file_system(attempt_dir);
     write_record(reserved, &new, &path, &serde_json::to_vec(&record)?)
 }
 
