@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use cluster::Cluster;
-use fixture::{Fixture, eventually};
+use fixture::{Fixture, eventually, now};
 use serde_json::Value;
 
 /// Leaves a complete file once `go` exists.
@@ -47,6 +47,11 @@ impl<'a> Trial<'a> {
         let command = serde_json::to_string(&command).unwrap();
         fixture
             .settings(&format!("[budget]\nshared = false\n[generator]\ncommand = {command}\nmax_attempts = 1\n{more}"));
+        // The sandboxes of two trials in one second would give their orders one id, and Slurm's accounting remembers it.
+        let since = now();
+        while now() == since {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let order = fixture.order("A lighthouse at dusk");
         let jobs_before = cluster.jobs();
         Self { cluster, fixture, order, jobs_before }
