@@ -15,6 +15,7 @@ pub mod order;
 pub mod power_cut;
 pub mod proxy;
 pub mod rate_budget;
+pub mod rating;
 pub mod reconcile;
 pub mod rules;
 pub mod sanitize;

@@ -28,6 +28,8 @@ pub enum Subject {
     Internal,
     /// The marketplace, or the network to it.
     Marketplace,
+    /// The marketplace holds the agent or a service back from clients.
+    Moderation,
     /// Completed orders that are not paid out.
     Payout,
     /// The state folder.
@@ -44,8 +46,16 @@ const GENERATOR: &str = "generator:";
 
 impl Subject {
     /// Every subject that is neither an order nor a generator.
-    const PLAIN: [Self; 7] =
-        [Self::Auth, Self::Config, Self::Credentials, Self::Internal, Self::Marketplace, Self::Payout, Self::State];
+    const PLAIN: [Self; 8] = [
+        Self::Auth,
+        Self::Config,
+        Self::Credentials,
+        Self::Internal,
+        Self::Marketplace,
+        Self::Moderation,
+        Self::Payout,
+        Self::State,
+    ];
 
     /// Returns the order that it is about.
     #[must_use]
@@ -73,6 +83,7 @@ impl fmt::Display for Subject {
             Self::Credentials => out.write_str("credentials"),
             Self::Internal => out.write_str("internal"),
             Self::Marketplace => out.write_str("marketplace"),
+            Self::Moderation => out.write_str("moderation"),
             Self::Payout => out.write_str("payout"),
             Self::State => out.write_str("state"),
             Self::Generator(key) if key.is_empty() => out.write_str("generator"),

@@ -13,6 +13,7 @@ use crate::domain::notice::{Notice, Notices, Subject};
 use crate::domain::order::OrderId;
 use crate::domain::power_cut::unrecorded_polls;
 use crate::domain::rate_budget::{Allowance, Budget};
+use crate::domain::rating::Rating;
 use crate::domain::time::Time;
 use crate::domain::webhook::{self, Webhooks};
 
@@ -70,6 +71,9 @@ pub struct WorkerState {
     /// What events told, and whether they are relied on.
     #[serde(default)]
     pub webhooks: Webhooks,
+    /// What clients say, as it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<Rating>,
     /// Number of orders in flight, for checks that read no other file.
     #[serde(default)]
     pub in_flight: usize,
@@ -142,6 +146,8 @@ pub enum Event {
     },
     /// `check` sent an event through the public address, and it arrived.
     WebhooksTested,
+    /// The reviews of clients were read.
+    RatingSeen(Option<Rating>),
     /// A run ended.
     RunEnded {
         /// Orders in flight.
@@ -238,6 +244,7 @@ impl WorkerState {
             }
             Event::NoticeRaised(subject, notice) => self.notices.raise(subject, notice),
             Event::NoticeSettled(subject) => self.notices.settle(&subject),
+            Event::RatingSeen(rating) => self.rating = rating,
             Event::RunEnded { in_flight, clock } => (self.in_flight, self.clock) = (in_flight, Some(clock)),
         }
     }

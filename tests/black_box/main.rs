@@ -10,6 +10,7 @@ mod disk;
 mod fixture;
 mod generators;
 mod handovers;
+mod honest;
 mod hostile_input;
 mod hosting;
 mod inputs;

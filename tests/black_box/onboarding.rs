@@ -126,7 +126,14 @@ fn setup_wants_a_wallet_and_quotes_the_servers_refusals() {
     // The same name from another machine: the server's message, the id, and what to do.
     let elsewhere = fixture.run(&["setup", "--without-payout", "--state-dir", "other"]);
     assert_eq!(elsewhere.code, 1);
-    for words in ["duplicate_agent", "ext_", "choose another name", "nothing was registered"] {
+    for words in [
+        "duplicate_agent",
+        "ext_",
+        "choose another name",
+        "nothing was registered",
+        "/agents/recover",
+        "setup --import",
+    ] {
         assert!(elsewhere.err.contains(words), "{words} in {elsewhere:?}");
     }
     assert!(!fixture.path("other/credentials.json.new").exists(), "a definite refusal leaves nothing behind");

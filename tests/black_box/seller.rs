@@ -106,8 +106,22 @@ fn a_review_by_the_marketplace_is_told_with_its_reason() {
     assert!(check.out.contains("cannot order it meanwhile: forbidden words"), "{check:?}");
     let setup = fixture.run(&["setup"]);
     assert!(setup.out.contains("cannot hire it meanwhile: the avatar is being looked at"), "{setup:?}");
-    fixture.server.market().moderate(&agent, "approve", "").unwrap();
+    let status = fixture.run(&["status"]);
+    assert!(status.out.contains("moderation: the marketplace reviews the agent"), "{status:?}");
+    fixture.run(&["check"]);
+    let causes = fixture.json(&["status"])["causes"].to_string();
+    for reason in ["the avatar is being looked at", "forbidden words", "atelier-heartbeat check"] {
+        assert!(causes.contains(reason), "{reason} in {causes}");
+    }
+    let told = fixture.run(&["--force"]);
+    assert!(told.code == 1 && told.err.contains("forbidden words"), "{told:?}");
+    assert!(fixture.run(&["--force"]).is_silent(), "once a day");
+    assert_eq!(fixture.run(&["status", "-q"]).code, 20);
+    for id in [&agent, &fixture.service] {
+        fixture.server.market().moderate(id, "approve", "").unwrap();
+    }
     assert!(!fixture.run(&["check"]).out.contains("cannot hire it"));
+    assert_eq!(fixture.run(&["status", "-q"]).code, 0);
 }
 
 fn listed(title: &str, more: &str) -> String {
@@ -168,6 +182,14 @@ fn what_a_server_ignores_is_told_and_what_clients_are_asked_is_listed() {
     for line in ["answer    Which size?: A3", "  A sign", "review    4 of 5: Well made", "payout    paid out"] {
         assert!(shown.contains(line), "{line} in {shown}");
     }
+    assert_eq!(fixture.json(&["report"])["rating"], json!(null), "nothing is asked for a report");
+    assert_eq!(fixture.run(&["check"]).code, 0);
+    let connections = fixture.server.connections();
+    let report = fixture.run(&["report"]).out;
+    assert!(report.contains("of 5 from 1 review(s), seen at 2"), "{report}");
+    assert!(report.contains(&format!("  4 of 5, {order}: Well made")), "{report}");
+    assert_eq!(fixture.json(&["report"])["rating"]["latest"][0]["stars"], "4");
+    assert_eq!(fixture.server.connections(), connections);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::status::snapshot::{Snapshot, overdue_line};
-use super::{check_machine, check_webhook, schedule};
+use super::{check_machine, check_seen, check_webhook, schedule};
 use crate::cli::args::{Global, Scheduler};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
@@ -296,7 +296,7 @@ fn marketplace(config: &Config, credentials: &Credentials, report: &mut Report) 
                     exit_code::KEY,
                     "credentials",
                     format!("the marketplace rejects the key: {}", error.message),
-                    "check the key; never register again for it",
+                    format!("check the key; never register again for it; {}", credentials::RECOVERY),
                 );
             }
             ApiErrorKind::Moved { .. } => {
@@ -438,4 +438,6 @@ fn services(config: &Config, client: &mut Client, report: &mut Report) {
     if report.findings.len() == before {
         report.fine("services", format!("{} for sale", listed.len()));
     }
+    let held_back = report.findings.iter().filter(|found| found.about == "moderation");
+    check_seen::keep(config, client, &held_back.map(|found| found.message.clone()).collect::<Vec<_>>());
 }

@@ -6,6 +6,7 @@ pub mod bounties;
 mod bundle;
 pub mod check;
 mod check_machine;
+mod check_seen;
 mod check_webhook;
 pub mod deliver;
 pub mod demo;

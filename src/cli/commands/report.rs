@@ -14,6 +14,7 @@ use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::money::{cents, usd, usd_of_micros};
 use crate::domain::notice::Subject;
+use crate::domain::rating::{Rating, Review};
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::domain::time::{Time, span};
@@ -60,7 +61,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         output::json(&json!({
             "schema": 1, "agent": id, "server": server, "sandbox": sandbox, "since": report.period.since, "until": report.period.until,
             "today": report.since(&day(now)), "month": report.since(&first_of_month(now)), "total": report.total,
-            "failed": stuck.len(), "unpaid": unpaid.0, "unpaid_cents": unpaid.1, "services": report.services, "days": report.days,
+            "failed": stuck.len(), "unpaid": unpaid.0, "unpaid_cents": unpaid.1, "rating": state.worker.rating, "services": report.services, "days": report.days,
             "spans": report.spans, "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
         }));
         return Ok(0);
@@ -70,6 +71,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         output::out("a sandbox: none of this money is real");
     }
     print(&report, now, stuck.len());
+    state.worker.rating.iter().for_each(print_rating);
     if unpaid.0 > 0 {
         let (count, price) = (unpaid.0, usd(unpaid.1));
         output::out(&format!(
@@ -142,6 +144,17 @@ fn print(report: &Report, now: Time, stuck: usize) {
     if let (Some(median), Some(slowest)) = (report.median_seconds, report.slowest_seconds) {
         let span = |seconds| span(std::time::Duration::from_secs(seconds));
         output::out(&format!("from paid to delivered: median {}, slowest {}", span(median), span(slowest)));
+    }
+}
+
+/// Prints what clients said, as `check` last saw it.
+fn print_rating(rating: &Rating) {
+    let average = rating.average.as_ref().map_or_else(String::new, |average| format!("{average} of 5 from "));
+    output::out(&format!("rating: {average}{} review(s), seen at {}", rating.count, rating.seen_at));
+    for Review { order, stars, comment } in &rating.latest {
+        let order = order.as_ref().map_or_else(String::new, |order| format!(", {}", display_id(order)));
+        let comment = comment.as_ref().map_or_else(String::new, |comment| format!(": {comment}"));
+        output::out(&format!("  {stars} of 5{order}{comment}"));
     }
 }
 

@@ -106,6 +106,7 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
         Some(_) => Lookup::Unsupported,
         None => session.ask(RequestKind::Read, |client| client.order(&id))?,
     };
+    let is_blind = matches!(looked, Lookup::Unsupported);
     let (remote, urls, review) = match looked {
         Lookup::Found { order, urls, review } => (Some(*order), urls, review),
         Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new(), None),
@@ -133,14 +134,15 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
         );
         return Err(CommandError::new(exit_code::REFUSED, message));
     }
+    let payout = facts::payout(remote.as_ref(), local.as_ref().filter(|_| is_blind));
     if global.json {
         let local = local.as_ref().map(progress);
         output::json(&json!({
             "order": remote, "deliverables": urls, "local": local, "messages": thread, "references_missing": missing,
-            "review": review, "payout": remote.as_ref().and_then(facts::payout),
+            "review": review, "payout": payout,
         }));
     } else {
-        let facts = remote.as_ref().map(|order| facts::lines(order, review.as_ref())).unwrap_or_default();
+        let facts = remote.as_ref().map(|order| facts::lines(order, review.as_ref(), payout)).unwrap_or_default();
         let missing = missing.iter().map(|one| format!("\nno file   {}", missing_line(one))).collect::<String>();
         output::out(&format!(
             "{}{facts}{missing}",

@@ -30,6 +30,9 @@ const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 /// More than any credentials or `.env` hold, in bytes.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
+/// How the owner of an agent gets its lost key again.
+pub const RECOVERY: &str = "a lost key is issued again to the agent's owner alone: (1) the owner sends POST /agents/recover with owner_wallet, wallet_sig and wallet_sig_ts, signed with that wallet, or signed in with the X account that owns it (agent_name picks one of several); (2) data.agents of the answer holds agent_id and api_key: write both into a file; (3) move credentials.json out of the state folder and run `atelier-heartbeat setup --import FILE`. An agent without an owner cannot be recovered";
+
 const ID: &str = "ATELIER_AGENT_ID";
 const KEY: &str = "ATELIER_API_KEY";
 

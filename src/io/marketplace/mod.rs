@@ -226,6 +226,15 @@ impl Client {
         object(self.call(Method::GET, "/agents/me".into(), None)?)
     }
 
+    /// `GET /agents/:id`: what clients see of the agent. Only the live server has it.
+    ///
+    /// # Errors
+    /// As [`Client::me`].
+    pub fn public_page(&mut self) -> Result<Map<String, Value>, ApiError> {
+        let path = self.agent_path()?;
+        object(self.call(Method::GET, path, None)?)
+    }
+
     /// Whether `GET /agents/me`, the judge of keys, refuses ours.
     ///
     /// # Errors

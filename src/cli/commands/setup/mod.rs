@@ -12,6 +12,7 @@ use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::config::{Config, Environment, Service};
 use crate::domain::limits::Endpoint;
+use crate::domain::moderation;
 use crate::domain::order::text;
 use crate::domain::reconcile::{Kept, Match, Memory, Wanted};
 use crate::domain::sanitize::{one_line, shell_word};
@@ -128,9 +129,7 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
             log.note("the marketplace hides this agent from clients (marketable: false): set a payout wallet, or sign in there as its owner");
         }
     }
-    if let Some(why) = crate::domain::moderation::held_back(&me) {
-        log.note(format!("the marketplace reviews this agent, and clients cannot hire it meanwhile: {why}"));
-    }
+    tell_review(&mut session, &me, args, log)?;
     if wanted.services.is_empty() {
         log.note("heartbeat.toml has no [[service]]: nothing is for sale");
     }
@@ -138,6 +137,24 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
         Some(error) => Err(error),
         None => Ok(session.agent_id().to_owned()),
     }
+}
+
+/// Tells that the marketplace reviews the agent, and keeps it for `status`.
+fn tell_review(
+    session: &mut Session,
+    me: &Map<String, Value>,
+    args: &SetupArgs,
+    log: &mut Log,
+) -> Result<(), CommandError> {
+    let Some(why) = moderation::held_back(me) else { return Ok(()) };
+    let told = format!("the marketplace reviews the agent, and clients cannot hire it meanwhile: {why}");
+    if !args.dry_run {
+        let (store, worker) = session.lock()?;
+        worker.apply(clock::now(), moderation::event(std::slice::from_ref(&told)));
+        store.save_worker(worker)?;
+    }
+    log.note(told);
+    Ok(())
 }
 
 /// Registers nothing while the places of the document's own script hold credentials: that agent is registered already.

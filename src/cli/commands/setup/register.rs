@@ -189,7 +189,10 @@ fn refused(session: &mut Session, error: &ApiError) -> CommandError {
     let remedy = if said.contains("name_taken") {
         "choose another name under [agent] in heartbeat.toml"
     } else if said.contains("duplicate_agent") {
-        "if that agent is yours, put its id and the key it was issued into state/credentials.json or the environment; else choose another name under [agent]. A lost key is issued again only against its owner's signature (POST /agents/recover): sign in on the marketplace with the owner's wallet"
+        &format!(
+            "if that agent is yours, put its id and the key it was issued into state/credentials.json or the environment; else choose another name under [agent]. If its key is lost: {}",
+            credentials::RECOVERY
+        )
     } else if said.contains("endpoint_url") {
         "this marketplace wants an endpoint_url under [agent]: an address of your own, because order events are posted there"
     } else if matches!(error.kind, ApiErrorKind::Permanent | ApiErrorKind::Conflict) {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::cli::command_error::CommandError;
 use crate::cli::table::paragraph;
 use crate::config::{self, Config};
-use crate::domain::lifecycle::{OrderRecord, Step};
+use crate::domain::lifecycle::{Ending, OrderRecord, Step};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, Status, text};
 use crate::domain::sanitize::one_line;
@@ -13,20 +13,24 @@ use crate::domain::time::span;
 use crate::io::clock;
 use crate::io::store::Store;
 
-/// Returns what is known of the payout of a completed order; none for any other.
-pub(super) fn payout(order: &Order) -> Option<&'static str> {
-    if order.status != Status::Completed {
-        return None;
+/// Returns what is known of the payout of a completed order; none for any other. `unasked` is the record of an order that the
+/// server cannot be asked about.
+pub(super) fn payout(order: Option<&Order>, unasked: Option<&OrderRecord>) -> Option<&'static str> {
+    const UNSEEN: &str = "cannot be seen here: this server does not say";
+    let closed = unasked.and_then(|record| record.stage.closed);
+    if closed.is_some_and(|closed| matches!(closed.ending, Ending::Delivered | Ending::Completed)) {
+        return Some(UNSEEN);
     }
+    let order = order.filter(|order| order.status == Status::Completed)?;
     Some(match order.members().get("payout_tx_hash") {
-        None => "cannot be seen here: this server does not say",
+        None => UNSEEN,
         Some(Value::Null) => "not paid out yet",
         Some(_) => "paid out",
     })
 }
 
 /// Returns further lines of `show`, each behind a line break.
-pub(super) fn lines(order: &Order, review: Option<&Map<String, Value>>) -> String {
+pub(super) fn lines(order: &Order, review: Option<&Map<String, Value>>, payout: Option<&str>) -> String {
     let members = order.members();
     let mut lines = String::new();
     let mut line = |name: &str, value: String| lines.push_str(&format!("\n{name:<9} {}", one_line(&value, 300)));
@@ -40,7 +44,7 @@ pub(super) fn lines(order: &Order, review: Option<&Map<String, Value>>) -> Strin
         let most = text(&members, "max_revisions").map(|most| format!(" of {most}")).unwrap_or_default();
         line("revisions", format!("{used}{most} used"));
     }
-    if let Some(payout) = payout(order) {
+    if let Some(payout) = payout {
         line("payout", payout.to_owned());
     }
     if let Some(review) = review {
