@@ -6,7 +6,7 @@ mod beat;
 mod corners;
 mod damage;
 mod disk;
-
+mod events;
 mod fixture;
 mod generators;
 mod handovers;
