@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use crate::domain::webhook::request::MAX_HEADER_BYTES;
 use crate::domain::webhook::{Answer, Parsed, RequestHeaders, judge_headers};
+use crate::io::failpoint;
 
 /// A request is whole within this time.
 pub const WITHIN: Duration = Duration::from_secs(4);
@@ -60,6 +61,7 @@ pub fn read_socket(socket: &impl AsFd, path: &str) -> Result<Post, Option<Answer
     }
     // What follows the body is another request, and only one is answered.
     body.truncate(length);
+    failpoint::point("the event read");
     Ok(Post { signatures: headers.signatures, body })
 }
 
@@ -90,6 +92,7 @@ pub fn answer(socket: &impl AsFd, answer: Answer, is_whole: bool) {
     let socket = socket.as_fd();
     let text = format!("HTTP/1.1 {} {}\r\n{}", answer.status(), answer.words(), answer.rest());
     send(socket, text.as_bytes());
+    failpoint::point("answered");
     let _ = rustix::net::shutdown(socket, Shutdown::Write);
     let (until, mut read) = (Instant::now() + DRAIN_WITHIN, 0);
     let mut bytes = Vec::new();

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
+use super::events::{AGENT, PATH, SECRET, body, signed};
 use super::fixture::{BIN, Fixture, Ran};
 
 /// Runs a shell script in the fixture's folder, with the state folder on a tmpfs of `size`; `$beat` is a run.
@@ -78,4 +79,30 @@ fn a_read_only_disk_is_reported_and_costs_no_request() {
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
     assert_eq!((fixture.deliveries(&order), fixture.lines("made")), (1, 1), "{ran:?}");
     assert_eq!(fixture.server.connections(), before + 1, "the run that could not write sent nothing");
+}
+
+/// An event that no disk has room for is answered so that the marketplace sends it again, and the second time it is kept.
+#[test]
+fn an_event_on_a_full_disk_is_to_be_sent_again() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator(MAKES, "");
+    let settings = std::fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    std::fs::write(fixture.path("heartbeat.toml"), format!("{settings}{AGENT}")).unwrap();
+    let order = fixture.order("x");
+    let event = body("order.paid", &order, "{}");
+    let (length, signature) = (event.len(), signed(&event));
+    let script = format!(
+        "post() {{ printf %s '{event}' | GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=POST REQUEST_URI={PATH} \
+             CONTENT_LENGTH={length} HTTP_X_ATELIER_SIGNATURE='{signature}' ATELIER_WEBHOOK_SECRET={SECRET} \
+             {BIN} webhook --no-kick; echo \"$1: $?\"; }}
+         inbox() {{ echo \"$1: $(find state -path '*inbox/*' | wc -l) there\"; }}
+         fill; post full; inbox full; rm state/filler; post free; inbox free; $beat; echo \"run: $?\"; inbox run"
+    );
+    let ran = on_a_disk_of(&fixture, "12m", &script);
+    let said: Vec<&str> = ran.out.lines().map(str::trim).filter(|line| line.contains(": ")).collect();
+    let expected = |line: &str| assert!(said.contains(&line), "{line}: {ran:?}");
+    ["Status: 503 Service Unavailable", "full: 74", "full: 0 there"].into_iter().for_each(expected);
+    ["Status: 200 OK", "free: 0", "free: 1 there", "run: 0", "run: 0 there"].into_iter().for_each(expected);
+    assert_eq!((fixture.deliveries(&order), fixture.lines("made")), (1, 1), "{ran:?}");
+    assert!(ran.err.contains("No space left") && !ran.err.contains(SECRET), "{ran:?}");
 }

@@ -3,10 +3,13 @@
 //! The gate takes every third failpoint; `POINTS=all cargo test --test black_box kills -- --nocapture` takes all and prints
 //! the table.
 
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 
+use atelier_heartbeat::internals::domain::limits::Endpoint;
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
+use super::events::{body, inetd_of, opened, post};
 use super::fixture::{BIN, Fixture, Ran, now};
 
 /// The counts of one campaign.
@@ -118,4 +121,85 @@ fn deliver_and_quote_killed_at_any_failpoint_happen_once() {
     }
     println!("quote                          {quotes:>4} kills survived");
     assert!(points * stride() >= 45 && quotes >= 8, "{points} and {quotes} points");
+}
+
+/// The failpoints of reading, recording and answering an event: all of them are taken, whatever the stride.
+const ANSWERING: u32 = 10;
+
+/// Starts `webhook` by inetd with a kill at failpoint `at`, posts an event, and returns the answer and the failpoint's name.
+fn posted(fixture: &Fixture, event: &str, at: u32) -> (String, Option<String>) {
+    let (mut client, child) =
+        inetd_of(fixture.command(&["webhook"]).env("ATELIER_FAILPOINT", at.to_string()).env("RUST_BACKTRACE", "0"));
+    let mut answer = Vec::new();
+    // Killed before it had read all: the connection is reset.
+    let _ = client.write_all(&post(event)).and_then(|()| client.read_to_end(&mut answer));
+    let output = child.wait_with_output().unwrap();
+    let killed = output.status.signal() == Some(9);
+    assert!(killed || output.status.code() == Some(0), "at {at}: {output:?}");
+    let ran = Ran::of(&output);
+    let name = killed.then(|| ran.err.lines().last().unwrap_or_default().rsplit(": ").next().unwrap().to_owned());
+    (String::from_utf8_lossy(&answer).into_owned(), name)
+}
+
+/// Trial 1 of webhooks: a kill while an event is read, recorded, answered, or taken up by the run. No poll helps: the next
+/// one is an hour away.
+#[test]
+fn an_event_killed_at_any_failpoint_is_answered_and_done_or_comes_again() {
+    let (mut answered, mut unanswered, mut names) = (0, 0, std::collections::BTreeSet::new());
+    for at in (1..=ANSWERING).chain((ANSWERING + 1..).step_by(stride() as usize)) {
+        let fixture = opened("");
+        let script = format!("echo x >> ../../../made\n{BIN} poster --brief x --output $ATELIER_OUTPUT");
+        fixture.script("make.sh", &script);
+        fixture.beat();
+        let settings = std::fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+        std::fs::write(fixture.path("heartbeat.toml"), settings.replace("\"0s\"", "\"1h\"")).unwrap();
+        let polled = polls(&fixture);
+        let order = fixture.order("A lighthouse");
+        let event = body("order.paid", &order, r#"{"status":"paid"}"#);
+        let (answer, point) = posted(&fixture, &event, at);
+        let Some(point) = point else { break };
+        if answer.is_empty() {
+            unanswered += 1;
+            // As the marketplace does without an answer. Nothing says how far the first one came.
+            let (again, killed) = posted(&fixture, &event, 0);
+            assert!(again.starts_with("HTTP/1.1 200 ") && killed.is_none(), "{at}, {point}: {again}");
+        } else {
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{at}, {point}: {answer}");
+            answered += 1;
+        }
+        for _ in 0..8 {
+            if fixture.deliveries(&order) > 0 {
+                break;
+            }
+            // As if so much time had passed that a request in doubt has had its effect.
+            a_minute_later(&fixture);
+        }
+        a_minute_later(&fixture);
+        // What a killed writer left beside them is removed later.
+        let waiting = fixture.inbox().iter().filter(|path| path.extension().is_some_and(|ext| ext == "json")).count();
+        let counts = (fixture.deliveries(&order), fixture.lines("made"), waiting);
+        assert_eq!(counts, (1, 1, 0), "{at}, {point}: delivered, made, waiting: {}", fixture.log());
+        assert_eq!(polls(&fixture), polled, "{at}, {point}: a poll found it");
+        assert_eq!(fixture.run(&["status", "-q"]).code, 0, "{at}, {point}: something is left");
+        names.insert(point);
+    }
+    println!("webhook                        {answered:>4} kills after the answer, {unanswered} before it");
+    for point in ["the event read", "synced, not renamed", "the event recorded", "answered", "the events removed"] {
+        assert!(names.contains(point) || stride() > 1 && point.starts_with("the events"), "{point}: {names:?}");
+    }
+    assert!(unanswered >= 4 && answered * stride() >= 30, "{unanswered} and {answered} points");
+}
+
+/// A run that is not forced, as if time had passed: a request in doubt has had its effect, an order may be asked about again.
+fn a_minute_later(fixture: &Fixture) {
+    fixture.age_unknown_outcomes();
+    fixture.age_worker_record(60);
+    let _ = std::fs::remove_file(fixture.path("state/wake"));
+    fixture.run(&["beat"]);
+}
+
+/// Polls that the marketplace has answered.
+fn polls(fixture: &Fixture) -> usize {
+    let market = fixture.server.market();
+    market.recorder().requests.iter().filter(|request| request.endpoint == Endpoint::Orders).count()
 }

@@ -11,7 +11,7 @@ use super::envelope::{Loaded, encode, read};
 use super::{Store, StoreError, WAKE_FILE, failed, remove_file};
 use crate::domain::webhook::answer::MAX_WAITING;
 use crate::domain::webhook::event::{Event, file_name};
-use crate::io::atomic_file;
+use crate::io::{atomic_file, failpoint};
 
 /// What a killed writer left is removed after this time.
 const LITTER_AFTER: Duration = Duration::from_secs(600);
@@ -48,6 +48,7 @@ pub fn record(folder: &Path, body: &[u8], event: &Event) -> Result<Recorded, Sto
     if recorded != Recorded::TooMany {
         // Computed before the event was known.
         remove_file(&folder.join(WAKE_FILE))?;
+        failpoint::point("the event recorded");
     }
     Ok(recorded)
 }
@@ -133,7 +134,10 @@ impl Store {
     ///
     /// Fails when a file cannot be removed.
     pub fn remove_from_inbox(&self, names: &[String]) -> Result<(), StoreError> {
-        names.iter().try_for_each(|name| remove_file(&self.folder.join("inbox").join(name)))
+        failpoint::point("the events noted, not removed");
+        names.iter().try_for_each(|name| remove_file(&self.folder.join("inbox").join(name)))?;
+        failpoint::point("the events removed");
+        Ok(())
     }
 }
 
