@@ -6,14 +6,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 #[allow(dead_code)]
+#[path = "black_box/events.rs"]
+mod events;
+#[allow(dead_code)]
 #[path = "black_box/fixture.rs"]
 mod fixture;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
+use events::{AGENT, body, inetd_of, post, status};
 use fixture::{BIN, Fixture};
 
 /// The program and its settings in a folder whose name every format must quote.
@@ -63,6 +68,21 @@ impl Home {
         assert!(ran.status.success() && ran.stdout.is_empty() && ran.stderr.is_empty(), "{argv:?}: {ran:?}");
         assert!(self.place.join("state/worker.json").exists(), "it polled");
     }
+
+    /// Asserts that these arguments answer an event on a socket, and record it.
+    fn answers(&self, argv: &[String]) {
+        let settings = fs::read_to_string(self.place.join("heartbeat.toml")).unwrap();
+        fs::write(self.place.join("heartbeat.toml"), format!("{settings}{AGENT}[webhook]\nkick = \"none\"\n")).unwrap();
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]).current_dir("/").env_clear().env("HOME", self.fixture.folder.path());
+        let (mut client, child) = inetd_of(&mut command);
+        client.write_all(&post(&body("order.paid", "ord_1", "{}"))).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        let ran = child.wait_with_output().unwrap();
+        assert_eq!((status(&answer), ran.status.code()), (200, Some(0)), "{argv:?}: {ran:?}");
+        assert_eq!(fs::read_dir(self.place.join("state/inbox")).unwrap().count(), 1, "{argv:?}");
+    }
 }
 
 fn python(script: &str, argument: &std::path::Path) -> Output {
@@ -82,7 +102,7 @@ fn words(value: &serde_json::Value) -> Vec<String> {
 
 /// Returns the complaints of systemd about the units in a folder.
 fn verified(home: &Home, folder: &std::path::Path, manager: &str) -> (bool, String) {
-    let units = ["service", "timer"].map(|kind| folder.join(format!("atelier-heartbeat.{kind}")));
+    let units = fs::read_dir(folder).unwrap().map(|unit| unit.unwrap().path());
     let mut command = Command::new("systemd-analyze");
     command.args([manager, "verify", "--man=no"]).args(units).env("XDG_RUNTIME_DIR", home.fixture.folder.path());
     let ran = command.output().unwrap();
@@ -100,6 +120,25 @@ fn systemd_accepts_the_units() {
         let broken = fs::read_to_string(&unit).unwrap().replace("oneshot", "twoshot");
         fs::write(&unit, broken).unwrap();
         assert!(verified(&home, &folder, manager).1.contains("twoshot"), "{words:?}");
+    }
+}
+
+#[test]
+fn systemd_accepts_the_units_that_answer_events() {
+    let home = Home::new();
+    for (words, manager) in
+        [(&["systemd", "--webhook"][..], "--user"), (&["systemd", "--system", "--webhook"], "--system")]
+    {
+        let folder = home.files(words);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "a socket and a service");
+        assert_eq!(verified(&home, &folder, manager), (true, String::new()), "{words:?}");
+        for (unit, good, wrong) in [("@.service", "socket", "plug"), (".socket", "8425", "nowhere")] {
+            let unit = folder.join(format!("atelier-heartbeat-webhook{unit}"));
+            let kept = fs::read_to_string(&unit).unwrap();
+            fs::write(&unit, kept.replace(good, wrong)).unwrap();
+            assert!(verified(&home, &folder, manager).1.contains(wrong), "{words:?}, {wrong}");
+            fs::write(&unit, kept).unwrap();
+        }
     }
 }
 
@@ -133,30 +172,48 @@ fn cron_accepts_and_returns_the_line() {
     assert!(home.place.join("state/worker.json").exists(), "it polled");
 }
 
+/// Prints a property list as JSON.
+const PROPERTY_LIST: &str = "import json,plistlib,sys; print(json.dumps(plistlib.load(open(sys.argv[1],'rb'))))";
+
+/// Prints the documents of a YAML file as JSON.
+const YAML: &str = "import json,yaml,sys; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+
+/// Returns the documents of a file for Kubernetes. Each matches its schema, and with `wrong` in place of `good` does not.
+fn valid_for_kubernetes(home: &Home, file: &std::path::Path, good: &str, wrong: &str) -> serde_json::Value {
+    let validate =
+        |file: &std::path::Path| Command::new("kubernetes-validate").arg("--strict").arg(file).output().unwrap();
+    let valid = validate(file);
+    assert!(valid.status.success(), "{valid:?}");
+    let broken = home.fixture.path("broken.yaml");
+    fs::write(&broken, fs::read_to_string(file).unwrap().replace(good, wrong)).unwrap();
+    assert!(!validate(&broken).status.success(), "an unknown member is an error");
+    parsed(YAML, file)
+}
+
+fn kinds(parts: &serde_json::Value) -> Vec<&str> {
+    parts.as_array().unwrap().iter().map(|part| part["kind"].as_str().unwrap()).collect()
+}
+
 #[test]
 fn launchd_gets_a_property_list() {
     let home = Home::new();
-    let script = "import json,plistlib,sys; print(json.dumps(plistlib.load(open(sys.argv[1],'rb'))))";
-    let list = parsed(script, &home.files(&["launchd"]).join("ai.atelier.heartbeat.plist"));
+    let list = parsed(PROPERTY_LIST, &home.files(&["launchd"]).join("ai.atelier.heartbeat.plist"));
     assert_eq!((list["Label"].as_str(), list["StartInterval"].as_u64()), (Some("ai.atelier.heartbeat"), Some(60)));
     assert_eq!(list["WorkingDirectory"], home.place.to_str().unwrap());
     home.is_a_beat(&words(&list["ProgramArguments"]));
+    let list = parsed(PROPERTY_LIST, &home.files(&["launchd", "--webhook"]).join("ai.atelier.heartbeat.webhook.plist"));
+    assert_eq!(list["inetdCompatibility"], serde_json::json!({"Wait": false}));
+    let listeners = &list["Sockets"]["Listeners"];
+    assert_eq!((&listeners["SockNodeName"], &listeners["SockServiceName"]), (&"127.0.0.1".into(), &"8425".into()));
+    home.answers(&words(&list["ProgramArguments"]));
 }
 
 #[test]
 fn the_kubernetes_job_matches_its_schema() {
     let home = Home::new();
     let file = home.files(&["kubernetes"]).join("atelier-heartbeat.yaml");
-    let validate =
-        |file: &std::path::Path| Command::new("kubernetes-validate").arg("--strict").arg(file).output().unwrap();
-    let valid = validate(&file);
-    assert!(valid.status.success(), "{valid:?}");
-    let broken = home.fixture.path("broken.yaml");
-    fs::write(&broken, fs::read_to_string(&file).unwrap().replace("backoffLimit: 0", "backoffLimits: 0")).unwrap();
-    assert!(!validate(&broken).status.success(), "an unknown member is an error");
-    let parts = parsed("import json,yaml,sys; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))", &file);
-    let kinds: Vec<&str> = parts.as_array().unwrap().iter().map(|part| part["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["Namespace", "PersistentVolumeClaim", "Secret", "ConfigMap", "CronJob"]);
+    let parts = valid_for_kubernetes(&home, &file, "backoffLimit: 0", "backoffLimits: 0");
+    assert_eq!(kinds(&parts), ["Namespace", "PersistentVolumeClaim", "Secret", "ConfigMap", "CronJob"]);
     let job = &parts[4];
     assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
     let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
@@ -166,6 +223,21 @@ fn the_kubernetes_job_matches_its_schema() {
         (&security["allowPrivilegeEscalation"], &security["capabilities"]["drop"][0]),
         (&false.into(), &"ALL".into())
     );
+    let file = home.files(&["kubernetes", "--webhook"]).join("atelier-heartbeat-webhook.yaml");
+    let events = valid_for_kubernetes(&home, &file, "replicas: 1", "replica: 1");
+    assert_eq!(kinds(&events), ["Service", "Deployment"]);
+    let deployment = &events[1]["spec"];
+    assert_eq!((&deployment["replicas"], &deployment["strategy"]["type"]), (&1.into(), &"Recreate".into()));
+    assert_eq!(events[0]["spec"]["selector"], deployment["template"]["metadata"]["labels"], "the Service finds it");
+    let container = &deployment["template"]["spec"];
+    // The claim, the settings and the secret of the CronJob.
+    for (number, of) in [(0, "persistentVolumeClaim"), (1, "configMap"), (2, "secret")] {
+        let (name, job) = (&container["volumes"][number][of], &pod["volumes"][number][of]);
+        let named = |volume: &serde_json::Value| {
+            ["claimName", "name", "secretName"].iter().find_map(|key| volume.get(key).cloned())
+        };
+        assert!(named(name).is_some() && named(name) == named(job), "{of}: {name} {job}");
+    }
 }
 
 #[test]
