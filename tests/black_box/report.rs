@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use serde_json::Value;
 
+use super::events::{AGENT, SECRET};
 use super::fixture::{BIN, Fixture, Ran};
 
 #[test]
@@ -209,6 +212,18 @@ fn members(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// What `webhook --listen --json` prints.
+fn listening(fixture: &Fixture) -> Value {
+    fixture.settings(AGENT);
+    let mut command = fixture.command(&["webhook", "--listen", "127.0.0.1:0", "--json"]);
+    let mut child = command.env("ATELIER_WEBHOOK_SECRET", SECRET).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
 #[test]
 fn the_json_page_lists_every_member() {
     let fixture = Fixture::open(ServerVersion::Live);
@@ -242,6 +257,7 @@ fn the_json_page_lists_every_member() {
             }],
         ),
         ("report", vec![fixture.json(&["report"])]),
+        ("webhook --listen", vec![listening(&fixture)]),
     ];
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
     for (command, values) in told {
