@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// The modules of `io` that use a sibling, and why it is none of their own.
-const IO_PAIRS: [(&str, &str); 15] = [
+const IO_PAIRS: [(&str, &str); 16] = [
     ("store", "atomic_file"),
     ("store", "clock"),
     ("store", "failpoint"),
@@ -36,6 +36,7 @@ const IO_PAIRS: [(&str, &str); 15] = [
     ("marketplace", "dns"),
     ("marketplace", "failpoint"),
     ("downloads", "dns"),
+    ("webhook", "failpoint"),
 ];
 
 /// What `domain` must not name.
