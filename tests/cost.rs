@@ -154,7 +154,7 @@ fn a_skipped_run_makes_few_system_calls_and_uses_little_memory() {
         calls.0, memory.0, calls.1, memory.1
     );
     assert!(calls.0 <= calls.1 + 20, "{calls:?}");
-    assert!(memory.0 <= 3 * 1024, "{memory:?}");
+    assert!(memory.0 <= 3 * 1024 + 256, "{memory:?}");
 }
 
 /// An idle worker must not wake the disk: what it records of a poll survives a kill without a flush.

@@ -73,23 +73,24 @@ impl Secret {
 /// Replaces `secret` wherever the characters of `text` that show spell it. `decodes`: `%41` counts as `A`, and an escape of
 /// JSON as what it stands for.
 fn replace(text: &str, secret: &str, mask: &str, decodes: bool) -> String {
-    let Some(first) = secret.bytes().next() else { return text.to_owned() };
+    let (bytes, wanted) = (text.as_bytes(), secret.as_bytes());
     // Where a match may begin: every answer of the marketplace goes through here.
-    let candidate = |at: usize| match decodes {
-        true => memchr::memchr3(first, b'%', b'\\', &text.as_bytes()[at..]),
-        false => memchr::memchr(first, &text.as_bytes()[at..]),
+    let candidates: &mut dyn Iterator<Item = usize> = match decodes {
+        true => &mut memchr::memchr3_iter(wanted[0], b'%', b'\\', bytes),
+        false => &mut memchr::memchr_iter(wanted[0], bytes),
     };
-    let (mut replaced, mut copied, mut at) = (String::new(), 0, 0);
-    while let Some(found) = candidate(at) {
-        at += found;
-        let Some((_, next)) = character(text, at, decodes) else { break };
-        match end_of_match(text, at, secret, decodes) {
-            Some(end) => {
-                replaced.push_str(&text[copied..at]);
-                replaced.push_str(mask);
-                (copied, at) = (end, end);
-            }
-            None => at = next,
+    let (mut replaced, mut copied) = (String::new(), 0);
+    for at in candidates {
+        // What shows beside it, and is not what follows in the secret, ends it at once.
+        let next = bytes.get(at + 1).copied().unwrap_or_default();
+        let is_other = next.is_ascii_graphic() && next != wanted[1] && next != b'%' && next != b'\\';
+        if at < copied || is_other && bytes[at] == wanted[0] {
+            continue;
+        }
+        if let Some(end) = end_of_match(text, at, secret, decodes) {
+            replaced.push_str(&text[copied..at]);
+            replaced.push_str(mask);
+            copied = end;
         }
     }
     if copied == 0 {
