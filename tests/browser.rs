@@ -214,7 +214,7 @@ fn the_report_fits_a_phone_and_a_desk() {
         browser.assert_fits("the report");
         let drawn = "return [...document.images].filter(i => i.complete && i.naturalWidth > 100).length";
         assert_eq!(browser.run(drawn), 3, "three thumbnails");
-        browser.says("atelier-heartbeat retry ord_");
+        browser.says("atelier-heartbeat messages ord_");
         // Letters of a chart are as large as they are written, or nearly.
         let scale =
             "const s = document.querySelector('svg'); return s.getBoundingClientRect().width / s.viewBox.baseVal.width";
