@@ -271,7 +271,7 @@ fn a_poll_stays_within_its_instructions() {
     let (none, hundred) = (cost(0), cost(100));
     println!("poll: {none} instructions with no orders, {hundred} with 100 new ones: {} each", (hundred - none) / 100);
     assert!(none < 1_000_000, "{none} instructions");
-    // A tenth of it is the search of the answer for the key.
+    // Part of it is the search of the answer for the key.
     assert!(hundred < 18_000_000, "{hundred} instructions");
 }
 
