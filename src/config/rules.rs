@@ -10,6 +10,7 @@ use crate::domain::field_rules::{self, Field, PROFILE, QUOTE, SERVICE, Violation
 use crate::domain::limits;
 use crate::domain::order::Status;
 use crate::domain::proxy::Proxy;
+use crate::domain::secret::SECRET_VARIABLES;
 use crate::domain::suggest::{quoted, suggest};
 use crate::domain::url::Address;
 
@@ -245,7 +246,7 @@ fn none_of(must: &str, odd: &str, known: &[&str]) -> String {
 }
 
 fn variable(name: &str) -> Result<(), String> {
-    if let Some(secret) = ["ATELIER_API_KEY", "ATELIER_WEBHOOK_SECRET"].into_iter().find(|secret| *secret == name) {
+    if let Some(secret) = SECRET_VARIABLES.into_iter().find(|secret| *secret == name) {
         return Err(format!("not hold {secret}: a generator is never given the key"));
     }
     let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');

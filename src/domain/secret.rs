@@ -11,6 +11,15 @@ use super::sanitize::is_invisible;
 /// A shorter secret would turn every text into masks and hide nothing worth hiding. In bytes.
 const SHORTEST: usize = 8;
 
+/// The variable that holds the API key.
+pub const KEY_VARIABLE: &str = "ATELIER_API_KEY";
+
+/// The variable that holds the secret that webhooks are signed with.
+pub const WEBHOOK_VARIABLE: &str = "ATELIER_WEBHOOK_SECRET";
+
+/// The variables that no command of the operator is given.
+pub const SECRET_VARIABLES: [&str; 2] = [KEY_VARIABLE, WEBHOOK_VARIABLE];
+
 /// A secret text. `Debug` and `Display` show at most its last four characters. It has no serialized form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

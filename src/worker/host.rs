@@ -15,6 +15,7 @@ use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::deliverable::{Deliverable, Hosted, media_type};
 use crate::domain::order::OrderId;
 use crate::domain::sanitize::one_line;
+use crate::domain::secret::SECRET_VARIABLES;
 use crate::domain::url;
 use crate::io::{atomic_file, generator};
 
@@ -54,10 +55,12 @@ impl Host {
         command
             .args(arguments)
             .current_dir(&self.config_dir)
-            .env_remove("ATELIER_API_KEY")
             .stdin(Stdio::null())
             .stdout(child_end(&stdout)?)
             .stderr(child_end(&stderr)?);
+        for name in SECRET_VARIABLES {
+            command.env_remove(name);
+        }
         let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
         let status = wait_within(&mut child, self.within).map_err(&failed)?;
         if !status.success() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::domain::secret::SECRET_VARIABLES;
 use crate::domain::time::Time;
 use crate::io::generator;
 use crate::worker::host::wait_within;
@@ -43,16 +44,13 @@ pub fn notify(config: &Config, agent_id: &str, summary: &Summary, failure: Optio
 /// Runs the command with one event on its stdin. Its output is discarded: a run is quiet.
 fn run(command: &[String], config_dir: &Path, event: &Value) -> Result<(), String> {
     let program = generator::resolve(command, config_dir)?;
-    let mut child = Command::new(program)
-        .args(&command[1..])
-        .current_dir(config_dir)
-        .env_remove("ATELIER_API_KEY")
-        .env_remove("ATELIER_WEBHOOK_SECRET")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| error.to_string())?;
+    let mut notifier = Command::new(program);
+    notifier.args(&command[1..]).current_dir(config_dir);
+    notifier.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    for name in SECRET_VARIABLES {
+        notifier.env_remove(name);
+    }
+    let mut child = notifier.spawn().map_err(|error| error.to_string())?;
     if let Some(mut stdin) = child.stdin.take() {
         // The command need not read it; a pipe holds more than an event.
         let _ = stdin.write_all(format!("{event}\n").as_bytes());

@@ -26,11 +26,13 @@ fn a_file_hosted_by_a_command_is_delivered_by_its_address_without_an_upload() {
     );
     let order = fixture.order("A poem");
     let mut command = fixture.command(&["--force"]);
-    let ran = command.env("BUCKET_SECRET", "b").output().unwrap();
+    command.env("BUCKET_SECRET", "b").env("ATELIER_WEBHOOK_SECRET", "whsec_0123456789");
+    let ran = command.output().unwrap();
     assert!(ran.status.success() && ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran:?}");
     assert_eq!(fs::read_to_string(fixture.path("hosted.txt")).unwrap(), "a poem\n");
     let environment = fs::read_to_string(fixture.path("host.env")).unwrap();
     assert!(environment.contains("BUCKET_SECRET=b") && !environment.contains("ATELIER_API_KEY"), "{environment}");
+    assert!(!environment.contains("ATELIER_WEBHOOK_SECRET"), "{environment}");
     let market = fixture.server.market();
     let recorder = market.recorder();
     assert_eq!(recorder.deliveries_of(&order)[0].urls, [format!("https://bucket.example/{order}.txt")]);

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::domain::order::text;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{KEY_VARIABLE, Secret};
 use crate::domain::time::Time;
 use crate::io::environment::Environment;
 use crate::io::redaction;
@@ -34,7 +34,7 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 pub const RECOVERY: &str = "a lost key is issued again to the agent's owner alone: (1) the owner sends POST /agents/recover with owner_wallet, wallet_sig and wallet_sig_ts, signed with that wallet, or signed in with the X account that owns it (agent_name picks one of several); (2) data.agents of the answer holds agent_id and api_key: write both into a file; (3) move credentials.json out of the state folder and run `atelier-heartbeat setup --import FILE`. An agent without an owner cannot be recovered";
 
 const ID: &str = "ATELIER_AGENT_ID";
-const KEY: &str = "ATELIER_API_KEY";
+const KEY: &str = KEY_VARIABLE;
 
 /// An agent's id and key.
 #[derive(Clone, Debug)]

@@ -7,12 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{CredentialsError, read, variable_of};
 use crate::domain::order::text;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, WEBHOOK_VARIABLE};
 use crate::io::environment::Environment;
 use crate::io::{atomic_file, redaction};
-
-/// The variable that holds it.
-pub const VARIABLE: &str = "ATELIER_WEBHOOK_SECRET";
 
 /// Its member of `credentials.json` and of `GET /agents/me`.
 pub const MEMBER: &str = "webhook_secret";
@@ -24,7 +21,7 @@ pub const MEMBER: &str = "webhook_secret";
 ///
 /// Returns [`CredentialsError`] when a place exists and cannot be read, or holds what cannot be a secret.
 pub fn secret(environment: &Environment, state_dir: &Path) -> Result<Option<Secret>, CredentialsError> {
-    if let Some(found) = variable_of(environment, VARIABLE)? {
+    if let Some(found) = variable_of(environment, WEBHOOK_VARIABLE)? {
         return checked(found, "the environment").map(Some);
     }
     let systemd = environment.path("CREDENTIALS_DIRECTORY");
@@ -105,7 +102,7 @@ mod tests {
         fs::write(systemd.join("credentials.json"), r#"{"webhook_secret": "whsec_systemd_00"}"#).unwrap();
         let with_systemd = [("CREDENTIALS_DIRECTORY", systemd.to_str().unwrap())];
         assert_eq!(found(&with_systemd).as_deref(), Some("whsec_systemd_00"));
-        let with_all = [with_systemd[0], (VARIABLE, "whsec_environment")];
+        let with_all = [with_systemd[0], (WEBHOOK_VARIABLE, "whsec_environment")];
         assert_eq!(found(&with_all).as_deref(), Some("whsec_environment"));
         assert_eq!(crate::io::redaction::clean(&format!("a {SECRET} b")), "a [key …cdef] b");
     }
@@ -116,6 +113,6 @@ mod tests {
         keep(folder.path(), &Secret::new(SECRET)).unwrap();
         let missing = super::super::find(&environment(&[]), Path::new("/nowhere"), folder.path()).unwrap_err();
         assert!(matches!(missing, CredentialsError::Missing { .. }), "{missing}");
-        assert!(secret(&environment(&[(VARIABLE, "two words here")]), folder.path()).is_err());
+        assert!(secret(&environment(&[(WEBHOOK_VARIABLE, "two words here")]), folder.path()).is_err());
     }
 }

@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::generation_outcome::Exit;
+use crate::domain::secret::SECRET_VARIABLES;
 use crate::domain::time::Time;
 use crate::io::atomic_file;
 use crate::io::failpoint;
@@ -234,7 +235,7 @@ fn supervisor(job: &Job<'_>) -> Command {
     let mut command = Command::new(job.supervisor);
     command.arg("__supervise").arg(job.attempt_dir).env_clear();
     let passed_through = PASSED_THROUGH.into_iter().chain(job.env.iter().map(String::as_str));
-    for name in passed_through.filter(|name| !matches!(*name, "ATELIER_API_KEY" | "ATELIER_WEBHOOK_SECRET")) {
+    for name in passed_through.filter(|name| !SECRET_VARIABLES.contains(name)) {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

@@ -9,7 +9,7 @@ use crate::cli::exit_code;
 use crate::cli::session::{RequestKind, Session};
 use crate::config::Environment;
 use crate::domain::order::text;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, WEBHOOK_VARIABLE};
 use crate::io::credentials::webhook::{self, MEMBER};
 use crate::io::marketplace::Client;
 
@@ -45,7 +45,7 @@ pub(super) fn keep_secret(
     if kept {
         log.step("kept the webhook secret beside the credentials");
     }
-    if std::env::var_os(webhook::VARIABLE).is_some() {
+    if std::env::var_os(WEBHOOK_VARIABLE).is_some() {
         log.note(
             "ATELIER_WEBHOOK_SECRET differs from the marketplace's secret and is used before it: remove or correct it",
         );
