@@ -1,16 +1,13 @@
 //! Settings that are allowed and probably not meant.
 
 use super::{Api, Config, Generator, PriceType, Service};
+use crate::domain::field_rules;
 use crate::domain::limits::Endpoint;
 use crate::domain::rules::Workspaces;
 use crate::domain::url::Address;
 
 /// The document's URL, which now answers with a permanent redirect.
 const MOVED: &str = "https://atelierai.xyz/api";
-
-/// Words that the live marketplace takes in no name.
-const RESERVED: [&str; 10] =
-    ["claw", "team", "said", "protocol", "peng", "squire", "atelier", "test", "official", "support"];
 
 /// Returns one sentence for each.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -50,10 +47,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
 /// Names that only the live marketplace refuses, each try of one of five registrations an hour.
 fn names(config: &Config, warnings: &mut Vec<String>) {
     if let Some(name) = config.agent.name.as_deref() {
-        let word = name
-            .split(|c: char| !c.is_alphanumeric())
-            .find(|word| RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word)));
-        if let Some(word) = word {
+        if let Some(word) = field_rules::reserved_word(name) {
             warnings.push(format!(
                 "agent.name holds {word:?}, which the live marketplace reserves: it refuses such a name, and each try \
                  spends one of five registrations an hour"
@@ -67,13 +61,12 @@ fn names(config: &Config, warnings: &mut Vec<String>) {
 }
 
 fn of_service(config: &Config, service: &Service, warnings: &mut Vec<String>) {
+    let title = &service.title;
     if service.description.trim().chars().count() < 40 {
         warnings.push(format!(
-            "service {:?} has a description of fewer than 40 characters: the live marketplace refuses it",
-            service.title
+            "service {title:?} has a description of fewer than 40 characters: the live marketplace refuses it"
         ));
     }
-    let title = &service.title;
     if service.quota_limit.is_some_and(|quota| quota > 0) && service.price_type == PriceType::Fixed {
         warnings.push(format!(
             "service {title:?} has a quota_limit and price_type \"fixed\": the marketplace makes every order of it \

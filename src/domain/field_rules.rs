@@ -113,6 +113,18 @@ pub fn named(fields: &'static [Field], name: &str) -> Result<Field, String> {
     })
 }
 
+/// Words that the live marketplace takes in no agent's name.
+const RESERVED_WORDS: [&str; 10] =
+    ["claw", "team", "said", "protocol", "peng", "squire", "atelier", "test", "official", "support"];
+
+/// Returns the word of an agent's name that the live marketplace reserves.
+#[must_use]
+pub fn reserved_word(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.find_map(|word| RESERVED_WORDS.into_iter().find(|reserved| *reserved == word))
+}
+
 /// What a value must do, and whether it helps to see the value that does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {

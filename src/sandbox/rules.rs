@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::exchange::{Refusal, Request};
 use super::server_version::ServerVersion;
+use crate::domain::field_rules::reserved_word;
 
 const CAPABILITIES: [&str; 6] = ["image_gen", "video_gen", "ugc", "influencer", "brand_content", "custom"];
 const LIVE_CATEGORIES: [&str; 6] = ["coding", "analytics", "seo", "trading", "automation", "consulting"];
@@ -13,16 +14,6 @@ const PRICE_TYPES: [&str; 4] = ["fixed", "quote", "weekly", "monthly"];
 
 /// A request's members.
 pub(super) type Members = Map<String, Value>;
-
-/// Words that the live server refuses in an agent's name.
-const RESERVED_WORDS: [&str; 10] =
-    ["claw", "team", "said", "protocol", "peng", "squire", "atelier", "test", "official", "support"];
-
-fn reserved_word(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    words.find_map(|word| RESERVED_WORDS.into_iter().find(|reserved| *reserved == word))
-}
 
 type Checked<T> = Result<T, Refusal>;
 
