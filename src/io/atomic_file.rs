@@ -14,9 +14,7 @@ use crate::io::failpoint;
 /// A failed sync is never tried again on the same file: what the kernel then says about it cannot be trusted.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_soon(path, bytes)?;
-    sync_parent(path)?;
-    failpoint::point("replaced");
-    Ok(())
+    settle(path)
 }
 
 /// As [`replace`], with the folder not synced: a cut of power leaves the old content or the new one, whole.
@@ -32,6 +30,11 @@ pub fn replace_among_others(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{}.new", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
     put(&path.with_file_name(name), path, bytes)?;
+    settle(path)
+}
+
+/// Makes a rename to `path` last.
+fn settle(path: &Path) -> io::Result<()> {
     sync_parent(path)?;
     failpoint::point("replaced");
     Ok(())

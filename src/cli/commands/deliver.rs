@@ -9,11 +9,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::ended;
-use super::show::{id_of, known};
+use super::show::{id_of, known, look_up};
 use crate::cli::args::{DeliverArgs, Global};
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::cli::session::{CommandError, RequestKind, Session};
+use crate::cli::session::{CommandError, Session};
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::field_rules;
 use crate::domain::lifecycle::{Ending, OrderRecord, Step};
@@ -25,7 +25,6 @@ use crate::domain::worker_state::Event;
 use crate::io::atomic_file;
 use crate::io::clock;
 use crate::io::generator;
-use crate::io::marketplace::Lookup;
 use crate::io::media;
 use crate::io::store::Store;
 use crate::worker::env::Env;
@@ -166,21 +165,6 @@ fn outcome(record: &OrderRecord) -> (u8, String) {
                 error.unwrap_or_else(|| "this hour's requests are spent".to_owned())
             ),
         ),
-    }
-}
-
-/// Returns the order from the marketplace; `None` where it cannot be asked about single orders.
-fn look_up(session: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandError> {
-    match session.ask(RequestKind::Read, |client| client.order(id))? {
-        Lookup::Found { order, .. } => Ok(Some(*order)),
-        Lookup::Unsupported => Ok(None),
-        Lookup::Missing => Err(CommandError::new(
-            exit_code::REFUSED,
-            format!(
-                "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
-                display_id(id.as_str())
-            ),
-        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::show::{id_of, known};
+use super::show::{id_of, known, look_up, unknown};
 use super::{ended, talk};
 use crate::cli::args::Global;
 use crate::cli::exit_code;
@@ -18,7 +18,6 @@ use crate::domain::time::Time;
 use crate::domain::worker_state::Event;
 use crate::io::clock;
 use crate::io::generator;
-use crate::io::marketplace::Lookup;
 use crate::io::store::Store;
 
 /// Takes up a failed or held order again: it is due now.
@@ -64,7 +63,7 @@ pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
             session = Session::open(global)?;
         }
         if in_flight.is_none() {
-            there = Some(look_up(&mut session, &id)?);
+            there = Some(find(&mut session, &id)?);
         }
         let status = there.as_ref().or(in_flight.as_ref().map(|record| &record.order)).map(|order| &order.status);
         if let (Some(status), true) = (status.filter(|status| !status.takes_messages()), message.is_some()) {
@@ -125,28 +124,20 @@ fn taken_up(closed: OrderRecord, order: &Order, now: Time) -> OrderRecord {
 }
 
 /// Asks the marketplace for an order that is not in flight here, in a list where it cannot be asked for single ones.
-fn look_up(session: &mut Session, id: &OrderId) -> Result<Order, CommandError> {
-    let order = match session.ask(RequestKind::Read, |client| client.order(id))? {
-        Lookup::Found { order, .. } => Some(*order),
-        Lookup::Missing => None,
-        Lookup::Unsupported => {
+fn find(session: &mut Session, id: &OrderId) -> Result<Order, CommandError> {
+    let order = match look_up(session, id)? {
+        Some(order) => order,
+        None => {
             let listing = session.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&[]))?;
-            listing.orders.into_iter().find(|order| order.id == *id)
+            listing.orders.into_iter().find(|order| order.id == *id).ok_or_else(|| unknown(id))?
         }
     };
-    let order = order.ok_or_else(|| unknown(id))?;
     if let Status::Delivered | Status::Completed | Status::Cancelled = order.status {
         let (name, status) = (display_id(id.as_str()), order.status.as_str());
         let message = format!("order {name} is {status}: there is no work to stop");
         return Err(CommandError::new(exit_code::REFUSED, message));
     }
     Ok(order)
-}
-
-fn unknown(id: &OrderId) -> CommandError {
-    let name = display_id(id.as_str());
-    let message = format!("the marketplace knows no order {name}: `atelier-heartbeat orders` lists what it knows");
-    CommandError::new(exit_code::REFUSED, message)
 }
 
 /// The operator knows: nothing is reported any more, and a generator that paused for this order continues.

@@ -79,6 +79,21 @@ pub(super) fn id_of(order: &str) -> Result<OrderId, CommandError> {
     OrderId::new(order).ok_or_else(|| CommandError::usage(format!("{:?} is not an order's id", one_line(order, 60))))
 }
 
+/// Returns the order from the marketplace; `None` where it cannot be asked about single orders.
+pub(super) fn look_up(session: &mut Session, id: &OrderId) -> Result<Option<Order>, CommandError> {
+    match session.ask(RequestKind::Read, |client| client.order(id))? {
+        Lookup::Found { order, .. } => Ok(Some(*order)),
+        Lookup::Unsupported => Ok(None),
+        Lookup::Missing => Err(unknown(id)),
+    }
+}
+
+pub(super) fn unknown(id: &OrderId) -> CommandError {
+    let name = display_id(id.as_str());
+    let message = format!("the marketplace knows no order {name}: `atelier-heartbeat orders` lists what it knows");
+    CommandError::new(exit_code::REFUSED, message)
+}
+
 /// Returns the client's links that could not be downloaded.
 fn missing_references(store: &Store, id: &OrderId) -> Vec<Reference> {
     let mut references = downloads::fetched(&store.work(id).join("references"));
@@ -111,13 +126,7 @@ pub fn show(global: &Global, order: &str) -> Result<u8, CommandError> {
         Lookup::Found { order, urls, review } => (Some(*order), urls, review),
         Lookup::Unsupported => (local.as_ref().map(|record| record.order.clone()), Vec::new(), None),
         Lookup::Missing if local.is_some() => (None, Vec::new(), None),
-        Lookup::Missing => {
-            let message = format!(
-                "the marketplace knows no order {}: `atelier-heartbeat orders` lists what it knows",
-                display_id(order)
-            );
-            return Err(CommandError::new(exit_code::REFUSED, message));
-        }
+        Lookup::Missing => return Err(unknown(&id)),
     };
     // A thread that cannot be read is no reason to show nothing.
     let thread = match session.client.messages(&id) {
