@@ -14,6 +14,7 @@ pub mod notice;
 pub mod order;
 pub mod power_cut;
 pub mod proxy;
+pub mod public_ip;
 pub mod rate_budget;
 pub mod rating;
 pub mod reconcile;

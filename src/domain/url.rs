@@ -2,7 +2,9 @@
 //!
 //! Not a general parser of URLs: it accepts the plain addresses that people configure and nothing odd.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::public_ip;
 
 /// The parts of an `http` or `https` address that rules ask about.
 pub struct Address<'a> {
@@ -75,18 +77,13 @@ pub fn is_local(text: &str) -> bool {
 pub fn is_public(text: &str) -> bool {
     let is_inside = |host: &str| {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        match (host.parse::<Ipv4Addr>(), host.parse::<Ipv6Addr>()) {
-            (Ok(ip), _) => {
-                ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
-            }
-            (_, Ok(ip)) => {
-                ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-            }
-            _ => {
+        host.parse::<IpAddr>().map_or_else(
+            |_| {
                 let ends = [".local", ".localhost", ".internal", ".lan", ".home.arpa"];
                 !host.contains('.') || ends.iter().any(|end| host.ends_with(end))
-            }
-        }
+            },
+            |ip| !public_ip::is_public(ip),
+        )
     };
     text.len() <= MAX_LENGTH && Address::parse(text).is_some_and(|address| address.secure && !is_inside(address.host))
 }
