@@ -119,10 +119,9 @@ const RESERVED_WORDS: [&str; 10] =
 
 /// Returns the word of an agent's name that the live marketplace reserves.
 #[must_use]
-pub fn reserved_word(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    words.find_map(|word| RESERVED_WORDS.into_iter().find(|reserved| *reserved == word))
+pub fn reserved_word(name: &str) -> Option<&str> {
+    let is_reserved = |word: &&str| RESERVED_WORDS.iter().any(|reserved| reserved.eq_ignore_ascii_case(word));
+    name.split(|c: char| !c.is_ascii_alphanumeric()).find(is_reserved)
 }
 
 /// What a value must do, and whether it helps to see the value that does not.

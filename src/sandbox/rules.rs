@@ -72,7 +72,7 @@ pub(super) fn name(server_version: ServerVersion, members: &Members) -> Checked<
             bad("name may hold only letters, digits, spaces, dots, dashes and underscores")
         }
         Some(name) if server_version.is_live() && reserved_word(&name).is_some() => {
-            bad(format!("name contains a reserved word: {}", reserved_word(&name).unwrap_or_default()))
+            bad(format!("name contains a reserved word: {}", reserved_word(&name).unwrap_or_default().to_lowercase()))
         }
         name => Ok(name),
     }

@@ -1,7 +1,7 @@
-//! The real beat loop in dreamed worlds: a server that fails, lies, acts late and drops answers; generators of every
+//! The real beat loop in simulated worlds: a server that fails, lies, acts late and drops answers; generators of every
 //! temper; clocks that are turned; death at any verb. What must never be true is counted on the server's side.
 //!
-//! `WORLDS=100000 cargo test --release --test simulation` dreams longer; `SEED=seed` dreams one world again, without the
+//! `WORLDS=100000 cargo test --release --test simulation` runs longer; `SEED=seed` runs one world again, without the
 //! mishaps that it does not need, and tells it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
@@ -20,7 +20,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Worlds in which a fault of ours was found, or one put in by hand was the hardest to find: dreamed every time.
+/// Worlds in which a fault of ours was found, or one put in by hand was the hardest to find: run every time.
 const FOUND: [u64; 3] = [
     2,    // a delivery without an answer was settled before it could have arrived
     1733, // its moment was not moved along when the clock was turned
@@ -31,7 +31,7 @@ const FOUND: [u64; 3] = [
 fn nothing_is_lost_and_nothing_is_done_twice() {
     world::hush();
     if let Some(seed) = number("SEED") {
-        let whole = World::dream(seed);
+        let whole = World::simulate(seed);
         let told = if whole.broken.is_empty() { whole } else { shrink::shrunk(seed, |told| !told.broken.is_empty()).1 };
         told.story.iter().for_each(|line| println!("{line}"));
         assert_eq!(told.broken, Vec::<String>::new());
@@ -41,7 +41,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
     let (mut lost_starts, mut deliveries, mut orders, mut faults, mut quotes) = (0, 0, 0, 0, 0);
     let (mut again, mut beside) = (0, 0);
     for seed in FOUND.into_iter().filter(|seed| *seed >= worlds).chain(0..worlds) {
-        let told = World::dream(seed);
+        let told = World::simulate(seed);
         if !told.broken.is_empty() {
             let (_, short) = shrink::shrunk(seed, |told| !told.broken.is_empty());
             panic!(

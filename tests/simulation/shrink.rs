@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::world::{Dreamt, World};
+use super::world::{World, WorldOutcome};
 
 /// Leaves out as many of the world's mishaps as it can while `still` holds, half of them at first, then fewer, then one by one.
-pub fn shrunk(seed: u64, still: impl Fn(&Dreamt) -> bool) -> (BTreeSet<u64>, Dreamt) {
-    let mut told = World::dream(seed);
+pub fn shrunk(seed: u64, still: impl Fn(&WorldOutcome) -> bool) -> (BTreeSet<u64>, WorldOutcome) {
+    let mut told = World::simulate(seed);
     let mut spared = BTreeSet::new();
     let mut size = told.mishaps.next_power_of_two().max(1);
     while size > 0 {
@@ -16,9 +16,9 @@ pub fn shrunk(seed: u64, still: impl Fn(&Dreamt) -> bool) -> (BTreeSet<u64>, Dre
             let mut fewer: BTreeSet<u64> = spared.clone();
             fewer.extend(from..from + size);
             if fewer.len() > spared.len() {
-                let dreamt = World::dream_without(seed, &fewer);
-                if still(&dreamt) {
-                    (spared, told) = (fewer, dreamt);
+                let outcome = World::simulate_without(seed, &fewer);
+                if still(&outcome) {
+                    (spared, told) = (fewer, outcome);
                 }
             }
             from += size;
@@ -35,8 +35,8 @@ pub fn shrunk(seed: u64, still: impl Fn(&Dreamt) -> bool) -> (BTreeSet<u64>, Dre
 #[test]
 fn a_long_story_becomes_a_short_one() {
     super::world::hush();
-    let still = |told: &Dreamt| told.lost_starts > 0 && told.deliveries > 0;
-    let whole = World::dream(7);
+    let still = |told: &WorldOutcome| told.lost_starts > 0 && told.deliveries > 0;
+    let whole = World::simulate(7);
     assert!(still(&whole) && whole.lost_starts > 2, "{} deaths", whole.lost_starts);
     let (spared, told) = shrunk(7, still);
     let left = told.mishaps - spared.iter().filter(|number| **number <= told.mishaps).count() as u64;

@@ -43,7 +43,7 @@ fn moment(clock: &Clock) -> Moment {
     Moment { wall: clock.wall, uptime: clock.boot.as_ref().map(|boot| boot.seconds) }
 }
 
-/// Deaths are part of the dream: they leave no trace on the terminal.
+/// Simulated deaths leave no trace on the terminal.
 pub fn hush() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -53,8 +53,8 @@ pub fn hush() {
     }));
 }
 
-/// What a dream came to.
-pub struct Dreamt {
+/// What a simulated world came to.
+pub struct WorldOutcome {
     pub broken: Vec<String>,
     pub story: Vec<String>,
     pub lost_starts: u64,
@@ -136,17 +136,17 @@ pub struct World {
     died: bool,
     dies_in: Option<u32>,
     stops_in: Option<u32>,
-    pub told: Dreamt,
+    pub told: WorldOutcome,
 }
 
 impl World {
-    /// Dreams one world to its end.
-    pub fn dream(seed: u64) -> Dreamt {
-        Self::dream_without(seed, &BTreeSet::new())
+    /// Simulates one world to its end.
+    pub fn simulate(seed: u64) -> WorldOutcome {
+        Self::simulate_without(seed, &BTreeSet::new())
     }
 
-    /// Dreams one world without these of its mishaps, by their number in the order in which they came.
-    pub fn dream_without(seed: u64, spared: &BTreeSet<u64>) -> Dreamt {
+    /// Simulates one world without these of its mishaps, by their number in the order in which they came.
+    pub fn simulate_without(seed: u64, spared: &BTreeSet<u64>) -> WorldOutcome {
         let mut world = Self::new(seed);
         world.spared.clone_from(spared);
         // Every second world has events, of which up to all are lost.
@@ -194,7 +194,8 @@ impl World {
         let register = Request {
             method: "POST".into(),
             path: "/api/agents/register".into(),
-            body: br#"{"name":"Dreamer","description":"Made for a dream","endpoint_url":"https://a.example"}"#.to_vec(),
+            body: br#"{"name":"Night Shift","description":"Made for a simulation","endpoint_url":"https://a.example"}"#
+                .to_vec(),
             ..Request::default()
         };
         let reply = market.handle(Time::from_unix(START - 7200), &register);
@@ -235,7 +236,7 @@ impl World {
             died: false,
             dies_in: None,
             stops_in: None,
-            told: Dreamt {
+            told: WorldOutcome {
                 broken: Vec::new(),
                 story: Vec::new(),
                 lost_starts: 0,

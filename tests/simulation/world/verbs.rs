@@ -1,4 +1,4 @@
-//! The verbs that a beat asks of a dreamed world: each may be its last.
+//! The verbs that a beat asks of a simulated world: each may be its last.
 
 use super::*;
 
@@ -220,7 +220,7 @@ impl worker::Generators for World {
                 .push(format!("order {id} was generated again after a generation that succeeded, at {}", now - START));
         }
         if !self.calm && self.chance(3) && self.happens() {
-            return GenerationOutcome::Misconfigured("dreamt".into());
+            return GenerationOutcome::Misconfigured("simulated".into());
         }
         if !self.calm && self.chance(3) && self.happens() {
             return GenerationOutcome::NeverStarted("no room for another process".into());
@@ -232,16 +232,16 @@ impl worker::Generators for World {
             let made = if self.calm || self.chance(80) {
                 GenerationOutcome::Priced("15.00".into())
             } else {
-                GenerationOutcome::Failed("dreamt".into())
+                GenerationOutcome::Failed("simulated".into())
             };
             self.generators.insert(key, Generator { ends_at: now + 5, made });
             return GenerationOutcome::Running;
         }
         let made = match if self.calm { 99 } else { self.below(100) } {
-            0..12 => GenerationOutcome::Failed("exit 1: dreamt".into()),
+            0..12 => GenerationOutcome::Failed("exit 1: simulated".into()),
             12..20 => GenerationOutcome::NotReady,
-            20..22 => GenerationOutcome::Declined("exit 65: dreamt".into()),
-            22..24 => GenerationOutcome::Misconfigured("exit 127: dreamt".into()),
+            20..22 => GenerationOutcome::Declined("exit 65: simulated".into()),
+            22..24 => GenerationOutcome::Misconfigured("exit 127: simulated".into()),
             24..29 => GenerationOutcome::Lost,
             _ => {
                 let number = self.generators.len();
@@ -270,7 +270,7 @@ impl worker::Generators for World {
             Some(generator) if generator.ends_at > self.now => GenerationOutcome::Running,
             Some(generator) => match generator.made.clone() {
                 GenerationOutcome::Done(_) if !self.calm && self.chance(4) && self.happens() => {
-                    GenerationOutcome::Unread("dreamt".into())
+                    GenerationOutcome::Unread("simulated".into())
                 }
                 made => made,
             },
