@@ -70,16 +70,18 @@ fn refusal(text: &str) -> String {
 const SERVICE: &str = "[[service]]\ncategory = \"image_gen\"\ntitle = \"A title\"\ndescription = \"A description of forty characters or more.\"\n\
                        price_usd = \"5.00\"\nprice_type = \"fixed\"\n";
 
-/// Each case of the table is the file, then `=> line: sentence`, then an empty line.
+/// Each case of the table is the file, then `=> line: sentence` for every mistake in it, then an empty line.
 #[test]
 fn every_mistake_has_its_sentence() {
     let table = include_str!("config/wrong.txt");
     let (mut count, mut wrong) = (0, Vec::new());
     for case in table.trim_end().split("\n\n") {
-        let (text, expected) = case.rsplit_once("\n=> ").unwrap_or_else(|| panic!("no sentence: {case}"));
-        let found = refusal(text);
-        if found != format!("heartbeat.toml:{expected}") {
-            wrong.push(format!("{text}\n=> {found}\nand not {expected}"));
+        let (text, expected) = case.split_once("\n=> ").unwrap_or_else(|| panic!("no sentence: {case}"));
+        let expected: Vec<String> = expected.split("\n=> ").map(|line| format!("heartbeat.toml:{line}")).collect();
+        let error = Place::new().file("work/heartbeat.toml", text).try_load().unwrap_err();
+        let found: Vec<String> = error.each().map(ConfigError::line).collect();
+        if found != expected {
+            wrong.push(format!("{text}\n=> {}\nand not\n=> {}", found.join("\n=> "), expected.join("\n=> ")));
         }
         count += 1;
     }
@@ -225,7 +227,7 @@ fn limits_are_the_marketplaces_and_not_a_sandboxs() {
     let place = Place::new().file("work/heartbeat.toml", text).var("ATELIER_BASE_URL", "https://api.useatelier.ai/api");
     assert_eq!(
         place.says(),
-        "heartbeat.toml:4: poll.interval must be at least \"120s\" against a public host, not \"0s\""
+        "heartbeat.toml:4: poll.interval must be at least \"120s\" against a public host, not \"0s\" (the first of 2 errors)"
     );
     assert!(refusal(&text.replace("127.0.0.1:1", "127.0.0.1.some.host")).contains("must begin with https://"));
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value, json};
+
 use crate::cli::args::Global;
 use crate::cli::output;
 use crate::config::ConfigError;
@@ -14,14 +16,16 @@ use crate::io::store::StoreError;
 pub struct CommandError {
     /// The exit code.
     pub code: u8,
-    /// One sentence with the remedy.
+    /// One sentence with the remedy; a line for each error of the settings.
     pub message: String,
+    /// What is wrong with the settings, where that is why.
+    pub settings: Option<Box<ConfigError>>,
 }
 
 impl CommandError {
     /// Returns an error with this exit code.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), settings: None }
     }
 
     /// Returns an error about the command line.
@@ -32,12 +36,31 @@ impl CommandError {
     /// Prints the error, also as JSON where that is asked for, and returns its exit code.
     #[must_use]
     pub fn report(&self, global: &Global) -> u8 {
-        let message = global.runnable(&self.message);
         if global.json {
-            output::json(&serde_json::json!({"error": message}));
+            output::json(&self.members(global));
         }
-        output::err(&format!("atelier-heartbeat: {message}"));
+        self.print(global, "");
         self.code
+    }
+
+    /// Prints the error on stderr, with `more` behind it.
+    pub fn print(&self, global: &Global, more: &str) {
+        let message = global.runnable(&format!("{}{more}", self.message));
+        message.lines().for_each(|line| output::err(&format!("atelier-heartbeat: {line}")));
+    }
+
+    /// Returns what `--json` says of it: `error`, and `errors` with every error of the settings.
+    #[must_use]
+    pub fn members(&self, global: &Global) -> Map<String, Value> {
+        let mut members = Map::from_iter([("error".to_owned(), Value::from(global.runnable(&self.message)))]);
+        if let Some(settings) = &self.settings {
+            let each = |error: &ConfigError| {
+                let (file, line) = error.place().map_or((None, None), |(file, line)| (Some(file), line));
+                json!({"file": file, "line": line, "message": error.message()})
+            };
+            members.insert("errors".to_owned(), settings.each().map(each).collect());
+        }
+        members
     }
 }
 
@@ -58,7 +81,8 @@ impl From<StoreError> for CommandError {
 
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
-        Self::new(exit_code::CONFIG, error.to_string())
+        let lines: Vec<String> = error.each().map(ConfigError::line).collect();
+        Self { settings: Some(Box::new(error)), ..Self::new(exit_code::CONFIG, lines.join("\n")) }
     }
 }
 

@@ -63,8 +63,7 @@ impl Session {
     ///
     /// The settings cannot be used.
     pub fn open_unregistered(global: &Global) -> Result<Self, CommandError> {
-        let config = super::commands::settings(global)
-            .map_err(|error| CommandError::new(exit_code::CONFIG, error.to_string()))?;
+        let config = super::commands::settings(global)?;
         let client = Client::new(config::connection(&config), None, None);
         let rules = config::to_rules(&config, "");
         Ok(Self { config, client, rules, credentials: None, held: None })

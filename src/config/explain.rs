@@ -3,24 +3,51 @@
 //! No key is named here: the reader itself lists those that exist.
 
 use serde::de::DeserializeOwned;
+use toml::de::DeTable;
 
+use super::repair;
 use super::source::{self, Step, Way};
 use crate::domain::suggest::{list, nearest, quoted, suggest};
 
-/// Parses `text` as a `T`; the error is a line number and a sentence.
-pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, (Option<usize>, String)> {
-    toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = source::line(text, at);
-        let Ok(_) = toml::de::DeTable::parse(text) else {
-            let written = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-            return (Some(line), syntax(error.message(), written));
+/// No more mistakes of one file are listed.
+const MOST: usize = 50;
+
+/// The line of a mistake, and a sentence.
+pub(super) type Mistake = (Option<usize>, String);
+
+/// Parses `text` as a `T`, and lists every mistake. What is mistaken is left out of the `T`, so that the rest can be checked;
+/// there is none when the text is not TOML, or holds too many mistakes.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Mistake>) {
+    let error = match toml::from_str(text) {
+        Ok(read) => return (Some(read), Vec::new()),
+        Err(error) => error,
+    };
+    let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+    let Ok(mut document) = DeTable::parse(text) else {
+        let written = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        return (None, vec![(Some(source::line(text, start(&error))), syntax(error.message(), written))]);
+    };
+    let mut mistakes = Vec::new();
+    while mistakes.len() < MOST {
+        let error = match T::deserialize(toml::Deserializer::from(document.clone())) {
+            Ok(read) => return (Some(read), mistakes),
+            Err(error) => error,
         };
-        let way = source::way_at(text, at).unwrap_or_default();
-        let spot = source::find(text, &way);
+        let table = document.get_mut();
+        let way = source::way_at(table, start(&error)).unwrap_or_default();
+        let spot = source::find_in(table, text, &way);
         let (written, is_table) = spot.map(|spot| (spot.written, spot.is_table)).unwrap_or_default();
-        (Some(line), misread::<T>(error.message(), &way, &written, is_table))
-    })
+        let sentence = misread::<T>(error.message(), &way, &written, is_table);
+        mistakes.push((Some(source::line(text, start(&error))), sentence));
+        if !repair::leave_out(table, &way, missing_field(error.message()), mistakes.len()) {
+            break;
+        }
+    }
+    (None, mistakes)
+}
+
+fn missing_field(message: &str) -> Option<&str> {
+    Some(message.strip_prefix("missing field")?.trim().trim_matches('`'))
 }
 
 /// The file is not TOML.
@@ -58,8 +85,8 @@ fn misread<T: DeserializeOwned>(message: &str, way: &Way, written: &str, is_tabl
             suggest(written.trim_matches(['"', '\'']), &words(message), quoted)
         );
     }
-    if let Some(rest) = message.strip_prefix("missing field") {
-        return format!("this {} has no {}", table_name(way), rest.trim().trim_matches('`'));
+    if let Some(field) = missing_field(message) {
+        return format!("this {} has no {field}", table_name(way));
     }
     match way.0.as_slice() {
         [Step::Key(first), Step::Item(_)] if first == "service" => {}

@@ -1,11 +1,13 @@
 //! The settings: finds, reads and checks `heartbeat.toml`. Credentials are not settings.
 
+mod checked;
 mod command;
 mod connection;
 pub mod duration;
 mod error;
 mod explain;
 pub(crate) mod fingerprint;
+mod repair;
 mod rules;
 mod source;
 mod tables;
@@ -125,27 +127,7 @@ impl Config {
             }
             None => (None, String::new()),
         };
-        let at = |line, message: String| match &path {
-            Some(path) => ConfigError::at(path, line, message),
-            None => ConfigError::new(message),
-        };
-        let mut settings: Settings = explain::parse(&text).map_err(|(line, message)| at(line, message))?;
-        let base_url = environment.var("ATELIER_BASE_URL").map(std::ffi::OsString::into_string).transpose();
-        let base_url = base_url.map_err(|_| ConfigError::new("ATELIER_BASE_URL must be plain text"))?;
-        let base_url_from_outside = base_url.is_some();
-        settings.api.base_url = base_url.unwrap_or(settings.api.base_url);
-        rules::tidy(&mut settings);
-        if let Err(breach) = rules::check(&settings) {
-            if base_url_from_outside && breach.way.to_string() == "api.base_url" {
-                return Err(ConfigError::new(
-                    breach.sentence("ATELIER_BASE_URL", Some(&format!("{:?}", shorten(&settings.api.base_url)))),
-                ));
-            }
-            let spot = source::find(&text, &breach.way);
-            let written = spot.as_ref().map(|spot| spot.written.as_str());
-            return Err(at(spot.as_ref().map(|spot| spot.line), breach.sentence(&breach.way.to_string(), written)));
-        }
-
+        let mut settings = checked::settings(path.as_deref(), &text, environment)?;
         let dir = match &path {
             Some(path) => absolute(environment, path.parent().unwrap_or(Path::new("")))?,
             None => absolute(environment, Path::new(""))?,

@@ -57,27 +57,47 @@ pub(super) fn tidy(settings: &mut Settings) {
     }
 }
 
-/// The first rule broken, in the order of the file.
-pub(super) fn check(settings: &Settings) -> Checked {
-    let at = |way: &'static str| move || Way::to(way);
-    path(settings.state_dir.as_deref(), at("state_dir"))?;
-    api(&settings.api)?;
-    agent(&settings.agent)?;
+/// The rules broken: the first of each value.
+#[derive(Default)]
+struct Found(Vec<SettingViolation>);
 
-    let public = !settings.api.is_local();
+impl Found {
+    fn add(&mut self, checked: Checked) {
+        if let Err(violation) = checked
+            && !self.0.iter().any(|known| known.way == violation.way)
+        {
+            self.0.push(violation);
+        }
+    }
+
+    fn has(&self, way: &str) -> bool {
+        self.0.iter().any(|known| known.way == Way::to(way))
+    }
+}
+
+/// Every rule broken, in the order of the default file; one of each value.
+pub(super) fn check(settings: &Settings) -> Vec<SettingViolation> {
+    let mut found = Found::default();
+    let at = |way: &'static str| move || Way::to(way);
+    found.add(path(settings.state_dir.as_deref(), at("state_dir")));
+    api(&settings.api, &mut found);
+    agent(&settings.agent, &mut found);
+
+    // Whose limits hold is not known where the address is none.
+    let public = !settings.api.is_local() && !found.has("api.base_url");
     let shortest = limits::MIN_POLL_INTERVAL;
     let must = format!("be at least \"{}s\" against a public host", shortest.as_secs());
-    rule(!public || settings.poll.interval >= shortest, at("poll.interval"), must)?;
-    silent(statuses(&settings.poll.statuses), at("poll.statuses"))?;
+    found.add(rule(!public || settings.poll.interval >= shortest, at("poll.interval"), must));
+    found.add(silent(statuses(&settings.poll.statuses), at("poll.statuses")));
 
     let granted = limits::Endpoint::Orders.per_hour();
     let must = format!("be from 1 to {granted}, which is all that the marketplace grants");
-    rule(!public || (1..=granted).contains(&settings.budget.per_hour), at("budget.per_hour"), must)?;
-    within(settings.budget.per_hour, 1..=100_000, at("budget.per_hour"))?;
-    path(settings.budget.file.as_deref(), at("budget.file"))?;
+    found.add(rule(!public || (1..=granted).contains(&settings.budget.per_hour), at("budget.per_hour"), must));
+    found.add(within(settings.budget.per_hour, 1..=100_000, at("budget.per_hour")));
+    found.add(path(settings.budget.file.as_deref(), at("budget.file")));
 
-    lasts(settings.beat.time_limit, at("beat.time_limit"))?;
-    within(settings.beat.parallel, 1..=64, at("beat.parallel"))?;
+    found.add(lasts(settings.beat.time_limit, at("beat.time_limit")));
+    found.add(within(settings.beat.parallel, 1..=64, at("beat.parallel")));
 
     let own = &settings.generator;
     let default = ServiceGenerator {
@@ -88,56 +108,56 @@ pub(super) fn check(settings: &Settings) -> Checked {
         env: Some(own.env.clone()),
         references: Some(own.references),
     };
-    generator(&default, |key| Way::to("generator").with(key))?;
+    generator(&default, |key| Way::to("generator").with(key), &mut found);
 
     let message = &settings.delivery.message;
-    at_most(message, limits::MAX_MESSAGE_CHARS, at("delivery.message"))?;
-    silent(command::check_placeholders(message, &command::MESSAGE_PLACEHOLDERS), at("delivery.message"))?;
+    found.add(at_most(message, limits::MAX_MESSAGE_CHARS, at("delivery.message")));
+    found.add(silent(command::check_placeholders(message, &command::MESSAGE_PLACEHOLDERS), at("delivery.message")));
     if let Some(host) = &settings.delivery.host {
-        silent(command::check_host(host), at("delivery.host"))?;
+        found.add(silent(command::check_host(host), at("delivery.host")));
     }
-    within(settings.revisions.auto, 0..=100, at("revisions.auto"))?;
-    accept(&settings.accept)?;
+    found.add(within(settings.revisions.auto, 0..=100, at("revisions.auto")));
+    accept(&settings.accept, &mut found);
     if let Some(quotes) = &settings.quotes.command {
-        silent(command::check_with_placeholders(quotes), at("quotes.command"))?;
+        found.add(silent(command::check_with_placeholders(quotes), at("quotes.command")));
     }
     if let Some(notify) = &settings.notify.command {
-        silent(command::check(notify), at("notify.command"))?;
+        found.add(silent(command::check(notify), at("notify.command")));
     }
     if let Some(url) = &settings.notify.ping_url {
-        field(field_rules::address(url), at("notify.ping_url"))?;
-        silent(no_query(url), at("notify.ping_url"))?;
+        found.add(field(field_rules::address(url), at("notify.ping_url")));
+        found.add(silent(no_query(url), at("notify.ping_url")));
     }
-    lasts(settings.webhook.safety_poll, at("webhook.safety_poll"))?;
+    found.add(lasts(settings.webhook.safety_poll, at("webhook.safety_poll")));
     for (index, one) in settings.service.iter().enumerate() {
-        service(one, |key| Way::to_service(index, key))?;
+        service(one, |key| Way::to_service(index, key), &mut found);
         let twin = settings.service[..index].iter().any(|other| other.title.trim() == one.title.trim());
         let must = "differ from every other service's: orders name their service by it";
-        silent(ensure(!twin, must), || Way::to_service(index, "title"))?;
+        found.add(silent(ensure(!twin, must), || Way::to_service(index, "title")));
     }
-    Ok(())
+    found.0
 }
 
-fn api(api: &Api) -> Checked {
+fn api(api: &Api, found: &mut Found) {
     for (url, key) in [(&api.base_url, "api.base_url"), (&api.blob_url, "api.blob_url")] {
         let at = || Way::to(key);
-        field(field_rules::address(url), at)?;
-        silent(no_query(url), at)?;
+        found.add(field(field_rules::address(url), at));
+        found.add(silent(no_query(url), at));
         let address = Address::parse(url);
         let safe = address.as_ref().is_some_and(|address| address.secure || address.is_local());
         let must = "begin with https:// unless it is on this machine: a key would be sent in clear";
-        silent(ensure(safe, must), at)?;
+        found.add(silent(ensure(safe, must), at));
         let single = address.is_some_and(|address| !address.rest.contains("//"));
-        rule(single, at, "have no doubled slash in its path")?;
+        found.add(rule(single, at, "have no doubled slash in its path"));
     }
     if let Some(proxy) = api.proxy.as_deref().filter(|proxy| *proxy != "none") {
         let must = "be the address of a proxy, like \"http://proxy.local:3128\", or \"none\"";
-        silent(ensure(Proxy::parse(proxy, "").is_ok(), must), || Way::to("api.proxy"))?;
+        found.add(silent(ensure(Proxy::parse(proxy, "").is_ok(), must), || Way::to("api.proxy")));
     }
-    path(api.ca_file.as_deref(), || Way::to("api.ca_file"))?;
-    lasts(api.timeout, || Way::to("api.timeout"))?;
-    lasts(api.deliver_timeout, || Way::to("api.deliver_timeout"))?;
-    lasts(api.upload_timeout, || Way::to("api.upload_timeout"))
+    found.add(path(api.ca_file.as_deref(), || Way::to("api.ca_file")));
+    found.add(lasts(api.timeout, || Way::to("api.timeout")));
+    found.add(lasts(api.deliver_timeout, || Way::to("api.deliver_timeout")));
+    found.add(lasts(api.upload_timeout, || Way::to("api.upload_timeout")));
 }
 
 /// Checks a value against the marketplace's own field.
@@ -152,49 +172,50 @@ fn field(checked: Result<(), Violation>, way: impl FnOnce() -> Way) -> Checked {
     checked.map_err(|must| SettingViolation { way: way(), must: must.what, telling: must.telling })
 }
 
-fn agent(agent: &Agent) -> Checked {
+fn agent(agent: &Agent, found: &mut Found) {
     for (name, text) in agent.texts() {
-        takes(PROFILE, name, text, || Way::to("agent").with(name))?;
+        found.add(takes(PROFILE, name, text, || Way::to("agent").with(name)));
     }
-    agent.capabilities.iter().try_for_each(|one| takes(PROFILE, "capabilities", one, || Way::to("agent.capabilities")))
+    for one in &agent.capabilities {
+        found.add(takes(PROFILE, "capabilities", one, || Way::to("agent.capabilities")));
+    }
 }
 
-fn generator(generator: &ServiceGenerator, way: impl Fn(&str) -> Way) -> Checked {
+fn generator(generator: &ServiceGenerator, way: impl Fn(&str) -> Way, found: &mut Found) {
     if let Some(words) = &generator.command {
-        silent(command::check_with_placeholders(words), || way("command"))?;
+        found.add(silent(command::check_with_placeholders(words), || way("command")));
     }
     if let Some(timeout) = generator.timeout {
-        lasts(timeout, || way("timeout"))?;
+        found.add(lasts(timeout, || way("timeout")));
     }
     if let Some(attempts) = generator.max_attempts {
-        within(attempts, 1..=100, || way("max_attempts"))?;
+        found.add(within(attempts, 1..=100, || way("max_attempts")));
     }
     if let Some(timeout) = generator.total_timeout {
-        lasts(timeout, || way("total_timeout"))?;
+        found.add(lasts(timeout, || way("total_timeout")));
     }
     for name in generator.env.iter().flatten() {
-        silent(variable(name), || way("env"))?;
+        found.add(silent(variable(name), || way("env")));
     }
-    Ok(())
 }
 
-fn accept(accept: &Accept) -> Checked {
+fn accept(accept: &Accept, found: &mut Found) {
     for id in &accept.services {
         let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         let must = || format!("hold ids of services such as \"svc_123\": {:?} is none", super::shorten(id));
-        silent(if plain { Ok(()) } else { Err(must()) }, || Way::to("accept.services"))?;
+        found.add(silent(if plain { Ok(()) } else { Err(must()) }, || Way::to("accept.services")));
     }
     if let Some(price) = &accept.min_price_usd {
-        field(QUOTE.takes(price), || Way::to("accept.min_price_usd"))?;
+        found.add(field(QUOTE.takes(price), || Way::to("accept.min_price_usd")));
     }
     let blank = accept.refuse_words.iter().any(|word| word.trim().is_empty());
     let must = "hold no empty word: every brief would be rejected";
-    silent(ensure(!blank, must), || Way::to("accept.refuse_words"))?;
-    within(accept.max_per_beat, 1..=10_000, || Way::to("accept.max_per_beat"))?;
-    within(accept.pause_after_failures, 1..=1000, || Way::to("accept.pause_after_failures"))
+    found.add(silent(ensure(!blank, must), || Way::to("accept.refuse_words")));
+    found.add(within(accept.max_per_beat, 1..=10_000, || Way::to("accept.max_per_beat")));
+    found.add(within(accept.pause_after_failures, 1..=1000, || Way::to("accept.pause_after_failures")));
 }
 
-fn service(service: &Service, way: impl Fn(&str) -> Way) -> Checked {
+fn service(service: &Service, way: impl Fn(&str) -> Way, found: &mut Found) {
     let numbers = [("turnaround_hours", service.turnaround_hours), ("quota_limit", service.quota_limit)];
     let texts = [
         ("category", Some(&service.category)),
@@ -203,19 +224,19 @@ fn service(service: &Service, way: impl Fn(&str) -> Way) -> Checked {
         ("price_usd", Some(&service.price_usd)),
         ("demo_url", service.demo_url.as_ref()),
     ];
-    for (name, text) in texts {
-        text.map_or(Ok(()), |text| takes(SERVICE, name, text, || way(name)))?;
+    let texts = texts.into_iter().filter_map(|(name, text)| Some((name, text?.clone())));
+    let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, number?.to_string())));
+    for (name, text) in texts.chain(numbers) {
+        found.add(takes(SERVICE, name, &text, || way(name)));
     }
-    for (name, number) in numbers {
-        number.map_or(Ok(()), |number| takes(SERVICE, name, &number.to_string(), || way(name)))?;
+    for one in &service.deliverables {
+        found.add(takes(SERVICE, "deliverables", one, || way("deliverables")));
     }
-    service.deliverables.iter().try_for_each(|one| takes(SERVICE, "deliverables", one, || way("deliverables")))?;
     if let Some(price) = &service.quote_price_usd {
-        field(QUOTE.takes(price), || way("quote_price_usd"))?;
+        found.add(field(QUOTE.takes(price), || way("quote_price_usd")));
     }
-    match &service.generator {
-        Some(own) => generator(own, |key| way("generator").with(key)),
-        None => Ok(()),
+    if let Some(own) = &service.generator {
+        generator(own, |key| way("generator").with(key), found);
     }
 }
 

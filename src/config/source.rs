@@ -75,10 +75,14 @@ pub(super) struct Spot {
     pub(super) is_table: bool,
 }
 
-/// Returns the value that `way` leads to.
+/// Returns the value of the file that `way` leads to.
 pub(super) fn find(text: &str, way: &Way) -> Option<Spot> {
-    let document = DeTable::parse(text).ok()?;
-    let mut table = Some(document.get_ref());
+    find_in(DeTable::parse(text).ok()?.get_ref(), text, way)
+}
+
+/// As [`find`], in a document that was read from `text`.
+pub(super) fn find_in(document: &DeTable<'_>, text: &str, way: &Way) -> Option<Spot> {
+    let mut table = Some(document);
     let mut list: Option<&[Spanned<DeValue<'_>>]> = None;
     let mut spot = None;
     for step in &way.0 {
@@ -101,10 +105,9 @@ pub(super) fn find(text: &str, way: &Way) -> Option<Spot> {
 }
 
 /// Returns the path to the innermost key or value around the byte at `at`.
-pub(super) fn way_at(text: &str, at: usize) -> Option<Way> {
-    let document = DeTable::parse(text).ok()?;
+pub(super) fn way_at(document: &DeTable<'_>, at: usize) -> Option<Way> {
     let mut best = None;
-    seek_table(document.get_ref(), at, &mut Way::default(), &mut best);
+    seek_table(document, at, &mut Way::default(), &mut best);
     best
 }
 

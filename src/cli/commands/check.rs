@@ -90,7 +90,9 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, 
         return super::bundle::write(global, path);
     }
     match global.settings() {
-        Err(error) => report.wrong(exit_code::CONFIG, "config", error.to_string(), "correct that line"),
+        Err(error) => {
+            error.each().for_each(|one| report.wrong(exit_code::CONFIG, "config", one.line(), "correct that line"));
+        }
         Ok(config) => {
             look_over(&config, offline, &mut report);
             runs(global, &mut report);

@@ -54,8 +54,11 @@ pub fn run(global: &Global, args: &SetupArgs) -> u8 {
     let agent_id = result.as_ref().ok().cloned();
     if global.json {
         let word = if args.dry_run { "plan" } else { "done" };
-        let error = result.as_ref().err().map(|error| error.message.clone());
-        output::json(&json!({"agent_id": agent_id, word: log.steps, "notes": log.notes, "error": error}));
+        let mut said = json!({"agent_id": agent_id, word: log.steps, "notes": log.notes, "error": null});
+        if let (Some(said), Err(error)) = (said.as_object_mut(), &result) {
+            said.extend(error.members(global));
+        }
+        output::json(&said);
     } else if !global.quiet {
         if log.steps.is_empty() && result.is_ok() {
             output::out("nothing to do: the marketplace matches heartbeat.toml");
@@ -69,7 +72,7 @@ pub fn run(global: &Global, args: &SetupArgs) -> u8 {
                 count if count > 0 && !args.dry_run => format!(" (done before that: {})", log.steps.join("; ")),
                 _ => String::new(),
             };
-            output::err(&global.runnable(&format!("atelier-heartbeat: {}{done}", error.message)));
+            error.print(global, &done);
             error.code
         }
     }
