@@ -15,7 +15,7 @@ use clap::CommandFactory;
 
 pub(crate) use crate::domain::exit_code;
 use crate::io::generator;
-use args::{Cli, Command, Global, PayoutCommand, ProfileCommand, TokenCommand};
+use args::{Cli, Command, ConfigCommand, Global, PayoutCommand, ProfileCommand, TokenCommand};
 use command_error::CommandError;
 
 /// Runs the command that `args` name and returns its exit code.
@@ -48,6 +48,7 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Init { generator } => commands::init::run(global, generator),
         Command::Setup(args) => Ok(commands::setup::run(global, &args)),
         Command::Check { offline, bundle } => commands::check::run(global, offline, bundle.as_deref()),
+        Command::Config { command: ConfigCommand::Show } => commands::config_show::run(global),
         Command::Status(args) => commands::status::run(global, &args),
         Command::Retry { order } => Ok(commands::order::retry(global, &full(order)?)),
         Command::Decline { order, message } => Ok(commands::order::decline(global, &full(order)?, message.as_deref())),

@@ -9,6 +9,7 @@ mod explain;
 pub(crate) mod fingerprint;
 mod repair;
 mod rules;
+mod shown;
 mod source;
 mod tables;
 mod to_rules;
@@ -24,6 +25,7 @@ use serde::Deserialize;
 pub use crate::io::environment::Environment;
 pub use connection::connection;
 pub use error::ConfigError;
+pub use shown::{Origin, Setting, shown};
 pub use tables::{
     Accept, Agent, Api, Beat, Budget, Delivery, Generator, Kick, Notify, Poll, PriceType, Quotes, Revisions, Service,
     ServiceGenerator, Subscriptions, Webhook,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::duration;
 use crate::domain::limits;
@@ -12,19 +12,19 @@ use crate::domain::order::Status;
 use crate::domain::rules::Workspaces;
 
 /// `[api]`: where the marketplace is and how long to wait for it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
     /// The address every endpoint is relative to, without a slash at its end.
     pub base_url: String,
     /// How long one request may take.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub timeout: Duration,
     /// How long a delivery may take.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub deliver_timeout: Duration,
     /// How long an upload may take.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub upload_timeout: Duration,
     /// Where files too large for `/upload` go, without a slash at its end.
     pub blob_url: String,
@@ -57,7 +57,7 @@ impl Api {
 }
 
 /// `[agent]`: the profile that `setup` brings about. What is absent is left as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Agent {
     /// Its public name.
@@ -98,11 +98,11 @@ impl Agent {
 }
 
 /// `[poll]`: how often to look, and for what.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Poll {
     /// The shortest time between two polls.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub interval: Duration,
     /// The statuses asked for.
     pub statuses: Vec<Status>,
@@ -115,7 +115,7 @@ impl Default for Poll {
 }
 
 /// `[budget]`: requests in any rolling hour.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// How many.
@@ -133,16 +133,16 @@ impl Default for Budget {
 }
 
 /// `[beat]`: the bounds of one heartbeat.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Beat {
     /// After this nothing new is started.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub time_limit: Duration,
     /// Generators that run at once.
     pub parallel: usize,
     /// How long a closed order's work folder stays.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub keep: Duration,
 }
 
@@ -153,18 +153,18 @@ impl Default for Beat {
 }
 
 /// `[generator]`: the command that makes what was ordered.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Generator {
     /// The program and its arguments, placeholders not yet filled in.
     pub command: Vec<String>,
     /// How long one start may run.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub timeout: Duration,
     /// How often an order is tried.
     pub max_attempts: u32,
     /// How long one that answers "not ready yet" may take over all its starts.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub total_timeout: Duration,
     /// Environment variables passed through, by name.
     pub env: Vec<String>,
@@ -189,18 +189,18 @@ impl Default for Generator {
 }
 
 /// `[service.generator]`: what one service does differently from `[generator]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceGenerator {
     /// In place of the default command.
     pub command: Option<Vec<String>>,
     /// In place of the default timeout.
-    #[serde(deserialize_with = "duration::read_some")]
+    #[serde(with = "duration::optional")]
     pub timeout: Option<Duration>,
     /// In place of the default number of attempts.
     pub max_attempts: Option<u32>,
     /// In place of the default total timeout.
-    #[serde(deserialize_with = "duration::read_some")]
+    #[serde(with = "duration::optional")]
     pub total_timeout: Option<Duration>,
     /// In place of the default list of names.
     pub env: Option<Vec<String>>,
@@ -227,7 +227,7 @@ impl Generator {
 }
 
 /// `[delivery]`: where files are hosted, and what the client is sent with a delivery.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// Posted after a delivery when not empty; `{url}` and `{order_id}` not yet filled in.
@@ -237,7 +237,7 @@ pub struct Delivery {
 }
 
 /// `[revisions]`: orders the client wants changed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Revisions {
     /// Regenerations per order without asking the operator.
@@ -251,7 +251,7 @@ impl Default for Revisions {
 }
 
 /// `[accept]`: orders to leave alone and report.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Accept {
     /// Only these services; empty: all.
@@ -279,11 +279,11 @@ impl Default for Accept {
 }
 
 /// `[subscriptions]`: orders whose client generates in a window of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subscriptions {
     /// Whether and when they are delivered, though a delivery ends the client's window.
-    #[serde(deserialize_with = "read_workspaces")]
+    #[serde(deserialize_with = "read_workspaces", serialize_with = "write_workspaces")]
     pub deliver: Workspaces,
 }
 
@@ -311,8 +311,16 @@ fn read_workspaces<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
     deserializer.deserialize_any(Reader)
 }
 
+fn write_workspaces<S: serde::Serializer>(deliver: &Workspaces, serializer: S) -> Result<S::Ok, S::Error> {
+    match deliver {
+        Workspaces::Leave => serializer.serialize_bool(false),
+        Workspaces::Deliver => serializer.serialize_bool(true),
+        Workspaces::AtEnd => serializer.serialize_str("at_end"),
+    }
+}
+
 /// `[quotes]`: orders that ask for a price.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quotes {
     /// The program that names it, and its arguments.
@@ -320,7 +328,7 @@ pub struct Quotes {
 }
 
 /// `[notify]`: how the operator is notified.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Notify {
     /// Run with one JSON event on its standard input.
@@ -330,13 +338,13 @@ pub struct Notify {
 }
 
 /// `[webhook]`: what follows an event that the marketplace posted.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhook {
     /// Whether a run follows at once.
     pub kick: Kick,
     /// The time between two polls while webhooks have proved themselves.
-    #[serde(deserialize_with = "duration::read")]
+    #[serde(with = "duration")]
     pub safety_poll: Duration,
 }
 
@@ -347,7 +355,7 @@ impl Default for Webhook {
 }
 
 /// What a recorded event starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kick {
     /// A run.
@@ -357,7 +365,7 @@ pub enum Kick {
 }
 
 /// `[[service]]`: one service the agent sells.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// The marketplace's word for its kind.
@@ -389,7 +397,7 @@ pub struct Service {
 }
 
 /// How a service is priced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PriceType {
     /// One price for one order.

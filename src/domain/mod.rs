@@ -8,6 +8,7 @@ pub mod field_rules;
 pub mod generation_outcome;
 pub mod lifecycle;
 pub mod limits;
+pub mod masking;
 pub mod moderation;
 pub mod money;
 pub mod notice;

@@ -22,6 +22,7 @@ mod orders;
 mod outages;
 mod report;
 mod seller;
+mod settings;
 mod terminal;
 mod usage_errors;
 mod wake_file;

@@ -119,7 +119,7 @@ fn what_needs_you_is_grouped_by_cause_with_the_money_at_stake() {
 }
 
 #[test]
-fn an_order_is_named_by_an_unambiguous_beginning() {
+fn an_order_is_named_by_an_unambiguous_beginning_or_end() {
     let fixture = Fixture::open(ServerVersion::Live);
     fixture.generator("exit 65", "");
     let (first, second) = (fixture.order("one"), fixture.order("two"));
@@ -127,12 +127,49 @@ fn an_order_is_named_by_an_unambiguous_beginning() {
     // Ids share their time; the last letters tell them apart.
     let shared = first.chars().zip(second.chars()).take_while(|(a, b)| a == b).count();
     let ambiguous = fixture.run(&["explain", &first[..shared]]);
-    assert!(ambiguous.code == 64 && ambiguous.err.contains("2 orders begin with"), "{ambiguous:?}");
-    for beginning in [&first[..=shared], &first] {
-        let explained = fixture.json(&["explain", beginning]);
-        assert_eq!(explained["order"], first.as_str(), "{beginning}");
+    assert!(ambiguous.code == 64 && ambiguous.err.contains("2 orders begin or end with"), "{ambiguous:?}");
+    assert!(ambiguous.err.contains(&first) && ambiguous.err.contains(&second), "{ambiguous:?}");
+    let end = &first[shared.min(first.len() - 6)..];
+    for part in [&first[..=shared], &first, end] {
+        let explained = fixture.json(&["explain", part]);
+        assert_eq!(explained["order"], first.as_str(), "{part}");
     }
     assert_eq!(fixture.run(&["retry", &second[..=shared]]).code, 0);
+}
+
+/// Every command that takes an order, with what else it needs.
+const WITH_AN_ORDER: [&[&str]; 9] = [
+    &["show", "ORDER"],
+    &["explain", "ORDER"],
+    &["retry", "ORDER"],
+    &["decline", "ORDER"],
+    &["deliver", "ORDER", "https://a.b/c.png"],
+    &["quote", "ORDER", "5.00"],
+    &["messages", "ORDER"],
+    &["messages", "ORDER", "--send", "hello"],
+    &["payout", "retry", "ORDER"],
+];
+
+#[test]
+fn an_unknown_order_has_the_same_exit_code_everywhere() {
+    for server_version in [ServerVersion::Live, ServerVersion::Document] {
+        let fixture = Fixture::open(server_version);
+        fixture.order("another");
+        fixture.beat();
+        for words in WITH_AN_ORDER {
+            // The document's server pays out by itself.
+            if server_version == ServerVersion::Document && words[0] == "payout" {
+                continue;
+            }
+            let words: Vec<&str> =
+                words.iter().map(|word| if *word == "ORDER" { "ord_unknown" } else { word }).collect();
+            let ran = fixture.run(&words);
+            assert!(ran.code == 1 && ran.err.starts_with("atelier-heartbeat: "), "{words:?}: {ran:?}");
+            let ran = fixture.run(&[&words[..], &["--json"]].concat());
+            let said: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+            assert!(ran.code == 1 && said["error"].is_string(), "{words:?}: {ran:?}");
+        }
+    }
 }
 
 #[test]

@@ -257,6 +257,7 @@ fn the_json_page_lists_every_member() {
             }],
         ),
         ("report", vec![fixture.json(&["report"])]),
+        ("config show", vec![fixture.json(&["config", "show"])]),
         ("webhook --listen", vec![listening(&fixture)]),
     ];
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();

@@ -16,8 +16,9 @@ use crate::fast_path::argv::scheduled_beat;
 use crate::io::progress::Progress;
 
 pub use options::{
-    BeatArgs, BountiesCommand, DeliverArgs, LaunchArgs, OrdersArgs, PayoutCommand, PosterArgs, ProfileCommand,
-    ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, StatusArgs, TokenCommand, WebhookArgs,
+    BeatArgs, BountiesCommand, ConfigCommand, DeliverArgs, LaunchArgs, OrdersArgs, PayoutCommand, PosterArgs,
+    ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, StatusArgs, TokenCommand,
+    WebhookArgs,
 };
 pub use values::{Color, Format, Preset, Report, Scheduler};
 
@@ -211,25 +212,31 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         bundle: Option<PathBuf>,
     },
+    /// Show the settings in effect, and where each came from
+    Config {
+        /// What to do
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Show what needs you, orders in flight, polls and budget; with -q only an exit code: 0 nothing in flight, 10 work in flight, 20 something needs you
     Status(StatusArgs),
     /// List the marketplace's orders
     Orders(OrdersArgs),
     /// Show one order: what the marketplace says, local progress, the thread
     Show {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
     },
     /// Explain where an order is: every event with time and reason
     Explain {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
     },
     /// Deliver by hand: files are uploaded, URLs are sent as they are
     Deliver(DeliverArgs),
     /// Quote a price for a `pending_quote` order
     Quote {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
         /// In dollars, like 15.00
         #[arg(allow_negative_numbers = true)]
@@ -237,7 +244,7 @@ pub enum Command {
     },
     /// Read an order's thread, or post to it
     Messages {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
         /// Post this: 1 to 2000 characters
         #[arg(long, value_name = "TEXT")]
@@ -284,12 +291,12 @@ pub enum Command {
     },
     /// Clear an order's failure and make it due now
     Retry {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
     },
     /// Stop work on an order for good, also on one not polled yet; only its client can cancel it
     Decline {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
         /// Post this to the client, once: 1 to 2000 characters
         #[arg(long, value_name = "TEXT")]

@@ -48,7 +48,7 @@ pub struct StatusArgs {
 /// The options of `deliver`.
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
-    /// The order's id, or an unambiguous beginning of it
+    /// The order's id, or an unambiguous beginning or end of it
     pub order: String,
     /// What to deliver it with
     #[arg(required = true, value_name = "FILE-or-URL")]
@@ -154,12 +154,19 @@ pub enum ServicesCommand {
     },
 }
 
+/// The subcommands of `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every effective setting and where it came from: default, line of the file, environment variable or option
+    Show,
+}
+
 /// The subcommands of `payout`.
 #[derive(Debug, Subcommand)]
 pub enum PayoutCommand {
     /// Ask for it again, once an address is set for the chain it is paid on
     Retry {
-        /// The order's id, or an unambiguous beginning of it
+        /// The order's id, or an unambiguous beginning or end of it
         order: String,
     },
 }

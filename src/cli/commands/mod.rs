@@ -8,6 +8,7 @@ pub mod check;
 mod check_machine;
 mod check_seen;
 mod check_webhook;
+pub mod config_show;
 pub mod deliver;
 pub mod demo;
 pub mod init;
