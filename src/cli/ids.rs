@@ -11,9 +11,6 @@ use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::io::store::Store;
 
-/// A beginning or an end has at least this many characters.
-const SHORTEST: usize = 4;
-
 /// So many candidates are named.
 const NAMED: usize = 8;
 
@@ -29,7 +26,7 @@ pub fn full(global: &Global, typed: &str) -> Result<String, CommandError> {
     if let Some(id) = known.iter().find(is_whole) {
         return Ok(id.to_string());
     }
-    if typed.chars().count() < SHORTEST {
+    if typed.is_empty() {
         return Ok(typed.to_owned());
     }
     let matches = |id: &&OrderId| {

@@ -1,5 +1,6 @@
 //! What a command needs to send requests: settings, key, lock and budget, the same as a run's.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::args::Global;
@@ -13,7 +14,7 @@ use crate::domain::rules::Rules;
 use crate::domain::time::{Time, span};
 use crate::domain::worker_state::WorkerState;
 use crate::io::clock;
-use crate::io::credentials::{self, Credentials};
+use crate::io::credentials::{self, Credentials, Source};
 use crate::io::marketplace::Client;
 use crate::io::store::Store;
 use crate::worker::open;
@@ -42,6 +43,7 @@ pub struct Session {
     /// The agent's credentials; none before it is registered.
     pub credentials: Option<Credentials>,
     held: Option<(Store, WorkerState)>,
+    is_bound: bool,
 }
 
 impl Session {
@@ -63,10 +65,27 @@ impl Session {
     ///
     /// The settings cannot be used.
     pub fn open_unregistered(global: &Global) -> Result<Self, CommandError> {
-        let config = super::commands::settings(global)?;
+        Ok(Self::of(global.settings()?))
+    }
+
+    /// As [`Session::open_unregistered`], where the marketplace has moved: from now on the state folder belongs to the address
+    /// that the settings name.
+    ///
+    /// # Errors
+    ///
+    /// The settings or the state folder cannot be used.
+    pub fn open_moved(global: &Global) -> Result<Self, CommandError> {
+        let mut session = Self::of(global.settings_of_any_server()?);
+        let base_url = session.config.api.base_url.clone();
+        let (store, _) = session.lock()?;
+        store.save_server(&base_url)?;
+        Ok(session)
+    }
+
+    fn of(config: Config) -> Self {
         let client = Client::new(config::connection(&config), None, None);
         let rules = config::to_rules(&config, "");
-        Ok(Self { config, client, rules, credentials: None, held: None })
+        Self { config, client, rules, credentials: None, held: None, is_bound: false }
     }
 
     /// Uses these credentials from now on.
@@ -92,8 +111,16 @@ impl Session {
         if self.held.is_none() {
             self.held = Some(open::lock(&self.config, &self.rules, LOCK_WITHIN)?);
         }
+        let is_known = self.credentials.is_some();
         match &mut self.held {
-            Some((store, worker)) => Ok((store, worker)),
+            Some((store, worker)) => {
+                // Before the first key nothing here belongs to a marketplace.
+                if is_known && !self.is_bound {
+                    open::bind(store, &self.config)?;
+                    self.is_bound = true;
+                }
+                Ok((store, worker))
+            }
             None => {
                 Err(CommandError::new(exit_code::INTERNAL, "the lock was taken and is not held: please report this"))
             }
@@ -170,6 +197,12 @@ impl Session {
         Ok(answer)
     }
 
+    /// Whether the key comes from elsewhere than the state folder, so that nothing tells which marketplace issued it.
+    fn is_key_from_elsewhere(&self) -> bool {
+        let is_own = |path: &Path| path.starts_with(&self.config.state_dir);
+        self.credentials.as_ref().is_some_and(|found| !matches!(&found.source, Source::File(path) if is_own(path)))
+    }
+
     /// Returns an error as one sentence with the server's message and the next step, and its exit code.
     pub fn explain(&mut self, error: &ApiError, asked: RequestKind) -> CommandError {
         let message = &error.message;
@@ -178,6 +211,13 @@ impl Session {
                 KeyVerdict::Good => {}
                 KeyVerdict::Refused if self.held.as_ref().is_some_and(|(_, worker)| worker.is_agent_paused) => {
                     let message = "the agent is switched off, so its key is refused: `atelier-heartbeat resume`";
+                    return CommandError::new(exit_code::KEY, message);
+                }
+                KeyVerdict::Refused if self.config.api.is_local() && self.is_key_from_elsewhere() => {
+                    let source = self.credentials.as_ref().map(|found| found.source.to_string()).unwrap_or_default();
+                    let message = format!(
+                        "this marketplace is on this machine and does not know the key from {source}, which another one may have issued: for a rehearsal take the key out of there, and name a --state-dir of its own"
+                    );
                     return CommandError::new(exit_code::KEY, message);
                 }
                 KeyVerdict::Refused => {

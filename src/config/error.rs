@@ -13,7 +13,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    /// Returns an error that is not about one place in the file.
+    pub fn new(message: impl Into<String>) -> Self {
         Self { file: None, line: None, message: message.into(), others: Vec::new() }
     }
 

@@ -40,7 +40,7 @@ impl Proxy {
             None => (String::new(), authority),
         };
         let address = format!("{scheme}://{host}");
-        let has_port = Address::parse(&address).ok_or_else(|| unusable(source))?.has_port;
+        let has_port = Address::parse(&address).ok_or_else(|| unusable(source))?.port.is_some();
         let host = if has_port { host.to_owned() } else { format!("{host}:{port}") };
         if !user.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
             return Err(unusable(source));

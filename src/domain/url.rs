@@ -12,8 +12,8 @@ pub struct Address<'a> {
     pub secure: bool,
     /// Without the brackets of an IPv6 address.
     pub host: &'a str,
-    /// Whether it names a port.
-    pub has_port: bool,
+    /// The port it names.
+    pub port: Option<u16>,
     /// From the first slash after the host on, query and fragment included.
     pub rest: &'a str,
 }
@@ -39,13 +39,16 @@ impl<'a> Address<'a> {
                 is_host_name(host).then_some((host, port))?
             }
         };
-        if !port.is_empty() {
-            let digits = port.strip_prefix(':')?;
-            let number: u16 = digits.parse().ok()?;
-            (number > 0 && !digits.starts_with('+')).then_some(())?;
-        }
+        let port = match port {
+            "" => None,
+            port => {
+                let digits = port.strip_prefix(':')?;
+                let number: u16 = digits.parse().ok()?;
+                Some((number > 0 && !digits.starts_with('+')).then_some(number)?)
+            }
+        };
         let printable = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-        printable.then_some(Self { secure, host, has_port: !port.is_empty(), rest })
+        printable.then_some(Self { secure, host, port, rest })
     }
 
     /// Whether it is on this machine and can be nowhere else.
@@ -69,6 +72,39 @@ impl<'a> Address<'a> {
 #[must_use]
 pub fn is_local(text: &str) -> bool {
     Address::parse(text).is_some_and(|address| address.is_local())
+}
+
+/// The address that the marketplace's document names, and the one it moved to.
+const MOVED: [&str; 2] = ["https://atelierai.xyz/api", "https://api.useatelier.ai/api"];
+
+/// Whether two base URLs are of one marketplace, however they are written.
+#[must_use]
+pub fn is_same_server(one: &str, other: &str) -> bool {
+    let (one, other) = (plain(one), plain(other));
+    one == other || [&one, &other].iter().all(|url| MOVED.contains(&url.as_str()))
+}
+
+/// Returns the host and the port of a base URL as part of a file's name.
+#[must_use]
+pub fn file_name(base_url: &str) -> String {
+    let plain = plain(base_url);
+    let host = plain.split_once("://").map_or(plain.as_str(), |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or_default();
+    host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+}
+
+/// Returns a base URL with its host in lower case, without a port that goes without saying and without a slash at its end.
+fn plain(base_url: &str) -> String {
+    let Some(Address { secure, host, port, rest }) = Address::parse(base_url) else { return base_url.to_owned() };
+    let (scheme, usual) = if secure { ("https", 443) } else { ("http", 80) };
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let host = match host.as_str() {
+        "localhost" => "127.0.0.1".to_owned(),
+        _ if host.contains(':') => format!("[{host}]"),
+        _ => host,
+    };
+    let port = port.filter(|port| *port != usual).map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}{}", rest.trim_end_matches('/'))
 }
 
 /// Returns whether this is an `https` address that the marketplace and a client can reach: of neither this machine nor a
@@ -128,6 +164,29 @@ mod tests {
         ] {
             assert!(!is_public(text), "{text}");
         }
+    }
+
+    #[test]
+    fn one_marketplace_has_several_spellings_and_another_port_is_another_one() {
+        for (one, other) in [
+            ("https://api.useatelier.ai/api", "https://API.useatelier.ai:443/api/"),
+            ("https://atelierai.xyz/api", "https://api.useatelier.ai/api"),
+            ("http://localhost:8420/api", "http://127.0.0.1:8420/api"),
+            ("http://[::1]:80/api", "http://[::1]/api"),
+        ] {
+            assert!(is_same_server(one, other) && is_same_server(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("http://127.0.0.1:8420/api", "http://127.0.0.1:8421/api"),
+            ("https://api.useatelier.ai/api", "http://api.useatelier.ai/api"),
+            ("https://api.useatelier.ai/api", "https://api.useatelier.ai/v2"),
+            ("https://atelierai.xyz/api", "https://atelierai.example/api"),
+        ] {
+            assert!(!is_same_server(one, other) && !is_same_server(other, one), "{one} {other}");
+        }
+        assert_eq!(file_name("http://localhost:8420/api"), "127.0.0.1-8420");
+        assert_eq!(file_name("https://a.example/../x"), "a.example");
+        assert_eq!(file_name("http://[::1]:9/api"), "---1--9");
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct WorkerState {
     /// When the last poll was about to be sent.
     #[serde(default)]
     pub last_poll: Option<Time>,
+    /// When the last run was made that left a record. Commands save this record too, and are no runs.
+    #[serde(default)]
+    pub last_run: Option<Time>,
     /// Polls that failed in a row.
     #[serde(default)]
     pub poll_failures: u32,
@@ -148,6 +151,8 @@ pub enum Event {
     WebhooksTested,
     /// The reviews of clients were read.
     RatingSeen(Option<Rating>),
+    /// A run ended before it could begin its work.
+    RunFailed,
     /// A run ended.
     RunEnded {
         /// Orders in flight.
@@ -245,7 +250,11 @@ impl WorkerState {
             Event::NoticeRaised(subject, notice) => self.notices.raise(subject, notice),
             Event::NoticeSettled(subject) => self.notices.settle(&subject),
             Event::RatingSeen(rating) => self.rating = rating,
-            Event::RunEnded { in_flight, clock } => (self.in_flight, self.clock) = (in_flight, Some(clock)),
+            Event::RunFailed => self.last_run = Some(now),
+            Event::RunEnded { in_flight, clock } => {
+                self.last_run = Some(clock.wall);
+                (self.in_flight, self.clock) = (in_flight, Some(clock));
+            }
         }
     }
 
@@ -273,6 +282,7 @@ impl WorkerState {
             self.last_poll = self.last_poll.max(Some(at));
         }
         self.last_poll = self.last_poll.map(|at| at.min(now));
+        self.last_run = self.last_run.map(|at| at.min(now));
         self.away_since = self.away_since.map(|at| at.min(now));
         if self.poll_not_before.is_some_and(|at| at > now + MAX_POLL_WAIT) {
             self.poll_not_before = Some(now + interval);
@@ -285,8 +295,13 @@ impl WorkerState {
     }
 
     fn shift(&mut self, seconds: i64) {
-        let times =
-            [&mut self.last_poll, &mut self.poll_not_before, &mut self.away_since, &mut self.no_revisions_until];
+        let times = [
+            &mut self.last_poll,
+            &mut self.last_run,
+            &mut self.poll_not_before,
+            &mut self.away_since,
+            &mut self.no_revisions_until,
+        ];
         times.into_iter().flatten().for_each(|at| *at = at.shifted(seconds));
         self.failing.values_mut().for_each(|failing| failing.last = failing.last.shifted(seconds));
         self.budget.shift(seconds);

@@ -22,6 +22,7 @@ mod orders;
 mod outages;
 mod report;
 mod seller;
+mod servers;
 mod settings;
 mod terminal;
 mod usage_errors;

@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError, Environment, Overrides};
 use crate::domain::sanitize::shell_word;
 use crate::fast_path::argv::scheduled_beat;
 use crate::io::progress::Progress;
+use crate::worker::open;
 
 pub use options::{
     BeatArgs, BountiesCommand, ConfigCommand, DeliverArgs, LaunchArgs, OrdersArgs, PayoutCommand, PosterArgs,
@@ -144,8 +145,21 @@ impl Global {
     /// Loads the settings that the command line, the environment and the file name.
     ///
     /// # Errors
-    /// The settings cannot be read or used.
+    /// The settings cannot be read or used, or the state folder belongs to another marketplace.
     pub fn settings(&self) -> Result<Config, ConfigError> {
+        let config = self.settings_of_any_server()?;
+        match open::other_server(&config) {
+            Ok(None) => Ok(config),
+            Ok(Some(other)) => Err(ConfigError::new(other.to_string())),
+            Err(error) => Err(ConfigError::new(error.to_string())),
+        }
+    }
+
+    /// As [`Global::settings`], also where the state folder belongs to another marketplace: for who says so.
+    ///
+    /// # Errors
+    /// The settings cannot be read or used.
+    pub fn settings_of_any_server(&self) -> Result<Config, ConfigError> {
         Config::load(&self.overrides(), &Environment::of_process())
     }
 
@@ -167,7 +181,8 @@ impl Global {
     pub fn runnable(&self, text: &str) -> String {
         let mut options = String::new();
         for (name, path) in [("--config", &self.config), ("--state-dir", &self.state_dir)] {
-            if let Some(path) = path {
+            // A command that names another folder keeps that one.
+            if let Some(path) = path.as_ref().filter(|_| !text.contains(&format!(" {name} "))) {
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 options.push_str(&format!("{name} {} ", shell_word(&path.to_string_lossy())));
             }

@@ -226,6 +226,9 @@ pub struct SetupArgs {
     /// Take over the agent of this file: atelier_credentials.json of the document's script, or a .env
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
+    /// Keep this state folder although base_url is another: the marketplace itself has moved there
+    #[arg(long)]
+    pub moved: bool,
     /// Register although the answer to an earlier registration was lost
     #[arg(long)]
     pub register_again: bool,

@@ -1,5 +1,6 @@
 //! `beat`: one run, from the lock to the exit code.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::args::{BeatArgs, Format, Global, Report};
@@ -36,7 +37,7 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
         // Nothing asks for output.
         Some(_) if !global.json && !is_heartbeat(args) && !output::is_watched() => return 0,
         Some(summary) => (summary, None),
-        None => match super::settings(&global) {
+        None => match global.settings_of_any_server() {
             Ok(config) => one(&global, &config, &options, &mut stopped),
             Err(error) => misconfigured(&global, &error.to_string()),
         },
@@ -102,6 +103,11 @@ pub fn kicked(global: &Global, config: &Config) -> u8 {
 
 /// One run under the lock.
 fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
+    match open::other_server(config) {
+        Ok(None) => {}
+        Ok(Some(other)) => return failed_in(&config.state_dir, &other.message(), &other.hint()),
+        Err(error) => return failed(FailureKind::State, error.to_string()),
+    }
     let (store, worker) = match open::lock(config, &config::to_rules(config, ""), options.patience) {
         Ok(opened) => opened,
         Err(StoreError::Busy) => return (Summary::busy(), None),
@@ -114,8 +120,20 @@ fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut
     let mut state = State { worker, ..State::default() };
     let credentials = match credentials::find(&Environment::of_process(), &config.dir, &config.state_dir) {
         Ok(credentials) => credentials,
-        Err(error) => return failed_once(&store, &mut state.worker, FailureKind::Credentials, &error.to_string()),
+        Err(error) => {
+            let message = error.to_string();
+            return failed_once(
+                &store,
+                &mut state.worker,
+                FailureKind::Credentials,
+                &message,
+                "atelier-heartbeat check",
+            );
+        }
     };
+    if let Err(error) = open::bind(&store, config) {
+        return failed(FailureKind::State, error.to_string());
+    }
     if let Some((path, mode)) = credentials::readable_by_others(&credentials, &config.state_dir) {
         log::warn!("{} holds the key and can be read by others (mode {mode:03o})", path.display());
     }
@@ -165,18 +183,24 @@ fn failed(kind: FailureKind, message: String) -> BeatResult {
 /// Settings that cannot be read do not say where the state is. In its usual place, the failure is reported once a day.
 fn misconfigured(global: &Global, message: &str) -> BeatResult {
     let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
-    let known = folder.join("worker.json").is_file().then(|| Store::lock(&folder, None).ok()).flatten();
+    failed_in(&folder, message, "atelier-heartbeat check")
+}
+
+/// A failure of the settings, reported once a day where there is a record in which to remember it.
+fn failed_in(folder: &Path, message: &str, hint: &str) -> BeatResult {
+    let known = folder.join("worker.json").is_file().then(|| Store::lock(folder, None).ok()).flatten();
     match known.as_ref().and_then(|store| Some((store, store.worker().ok()??))) {
-        Some((store, mut worker)) => failed_once(store, &mut worker, FailureKind::Config, message),
+        Some((store, mut worker)) => failed_once(store, &mut worker, FailureKind::Config, message, hint),
         None => failed(FailureKind::Config, message.to_owned()),
     }
 }
 
 /// A failure before the run that the worker's record can remember, so that it is reported once a day.
-fn failed_once(store: &Store, worker: &mut WorkerState, kind: FailureKind, message: &str) -> BeatResult {
+fn failed_once(store: &Store, worker: &mut WorkerState, kind: FailureKind, message: &str, hint: &str) -> BeatResult {
     let (mut summary, failure) = failed(kind, message.to_owned());
     let now = clock::clock().wall;
-    let notice = Notice::new(message, "atelier-heartbeat check");
+    let notice = Notice::new(message, hint);
+    worker.apply(now, Event::RunFailed);
     worker.apply(now, Event::NoticeRaised(kind.subject(), notice));
     summary.reported = worker.report_notices(now);
     summary.noticed = true;

@@ -26,7 +26,7 @@ const LOG: usize = 64 * 1024;
 
 /// Writes the bundle.
 pub(super) fn write(global: &Global, path: &Path) -> Result<u8, CommandError> {
-    let config = global.settings()?;
+    let config = global.settings_of_any_server()?;
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     let store = Store::open_read_only(&config.state_dir);
     let mut state = State::default();

@@ -25,6 +25,7 @@ use crate::io::credentials::{self, Credentials, CredentialsError};
 use crate::io::generator;
 use crate::io::marketplace::Client;
 use crate::io::store::{self, Store, StoreError};
+use crate::worker::open;
 
 /// A clock that is off by more seconds is reported.
 const CLOCK_MAY_BE_OFF: i64 = 120;
@@ -89,7 +90,7 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, 
     if let Some(path) = bundle {
         return super::bundle::write(global, path);
     }
-    match global.settings() {
+    match global.settings_of_any_server() {
         Err(error) => {
             error.each().for_each(|one| report.wrong(exit_code::CONFIG, "config", one.line(), "correct that line"));
         }
@@ -128,6 +129,11 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     }
     state_folder(config, report);
     runnable(config, report);
+    match open::other_server(config) {
+        Ok(None) => {}
+        Ok(Some(other)) => return report.wrong(exit_code::CONFIG, "server", other.message(), other.hint()),
+        Err(error) => return report.wrong(exit_code::STATE, "server", error.to_string(), "make it readable"),
+    }
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
     match found {
         Err(error @ (CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. })) => {

@@ -32,7 +32,7 @@ struct Account {
 /// The settings cannot be used.
 pub fn run(global: &Global) -> Result<u8, CommandError> {
     let environment = Environment::of_process();
-    let config = super::settings(global)?;
+    let config = global.settings()?;
     let settings = config::shown(&config, &super::overrides(global), &environment)?;
     let account = account(&config, &environment);
     let route = config::connection(&config).describe();

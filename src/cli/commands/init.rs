@@ -39,7 +39,7 @@ pub fn run(global: &Global, preset: Preset) -> Result<u8, CommandError> {
         let word = if is_new(created, &script_path)? { "wrote" } else { "left unchanged:" };
         notes.push(format!("{word} {}", script_path.display()));
     }
-    let settings = Global { config: Some(path.clone()), ..global.clone() }.settings()?;
+    let settings = Global { config: Some(path.clone()), ..global.clone() }.settings_of_any_server()?;
     let state_dir = settings.state_dir;
     atomic_file::make_private_dir(&state_dir)
         .or_exit(exit_code::STATE, || format!("could not create {}", state_dir.display()))?;

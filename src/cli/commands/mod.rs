@@ -30,12 +30,8 @@ pub mod webhook;
 
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
-use crate::config::{Config, ConfigError, Overrides};
+use crate::config::Overrides;
 use crate::io::progress::Progress;
-
-pub fn settings(global: &Global) -> Result<Config, ConfigError> {
-    global.settings()
-}
 
 #[inline]
 fn overrides(global: &Global) -> Overrides {

@@ -1,5 +1,6 @@
 //! `sandbox`: serves a local marketplace until it is interrupted.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::args::{Global, SandboxArgs};
@@ -9,6 +10,7 @@ use crate::cli::output;
 use crate::domain::sanitize;
 use crate::io::signals::Signals;
 use crate::sandbox::{Fault, Market, Options, Server, ServerVersion, WebhookFaults};
+use crate::worker::open;
 
 /// Serves until Ctrl-C.
 ///
@@ -47,12 +49,13 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         let _ = server.market().arm_spec(spec);
     }
     let base = server.base_url();
+    let root = base.trim_end_matches("/api");
+    let state_dir = state_dir(global, &base);
     if global.json {
-        output::json(
-            &serde_json::json!({"base_url": base, "page": format!("{}/sandbox/page", base.trim_end_matches("/api")), "dir": args.dir}),
-        );
+        output::json(&serde_json::json!({
+            "base_url": base, "page": format!("{root}/sandbox/page"), "dir": args.dir, "state_dir": state_dir,
+        }));
     } else {
-        let root = base.trim_end_matches("/api");
         let limits = if args.no_limits {
             "no request is refused for its number; set per_hour = 100000 under [budget] so that the worker does not wait either"
         } else {
@@ -60,19 +63,29 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         };
         output::out(&format!(
             "a {server_version} marketplace on loopback; its state is kept in {}\n\n  \
-             base_url = \"{base}\"      put this under [api] in heartbeat.toml\n  \
+             export ATELIER_BASE_URL={base}\n  \
+             export ATELIER_STATE_DIR={state_dir}\n      \
+             type these in the terminal that rehearses: the state folder and the key of your real agent stay apart\n  \
              {root}/sandbox/page     in a browser: act as the client\n  \
              curl -s {root}/sandbox     what it holds\n  \
              curl -s {root}/sandbox/orders -d '{{\"brief\":\"A lighthouse at dusk\"}}'     a client pays for an order\n\n\
              {limits}\n\n\
              Ctrl-C stops it.",
-            args.dir.display()
+            args.dir.display(),
+            state_dir = sanitize::shell_word(&state_dir.to_string_lossy())
         ));
     }
     while signals.stopping().is_none() {
         let _ = signals.wait(Duration::from_secs(3600));
     }
     Ok(0)
+}
+
+/// The state folder that rehearsals use: beside the one of the settings, which may hold a real agent's key and orders.
+fn state_dir(global: &Global, base_url: &str) -> PathBuf {
+    let usual = || std::path::absolute("state").unwrap_or_else(|_| PathBuf::from("state"));
+    let own = global.settings_of_any_server().map_or_else(|_| usual(), |config| config.state_dir);
+    open::apart(&own, base_url)
 }
 
 fn webhook_faults(args: &SandboxArgs) -> WebhookFaults {

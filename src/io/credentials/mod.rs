@@ -202,6 +202,17 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
     }
 }
 
+/// Returns the base URL of the marketplace that issued the state folder's key, where its file says so.
+#[must_use]
+pub fn issued_by(state_dir: &Path) -> Option<String> {
+    let content = read(&state_dir.join("credentials.json")).ok()??;
+    let members: Map<String, Value> = serde_json::from_str(&content).ok()?;
+    text(&members, ISSUED_BY)
+}
+
+/// The member of `credentials.json` that names the marketplace.
+pub const ISSUED_BY: &str = "base_url";
+
 /// The file that holds the key when it is not the state folder's and others can read it, with its mode.
 #[must_use]
 pub fn readable_by_others(credentials: &Credentials, state_dir: &Path) -> Option<(PathBuf, u32)> {

@@ -6,6 +6,7 @@
 //! STATE/lock                         held by the one run that works here
 //! STATE/credentials.json             the agent's id and key, with the whole answer to its registration
 //! STATE/setup.json                   what `setup` learned: which service was created for which title
+//! STATE/server.json                  which marketplace all of this belongs to
 //! STATE/wake                         until when nothing is due: all that a run with nothing to do reads
 //! STATE/worker.json                  the worker's own record: last poll, budget, notices
 //! STATE/worker.recent.json           what runs with nothing to do recorded since, not flushed
@@ -25,6 +26,7 @@ pub mod inbox;
 mod ledger;
 mod orders;
 mod quarters;
+mod server;
 mod worker;
 
 use std::fs::{self, File, OpenOptions};

@@ -1,5 +1,6 @@
 //! `setup`: makes the marketplace match `heartbeat.toml`. The plan comes from [`crate::domain::reconcile`].
 
+mod found;
 mod register;
 mod webhook;
 
@@ -15,7 +16,7 @@ use crate::domain::limits::Endpoint;
 use crate::domain::moderation;
 use crate::domain::order::text;
 use crate::domain::reconcile::{Kept, Match, Memory, Wanted};
-use crate::domain::sanitize::{one_line, shell_word};
+use crate::domain::sanitize::one_line;
 use crate::io::clock;
 use crate::io::credentials::{self, CredentialsError};
 use crate::io::marketplace::{Client, Registration};
@@ -87,17 +88,17 @@ pub fn make(global: &Global) -> Result<String, CommandError> {
 }
 
 fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, CommandError> {
-    let mut session = Session::open_unregistered(global)?;
+    let mut session = if args.moved { found::moved(global, args, log)? } else { Session::open_unregistered(global)? };
     let wanted = wanted(&session.config);
     log.notes.extend(session.config.warnings());
     match credentials::find(&Environment::of_process(), &session.config.dir, &session.config.state_dir) {
-        Ok(found) if args.import.is_some() => return Err(already_there(&found)),
+        Ok(found) if args.import.is_some() => return Err(found::already_there(&found)),
         Ok(found) => session.identify(found),
         Err(CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. }) if args.import.is_some() => {
-            import(&mut session, args, log)?;
+            found::import(&mut session, args, log)?;
         }
         Err(CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. }) => {
-            no_others(&session.config)?;
+            found::no_others(&session.config)?;
             payable(args, &session.config, &Map::new())?;
             let registration = register::registration_of(&session.config)?;
             if args.dry_run {
@@ -157,45 +158,6 @@ fn tell_review(
         store.save_worker(worker)?;
     }
     log.note(told);
-    Ok(())
-}
-
-/// Registers nothing while the places of the document's own script hold credentials: that agent is registered already.
-fn no_others(config: &Config) -> Result<(), CommandError> {
-    let found = credentials::elsewhere(&Environment::of_process(), &config.dir);
-    let Some(path) = found.first() else { return Ok(()) };
-    let path = path.display().to_string();
-    let import = format!("atelier-heartbeat setup --import {}", shell_word(&path));
-    let message = format!(
-        "{path} holds the credentials of an agent that is registered already: `{import}` takes them over. Nothing was registered; move the file away to register another agent"
-    );
-    Err(CommandError::new(exit_code::CONFIG, message))
-}
-
-fn already_there(found: &credentials::Credentials) -> CommandError {
-    let message = format!(
-        "there are credentials already, of agent {} in {}: nothing was taken over; a second agent needs a --state-dir of its own",
-        found.agent_id, found.source
-    );
-    CommandError::new(exit_code::CONFIG, message)
-}
-
-/// Takes over the credentials of a file.
-fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<(), CommandError> {
-    let Some(path) = &args.import else { return Ok(()) };
-    session.lock()?;
-    if args.dry_run {
-        let message = "--import writes credentials: leave --dry-run out";
-        return Err(CommandError::usage(message));
-    }
-    let found = credentials::import(path, &session.config.state_dir)?;
-    log.step(format!(
-        "took over agent {} from {}; its key is now in {}",
-        found.agent_id,
-        path.display(),
-        session.config.state_dir.join("credentials.json").display()
-    ));
-    session.identify(found);
     Ok(())
 }
 

@@ -123,7 +123,10 @@ fn identify(session: &mut Session, log: &mut Log, word: &str) -> Result<(), Comm
 /// Puts the key of an answer on disk before anything else happens.
 fn keep(place: Place, answer: &[u8], begun: &Begun, config_dir: &Path) -> Result<(), CommandError> {
     let (agent_id, key, whole) = match wire::credentials(answer) {
-        Ok(read) => read,
+        Ok((agent_id, key, mut whole)) => {
+            whole.insert(credentials::ISSUED_BY.to_owned(), begun.base_url.clone().into());
+            (agent_id, key, whole)
+        }
         Err(why) if registration::speaks_of_a_key(answer) => {
             let kept = place.keep_raw(answer).map(|path| path.display().to_string()).unwrap_or_default();
             let message = format!(

@@ -72,7 +72,7 @@ fn all(global: &Global) -> Result<u8, CommandError> {
             found.push(Global { config, state_dir, ..global.clone() });
         }
     };
-    let own = global.settings().ok().and_then(|config| config.path);
+    let own = global.settings_of_any_server().ok().and_then(|config| config.path);
     for path in global.also.iter().cloned().chain(own) {
         add(Some(path), None);
     }
@@ -87,7 +87,7 @@ fn all(global: &Global) -> Result<u8, CommandError> {
     }
     if global.quiet && !global.json {
         let needs_you = |snapshot: &Result<Status, CommandError>| match snapshot {
-            Ok(status) => !status.causes.is_empty() || status.overdue.is_some(),
+            Ok(status) => !status.causes.is_empty() || status.overdue.is_some() || status.other_server.is_some(),
             Err(_) => true,
         };
         let in_flight = |snapshot: &Result<Status, CommandError>| {

@@ -26,6 +26,10 @@ pub(super) fn text(global: &Global, status: &Status, now: Time) -> String {
         // A hint is never cut: it is copied.
         lines.push(format!("  -> {}", global.runnable("atelier-heartbeat check")));
     }
+    if let Some(other) = &status.other_server {
+        lines.push(output::paint("31;1", &one_line(&other.message, 600)));
+        lines.push(format!("  -> {}", other.hint));
+    }
     needs_you(&status.causes, width, &mut lines);
     in_flight(&status.orders, now, width, &mut lines);
     if !lines.is_empty() {

@@ -22,6 +22,7 @@ use crate::io::clock;
 use crate::io::credentials;
 use crate::io::store::{Store, StoreError, lines_since, take_lock};
 use crate::report::{Report, Sum, day, first_of_month};
+use crate::worker::open::{self, OtherServer};
 
 /// The version of the JSON.
 const SCHEMA: u32 = 1;
@@ -43,6 +44,8 @@ pub(super) struct Status {
     pub(super) state_dir: String,
     pub(super) last_run_at: Option<Time>,
     pub(super) overdue: Option<String>,
+    /// That the state belongs to another marketplace than the settings name.
+    pub(super) other_server: Option<Needs>,
     pub(super) last_poll_at: Option<Time>,
     pub(super) next_poll_at: Option<Time>,
     pub(super) held_back_by: Option<&'static str>,
@@ -107,6 +110,7 @@ pub(in crate::cli::commands) struct Snapshot {
     pub(super) rules: Rules,
     pub(in crate::cli::commands) now: Time,
     agent_id: Option<String>,
+    other_server: Option<OtherServer>,
 }
 
 impl Snapshot {
@@ -115,7 +119,7 @@ impl Snapshot {
     /// # Errors
     /// There are neither settings nor state, or they cannot be read.
     pub(in crate::cli::commands) fn open(global: &Global) -> Result<Self, CommandError> {
-        let config = global.settings()?;
+        let config = global.settings_of_any_server()?;
         let store = Store::open_read_only(&config.state_dir);
         let worker = store.worker()?;
         if config.path.is_none() && !config.state_dir.join("worker.json").exists() {
@@ -130,7 +134,8 @@ impl Snapshot {
         let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir).ok();
         let agent_id = found.map(|found| found.agent_id);
         let rules = config::to_rules(&config, agent_id.as_deref().unwrap_or_default());
-        Ok(Self { config, state, rules, now: clock::clock().wall, agent_id })
+        let other_server = open::other_server(&config)?;
+        Ok(Self { config, state, rules, now: clock::clock().wall, agent_id, other_server })
     }
 
     /// Whether an order is worked on or waits for the operator.
@@ -140,14 +145,14 @@ impl Snapshot {
 
     /// Whether something needs the operator.
     pub(super) fn needs_you(&self) -> bool {
-        self.state.worker.notices.iter().next().is_some()
+        self.other_server.is_some()
+            || self.state.worker.notices.iter().next().is_some()
             || self.state.orders.values().any(|record| record.stage.hold.is_some() && !record.is_declined())
     }
 
     /// Returns when the last run ended that left a record; none before the first.
     pub(in crate::cli::commands) fn last_run(&self) -> Option<Time> {
-        let worker = &self.state.worker;
-        worker.clock.as_ref().map(|clock| clock.wall).max(worker.last_poll)
+        self.state.worker.last_run.max(self.state.worker.last_poll)
     }
 
     /// Returns for how long no run has been seen, when that is longer than several intervals; none while one is at work.
@@ -181,7 +186,7 @@ impl Snapshot {
         });
         let unpaid: Vec<Unpaid> = unpaid.collect();
         self.state.worker.rebase(&clock::clock(), self.rules.interval);
-        let Self { config, state, rules, now, agent_id } = self;
+        let Self { config, state, rules, now, agent_id, other_server } = self;
         let mut records: Vec<&OrderRecord> = state.orders.values().collect();
         records.sort_by_key(|record| scheduler::deadline(&rules, record));
         let budget = &state.worker.budget;
@@ -195,6 +200,11 @@ impl Snapshot {
             state_dir: config.state_dir.display().to_string(),
             last_run_at,
             overdue,
+            other_server: other_server.map(|other| Needs {
+                about: "server".to_owned(),
+                message: other.message(),
+                hint: global.runnable(&other.hint()),
+            }),
             last_poll_at: state.worker.last_poll,
             next_poll_at: Some(scheduler::next_wake(&state, &rules, now).poll_at),
             held_back_by: scheduler::poll_hold(&state, &rules, false, now).map(Reason::as_str),

@@ -1,0 +1,64 @@
+//! What `setup` finds and takes over: an agent that is registered already, a marketplace that has moved.
+
+use super::Log;
+use crate::cli::args::{Global, SetupArgs};
+use crate::cli::command_error::CommandError;
+use crate::cli::exit_code;
+use crate::cli::session::Session;
+use crate::config::{Config, Environment};
+use crate::domain::sanitize::shell_word;
+use crate::io::credentials;
+use crate::worker::open;
+
+/// Opens a session with a marketplace that has moved.
+pub(super) fn moved(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<Session, CommandError> {
+    let config = global.settings_of_any_server()?;
+    let Some(other) = open::other_server(&config)? else { return Session::open_unregistered(global) };
+    let change = format!("that {} has moved to {}", other.recorded, other.configured);
+    if args.dry_run {
+        let message = format!("would record {change}; without --dry-run the rest of the plan follows");
+        return Err(CommandError::new(exit_code::CONFIG, message));
+    }
+    let session = Session::open_moved(global)?;
+    log.step(format!("recorded {change}"));
+    Ok(session)
+}
+
+/// Registers nothing while the places of the document's own script hold credentials: that agent is registered already.
+pub(super) fn no_others(config: &Config) -> Result<(), CommandError> {
+    let found = credentials::elsewhere(&Environment::of_process(), &config.dir);
+    let Some(path) = found.first() else { return Ok(()) };
+    let path = path.display().to_string();
+    let import = format!("atelier-heartbeat setup --import {}", shell_word(&path));
+    let message = format!(
+        "{path} holds the credentials of an agent that is registered already: `{import}` takes them over. Nothing was registered; move the file away to register another agent"
+    );
+    Err(CommandError::new(exit_code::CONFIG, message))
+}
+
+pub(super) fn already_there(found: &credentials::Credentials) -> CommandError {
+    let message = format!(
+        "there are credentials already, of agent {} in {}: nothing was taken over; a second agent needs a --state-dir of its own",
+        found.agent_id, found.source
+    );
+    CommandError::new(exit_code::CONFIG, message)
+}
+
+/// Takes over the credentials of a file.
+pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<(), CommandError> {
+    let Some(path) = &args.import else { return Ok(()) };
+    session.lock()?;
+    if args.dry_run {
+        let message = "--import writes credentials: leave --dry-run out";
+        return Err(CommandError::usage(message));
+    }
+    let found = credentials::import(path, &session.config.state_dir)?;
+    log.step(format!(
+        "took over agent {} from {}; its key is now in {}",
+        found.agent_id,
+        path.display(),
+        session.config.state_dir.join("credentials.json").display()
+    ));
+    session.identify(found);
+    Ok(())
+}

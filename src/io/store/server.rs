@@ -1,0 +1,36 @@
+//! Which marketplace the state folder belongs to.
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{Loaded, read, write};
+use super::{Store, StoreError};
+
+/// `server.json`.
+#[derive(Serialize, Deserialize)]
+struct Server {
+    base_url: String,
+}
+
+impl Store {
+    /// Returns the base URL of the marketplace that the folder belongs to; none before the first use, and when the file is
+    /// damaged.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file cannot be read or has another schema.
+    pub fn server(&self) -> Result<Option<String>, StoreError> {
+        Ok(match read::<Server>(&self.folder.join("server.json"))? {
+            Loaded::Ok(server) => Some(server.base_url),
+            Loaded::Absent | Loaded::Corrupt => None,
+        })
+    }
+
+    /// Records which marketplace the folder belongs to.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file cannot be written.
+    pub fn save_server(&self, base_url: &str) -> Result<(), StoreError> {
+        write(&self.folder.join("server.json"), &Server { base_url: base_url.to_owned() })
+    }
+}
