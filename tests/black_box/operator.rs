@@ -74,6 +74,7 @@ fn a_scheduler_that_stopped_is_reported() {
     let data = if worker["data"].is_object() { &mut worker["data"] } else { &mut worker };
     let past = atelier_heartbeat::internals::io::clock::now().shifted(-9 * 86_400);
     data["last_poll"] = json!(past);
+    data["last_run"] = json!(past);
     data["clock"]["wall"] = json!(past);
     data["budget"]["sent"] = json!({});
     fs::write(&path, worker.to_string()).unwrap();

@@ -1,5 +1,7 @@
 //! Which marketplace the state folder belongs to.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{Loaded, read, write};
@@ -19,10 +21,13 @@ impl Store {
     ///
     /// Fails when the file cannot be read or has another schema.
     pub fn server(&self) -> Result<Option<String>, StoreError> {
-        Ok(match read::<Server>(&self.folder.join("server.json"))? {
-            Loaded::Ok(server) => Some(server.base_url),
-            Loaded::Absent | Loaded::Corrupt => None,
-        })
+        match read::<Server>(&self.folder.join("server.json")) {
+            Ok(Loaded::Ok(server)) => Ok(Some(server.base_url)),
+            Ok(Loaded::Absent | Loaded::Corrupt) => Ok(None),
+            // A file in the folder's place: whoever writes there says so.
+            Err(StoreError::Io { error, .. }) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Records which marketplace the folder belongs to.
