@@ -48,9 +48,17 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
         // Each was parsed above.
         let _ = server.market().arm_spec(spec);
     }
-    let base = server.base_url();
+    tell(global, args, &server.base_url(), server_version);
+    while signals.stopping().is_none() {
+        let _ = signals.wait(Duration::from_secs(3600));
+    }
+    Ok(0)
+}
+
+/// Prints where it serves, and what to type.
+fn tell(global: &Global, args: &SandboxArgs, base: &str, server_version: ServerVersion) {
     let root = base.trim_end_matches("/api");
-    let state_dir = state_dir(global, &base);
+    let state_dir = state_dir(global, base);
     if global.json {
         output::json(&serde_json::json!({
             "base_url": base, "page": format!("{root}/sandbox/page"), "dir": args.dir, "state_dir": state_dir,
@@ -75,10 +83,6 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CommandError> {
             state_dir = sanitize::shell_word(&state_dir.to_string_lossy())
         ));
     }
-    while signals.stopping().is_none() {
-        let _ = signals.wait(Duration::from_secs(3600));
-    }
-    Ok(0)
 }
 
 /// The state folder that rehearsals use: beside the one of the settings, which may hold a real agent's key and orders.
