@@ -14,6 +14,7 @@ mod honest;
 mod hostile_input;
 mod hosting;
 mod inputs;
+mod journeys;
 mod kills;
 mod onboarding;
 mod openclaw;
