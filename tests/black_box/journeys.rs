@@ -285,6 +285,33 @@ impl Month {
     }
 }
 
+/// What waits is said with its cause and its money; each order gets the command that its line names.
+fn a_bad_day_ends(month: &Month) {
+    let overview = month.types("atelier-heartbeat --config posters/heartbeat.toml status").out;
+    assert!(overview.starts_with("needs you: 5 orders, $25.00 waiting\n"), "{overview}");
+    assert!(overview.contains("quota exceeded"), "{overview}");
+    let all = month.status();
+    assert_eq!(all.iter().filter(|one| one["causes"].as_array().unwrap().len() == 1).count(), 1);
+    // The provider is paid, and each order gets the command that its line names.
+    month.generator("posters", MAKES);
+    while let Some(hint) = month.status().iter().find_map(|one| one["causes"][0]["hint"].as_str().map(str::to_owned)) {
+        assert!(hint.starts_with("atelier-heartbeat --config "), "{hint}");
+        assert_eq!(month.desk.types(Path::new("/"), &hint).code, 0, "{hint}");
+    }
+    assert!(month.cron(None).iter().all(Ran::is_silent));
+}
+
+fn a_dead_scheduler_is_seen(month: &Month) {
+    assert_eq!(month.types("atelier-heartbeat status --all -q").code, 20);
+    let overdue: Vec<bool> = month.status().iter().map(|one| one["overdue"].is_string()).collect();
+    assert_eq!(overdue.iter().filter(|is| **is).count(), 1);
+    let line = "atelier-heartbeat --config 'two words/heartbeat.toml'";
+    let status = month.types(&format!("{line} status")).out;
+    assert!(status.starts_with("No run for 9d"), "{status}");
+    let check = month.types(&format!("{line} check --offline"));
+    assert!(check.code == 1 && check.out.contains("runs: No run for 9d"), "{check:?}");
+}
+
 #[test]
 fn an_operator_of_three_agents_sees_through_a_month() {
     let mut month = Month::begin();
@@ -315,34 +342,11 @@ fn an_operator_of_three_agents_sees_through_a_month() {
         assert_eq!(ran.len(), 3 - usize::from(is_dead) - usize::from(day >= 26), "day {day}");
         let spoke = ran.iter().filter(|ran| !ran.is_silent()).collect::<Vec<_>>();
         assert_eq!(spoke.len(), usize::from(day == 5), "day {day}: {spoke:?}");
-        if day == 5 {
-            let overview = month.types("atelier-heartbeat --config posters/heartbeat.toml status").out;
-            assert!(overview.starts_with("needs you: 5 orders, $25.00 waiting\n"), "{overview}");
-            assert!(overview.contains("quota exceeded"), "{overview}");
-            let all = month.status();
-            assert_eq!(all.iter().filter(|one| one["causes"].as_array().unwrap().len() == 1).count(), 1);
-            // The provider is paid, and each order gets the command that its line names.
-            month.generator("posters", MAKES);
-            while let Some(hint) =
-                month.status().iter().find_map(|one| one["causes"][0]["hint"].as_str().map(str::to_owned))
-            {
-                assert!(hint.starts_with("atelier-heartbeat --config "), "{hint}");
-                assert_eq!(month.desk.types(Path::new("/"), &hint).code, 0, "{hint}");
-            }
-            assert!(month.cron(None).iter().all(Ran::is_silent));
-        }
-        if day == 12 {
-            assert_eq!(month.types("atelier-heartbeat status --all -q").code, 0, "all is well");
-        }
-        if day == 21 {
-            assert_eq!(month.types("atelier-heartbeat status --all -q").code, 20);
-            let overdue: Vec<bool> = month.status().iter().map(|one| one["overdue"].is_string()).collect();
-            assert_eq!(overdue.iter().filter(|is| **is).count(), 1);
-            let line = "atelier-heartbeat --config 'two words/heartbeat.toml'";
-            let status = month.types(&format!("{line} status")).out;
-            assert!(status.starts_with("No run for 9d"), "{status}");
-            let check = month.types(&format!("{line} check --offline"));
-            assert!(check.code == 1 && check.out.contains("runs: No run for 9d"), "{check:?}");
+        match day {
+            5 => a_bad_day_ends(&month),
+            12 => assert_eq!(month.types("atelier-heartbeat status --all -q").code, 0, "all is well"),
+            21 => a_dead_scheduler_is_seen(&month),
+            _ => {}
         }
         month.accept_all();
         month.night();
