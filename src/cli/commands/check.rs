@@ -1,14 +1,12 @@
 //! `check`: one line for each finding, with the command that fixes it.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::check_report::{Report, Verdict};
 use super::status::snapshot::{Snapshot, overdue_line};
-use super::{check_machine, check_seen, check_webhook, schedule};
+use super::{check_machine, check_seen, check_state, check_webhook, schedule};
 use crate::cli::args::{Global, Scheduler};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
@@ -20,66 +18,14 @@ use crate::domain::order;
 use crate::domain::reconcile::Match;
 use crate::domain::sanitize;
 use crate::domain::time;
-use crate::io::atomic_file;
 use crate::io::credentials::{self, Credentials, CredentialsError};
 use crate::io::generator;
 use crate::io::marketplace::Client;
-use crate::io::store::{self, Store, StoreError};
+use crate::io::store::Store;
 use crate::worker::open;
 
 /// A clock that is off by more seconds is reported.
 const CLOCK_MAY_BE_OFF: i64 = 120;
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Good,
-    Warning,
-    Wrong,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    about: &'static str,
-    verdict: Verdict,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-#[derive(Default)]
-struct Report {
-    findings: Vec<Finding>,
-    code: u8,
-}
-
-impl Report {
-    fn fine(&mut self, about: &'static str, message: impl Into<String>) {
-        self.findings.push(Finding { about, verdict: Verdict::Good, message: message.into(), hint: None });
-    }
-
-    fn warn(&mut self, about: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.findings.push(Finding {
-            about,
-            verdict: Verdict::Warning,
-            message: message.into(),
-            hint: Some(hint.into()),
-        });
-    }
-
-    /// The first thing that is wrong names the exit code.
-    fn wrong(&mut self, code: u8, about: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.findings.push(Finding {
-            about,
-            verdict: Verdict::Wrong,
-            message: message.into(),
-            hint: Some(hint.into()),
-        });
-        if self.code == 0 {
-            self.code = code;
-        }
-    }
-}
 
 /// Checks everything and prints the findings.
 ///
@@ -127,7 +73,7 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     for warning in config.warnings() {
         report.warn("config", warning, "correct it in heartbeat.toml");
     }
-    state_folder(config, report);
+    check_state::look_over(config, report);
     runnable(config, report);
     match open::other_server(config) {
         Ok(None) => {}
@@ -155,82 +101,6 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
     }
 }
 
-fn state_folder(config: &Config, report: &mut Report) {
-    let folder = &config.state_dir;
-    // The probe changes nothing that the wake file depends on.
-    match store::take_lock(folder) {
-        Err(StoreError::Busy) => report.fine("state", format!("{}: a run is at work", folder.display())),
-        Err(error) => {
-            return report.wrong(
-                exit_code::STATE,
-                "state",
-                error.to_string(),
-                "choose another folder with --state-dir",
-            );
-        }
-        Ok(_lock) => {
-            let probe = folder.join("probe");
-            let tried = atomic_file::replace(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
-            let room = Store::open_read_only(folder).ensure_free_space();
-            match (tried, room) {
-                (Err(error), _) => {
-                    let message = format!("could not write in {}: {error}", folder.display());
-                    return report.wrong(exit_code::STATE, "state", message, "make it writable for this user");
-                }
-                (_, Err(error)) => {
-                    return report.wrong(exit_code::STATE, "state", error.to_string(), "free some disk space");
-                }
-                _ => report.fine("state", format!("{} is writable", folder.display())),
-            }
-            if let Some((path, error)) = check_machine::unwritable(folder) {
-                let message = format!("{} cannot be written by this user: {error}", path.display());
-                let hint = format!("sudo chown -R \"$(id -u):$(id -g)\" \"{}\"", folder.display());
-                return report.wrong(exit_code::STATE, "state", message, hint);
-            }
-            supervisor(config, report);
-        }
-    }
-    state_files(folder, report);
-    for path in [folder.clone(), folder.join("credentials.json")] {
-        let Ok(meta) = fs::metadata(&path) else { continue };
-        let mode = meta.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let wanted = if path == *folder { "700" } else { "600" };
-            let message = format!("{} can be read by others (mode {mode:03o})", path.display());
-            let user = rustix::process::geteuid();
-            let hint = if user.is_root() || meta.uid() == user.as_raw() {
-                format!("chmod {wanted} {}", path.display())
-            } else {
-                // A volume's top folder belongs to root: its user can only make a folder below it.
-                format!("it belongs to user {}: use --state-dir {}", meta.uid(), folder.join("worker").display())
-            };
-            report.warn("state", message, hint);
-        }
-    }
-}
-
-/// Finds what is not a file of this user's in the state folder: left behind by sudo, or put in a file's place.
-fn state_files(folder: &Path, report: &mut Report) {
-    let owner = fs::metadata(folder).map(|meta| meta.uid()).unwrap_or_default();
-    let folders = ["", "orders", "closed", "log"].map(|name| folder.join(name));
-    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
-        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        let shown = path.display();
-        if meta.uid() != owner {
-            let message = format!("{shown} belongs to another user ({}): was sudo used here?", meta.uid());
-            report.wrong(exit_code::STATE, "state", message, format!("sudo chown -R {owner} \"{}\"", folder.display()));
-        } else if !meta.is_file() && !meta.is_dir() {
-            let message = format!("{shown} is a link, a FIFO or a device and not a file");
-            report.wrong(exit_code::STATE, "state", message, format!("mv \"{shown}\" \"{shown}.aside\""));
-        } else if meta.is_file()
-            && let Err(error) = atomic_file::open_regular(fs::OpenOptions::new().read(true), &path)
-        {
-            report.wrong(exit_code::STATE, "state", format!("could not open {shown}: {error}"), "make it readable");
-        }
-    }
-}
-
 fn runnable(config: &Config, report: &mut Report) {
     for (table, command) in check_machine::commands(config) {
         let found = generator::resolve(command, &config.dir).and_then(|program| {
@@ -245,18 +115,6 @@ fn runnable(config: &Config, report: &mut Report) {
                 report.wrong(exit_code::CONFIG, "generator", format!("{table}: {why}"), hint);
             }
         }
-    }
-}
-
-fn supervisor(config: &Config, report: &mut Report) {
-    match check_machine::supervisor(&config.state_dir) {
-        Ok(()) => report.fine("supervisor", "starts and leaves its exit record"),
-        Err(why) => report.wrong(
-            exit_code::STATE,
-            "supervisor",
-            format!("a generator could not be supervised: {why}"),
-            "choose a local folder with --state-dir, and a machine or container that lets this user start processes",
-        ),
     }
 }
 
