@@ -6,7 +6,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -22,6 +22,12 @@ const OURS: &str = "atelier_heartbeat";
 
 /// How many old ones are kept.
 const KEPT: u32 = 3;
+
+/// The folder of the log, in the state folder.
+pub const FOLDER: &str = "log";
+
+/// The file that is written to.
+pub const FILE: &str = "beat.log";
 
 struct Both {
     file: Option<Logger>,
@@ -96,15 +102,24 @@ fn is_ours(target: &str) -> bool {
 }
 
 fn open(state_dir: &Path) -> Option<fs::File> {
-    let folder = state_dir.join("log");
-    let path = folder.join("beat.log");
+    let folder = state_dir.join(FOLDER);
+    let path = folder.join(FILE);
     if fs::metadata(&path).is_ok_and(|meta| meta.len() >= TURNED_OVER_AT) {
         for number in (1..KEPT).rev() {
-            let _ =
-                fs::rename(folder.join(format!("beat.log.{number}")), folder.join(format!("beat.log.{}", number + 1)));
+            let _ = fs::rename(old(&folder, number), old(&folder, number + 1));
         }
-        let _ = fs::rename(&path, folder.join("beat.log.1"));
+        let _ = fs::rename(&path, old(&folder, 1));
     }
     atomic_file::make_private_dir(&folder).ok()?;
     atomic_file::open_regular(OpenOptions::new().create(true).append(true).mode(0o600), &path).ok()
+}
+
+fn old(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{FILE}.{number}"))
+}
+
+/// Returns the files of the log in `folder`, the oldest first. Not all need exist.
+pub fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let (folder, newest) = (folder.to_owned(), folder.join(FILE));
+    (1..=KEPT).rev().map(move |number| old(&folder, number)).chain([newest])
 }

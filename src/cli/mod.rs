@@ -3,6 +3,8 @@
 mod args;
 mod command_error;
 mod commands;
+mod completion;
+mod dry_run;
 mod ids;
 mod logging;
 mod output;
@@ -10,8 +12,6 @@ mod session;
 mod table;
 
 use std::ffi::OsString;
-
-use clap::CommandFactory;
 
 pub(crate) use crate::domain::exit_code;
 use crate::io::generator;
@@ -42,6 +42,9 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
     if !matches!(command, Command::Beat(_) | Command::Webhook(_) | Command::Supervise { .. }) {
         logging::to_stderr(global.verbose);
     }
+    if dry_run::stands_in(global, &command) {
+        return Ok(0);
+    }
     let full = |order: String| ids::full(global, &order);
     match command {
         Command::Beat(args) => Ok(commands::beat::run(global, &args)),
@@ -52,6 +55,10 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Status(args) => commands::status::run(global, &args),
         Command::Retry { order } => Ok(commands::order::retry(global, &full(order)?)),
         Command::Decline { order, message } => Ok(commands::order::decline(global, &full(order)?, message.as_deref())),
+        Command::Logs(args) => {
+            let order = args.order.clone().map(full).transpose()?;
+            commands::logs::run(global, &args, order.as_deref())
+        }
         Command::Orders(args) => commands::show::list(global, &args),
         Command::Show { order } => commands::show::show(global, &full(order)?),
         Command::Explain { order } => commands::show::explain(global, &full(order)?),
@@ -74,9 +81,11 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Demo { keep } => commands::demo::run(global, keep.as_deref()),
         Command::Poster(args) => commands::poster::run(global, &args),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "atelier-heartbeat", &mut script);
-            output::out(String::from_utf8_lossy(&script).trim_end());
+            output::out(completion::script(shell).trim_end());
+            Ok(0)
+        }
+        Command::Complete { words } => {
+            completion::candidates(&words).iter().for_each(|line| output::out(line));
             Ok(0)
         }
         Command::Man { dir } => commands::man::run(&dir),

@@ -10,6 +10,9 @@ use crate::io::redaction;
 /// Whether a write to stdout failed.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
+/// Whether the reader of stdout went away.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
 /// Writes lines to stdout, without the secrets that are known. A closed pipe is not an error.
 pub fn out(text: &str) {
     let text = redaction::clean(text);
@@ -17,11 +20,17 @@ pub fn out(text: &str) {
     let written =
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !FAILED.swap(true, Ordering::Relaxed) => {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => CLOSED.store(true, Ordering::Relaxed),
+        Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
             err(&format!("could not write to stdout: {error}"));
         }
         _ => {}
     }
+}
+
+/// Returns whether the reader of stdout went away.
+pub fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
 }
 
 /// Returns whether a write to stdout has failed, other than because its reader went away.

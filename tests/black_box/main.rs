@@ -3,9 +3,11 @@
 
 mod bad_input;
 mod beat;
+mod completion;
 mod corners;
 mod damage;
 mod disk;
+mod dry_run;
 mod events;
 mod fixture;
 mod generators;
@@ -16,6 +18,7 @@ mod hosting;
 mod inputs;
 mod journeys;
 mod kills;
+mod logs;
 mod onboarding;
 mod openclaw;
 mod operator;

@@ -224,6 +224,13 @@ fn listening(fixture: &Fixture) -> Value {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
+/// What `logs --json` prints, without the runs, which have the members of `beat`.
+fn log_entries(fixture: &Fixture) -> Value {
+    let mut entries = fixture.json(&["logs"]);
+    entries.as_array_mut().unwrap().iter_mut().for_each(|entry| entry["run"] = true.into());
+    entries
+}
+
 #[test]
 fn the_json_page_lists_every_member() {
     let fixture = Fixture::open(ServerVersion::Live);
@@ -257,6 +264,7 @@ fn the_json_page_lists_every_member() {
             }],
         ),
         ("report", vec![fixture.json(&["report"])]),
+        ("logs", vec![log_entries(&fixture)]),
         ("config show", vec![fixture.json(&["config", "show"])]),
         ("webhook --listen", vec![listening(&fixture)]),
     ];

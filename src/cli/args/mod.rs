@@ -17,7 +17,7 @@ use crate::io::progress::Progress;
 use crate::worker::open;
 
 pub use options::{
-    BeatArgs, BountiesCommand, ConfigCommand, DeliverArgs, LaunchArgs, OrdersArgs, PayoutCommand, PosterArgs,
+    BeatArgs, BountiesCommand, ConfigCommand, DeliverArgs, LaunchArgs, LogsArgs, OrdersArgs, PayoutCommand, PosterArgs,
     ProfileCommand, ReportArgs, SandboxArgs, ScheduleArgs, ServicesCommand, SetupArgs, StatusArgs, TokenCommand,
     WebhookArgs,
 };
@@ -102,12 +102,13 @@ fn scheduled(args: &[OsString]) -> Option<(Global, Command)> {
     let found = scheduled_beat(args)?;
     let format = found.heartbeat.then_some(Format::Heartbeat);
     let beat = BeatArgs { exit_zero: found.exit_zero, format, ..BeatArgs::default() };
-    let Global { verbose, color, also, .. } = Global::default();
+    let Global { dry_run, verbose, color, also, .. } = Global::default();
     let global = Global {
         config: found.config,
         state_dir: found.state_dir,
         json: found.json,
         quiet: found.quiet,
+        dry_run,
         verbose,
         color,
         also,
@@ -133,6 +134,9 @@ pub struct Global {
     /// Print nothing but what needs you
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Say what would be done; change nothing, here or on the marketplace
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// Log to stderr; twice for every decision
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -235,6 +239,8 @@ pub enum Command {
     },
     /// Show what needs you, orders in flight, polls and budget; with -q only an exit code: 0 nothing in flight, 10 work in flight, 20 something needs you
     Status(StatusArgs),
+    /// Show what runs did
+    Logs(LogsArgs),
     /// List the marketplace's orders
     Orders(OrdersArgs),
     /// Show one order: what the marketplace says, local progress, the thread
@@ -343,6 +349,13 @@ pub enum Command {
         /// The folder
         #[arg(long, value_name = "DIR", default_value = "man")]
         dir: PathBuf,
+    },
+    /// Print what may stand at the cursor of a command line (the completion scripts run this)
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words behind the program's name, up to the cursor
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// Supervise one start of a generator (the worker runs this itself)
     #[command(name = "__supervise", hide = true)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 use crate::config::duration;
 use crate::domain::order::Status;
@@ -14,9 +14,6 @@ use super::values::{Format, Report, Scheduler};
 /// The options of `beat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct BeatArgs {
-    /// Poll and print what would be done; start no generator, change nothing on the marketplace
-    #[arg(long)]
-    pub dry_run: bool,
     /// Ignore the poll interval (never a Retry-After, never the budget)
     #[arg(long)]
     pub force: bool,
@@ -51,7 +48,7 @@ pub struct DeliverArgs {
     /// The order's id, or an unambiguous beginning or end of it
     pub order: String,
     /// What to deliver it with
-    #[arg(required = true, value_name = "FILE-or-URL")]
+    #[arg(required = true, value_name = "FILE-or-URL", value_hint = ValueHint::AnyPath)]
     pub items: Vec<String>,
     /// What a URL holds, where its extension does not tell: image or video
     #[arg(long, value_name = "TYPE")]
@@ -78,6 +75,20 @@ pub struct OrdersArgs {
     pub since: Option<Duration>,
 }
 
+/// The options of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Only lines about this order: its id, or an unambiguous beginning or end of it
+    #[arg(long, value_name = "ORDER")]
+    pub order: Option<String>,
+    /// Only lines from this time on: a duration before now, such as 2h, or a day or time in UTC, such as 2026-11-01
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Go on with what runs do from here on, until Ctrl-C; without --since after the last ten lines
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
 /// The options of `schedule`.
 #[derive(Debug, Args)]
 pub struct ScheduleArgs {
@@ -102,9 +113,6 @@ pub struct ScheduleArgs {
     /// Take the place of another agent's entry of this name
     #[arg(long)]
     pub replace: bool,
-    /// Print what --install or --remove would change
-    #[arg(long)]
-    pub dry_run: bool,
     /// systemd: units of the system, for an administrator to install
     #[arg(long)]
     pub system: bool,
@@ -148,9 +156,6 @@ pub enum ServicesCommand {
         /// Do not ask
         #[arg(long)]
         yes: bool,
-        /// Print what would be done
-        #[arg(long)]
-        dry_run: bool,
     },
 }
 
@@ -212,10 +217,10 @@ pub struct LaunchArgs {
 }
 
 /// The options of `setup`.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct SetupArgs {
-    /// Print the plan; send only GET requests, and nothing when not registered
-    #[arg(long)]
+    /// The `--dry-run` of every command
+    #[arg(skip)]
     pub dry_run: bool,
     /// Change services that are listed and differ from heartbeat.toml
     #[arg(long)]

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
+use crate::cli::dry_run;
 use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::domain::state::State;
@@ -28,6 +29,10 @@ pub fn resume(global: &Global) -> Result<u8, CommandError> {
 
 fn set(global: &Global, is_active: bool) -> Result<u8, CommandError> {
     let mut session = Session::open(global)?;
+    if dry_run::says(global, || format!("switch the agent {} on the marketplace", if is_active { "on" } else { "off" }))
+    {
+        return Ok(0);
+    }
     session.lock()?;
     session.ask(RequestKind::Write, |client| client.set_active(is_active))?;
     let (store, worker) = session.lock()?;

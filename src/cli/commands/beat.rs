@@ -29,7 +29,7 @@ const KICK_PATIENCE: Duration = Duration::from_millis(500);
 #[must_use]
 #[inline]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
-    let options = BeatOptions { force: args.force, dry_run: args.dry_run, ..BeatOptions::default() };
+    let options = BeatOptions { force: args.force, dry_run: global.dry_run, ..BeatOptions::default() };
     let mut stopped = None;
     // An agent that reads a terminal is not an operator who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
@@ -105,7 +105,7 @@ pub fn kicked(global: &Global, config: &Config) -> u8 {
 fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
     match open::other_server(config) {
         Ok(None) => {}
-        Ok(Some(other)) => return failed_in(&config.state_dir, &other.message(), &other.hint()),
+        Ok(Some(other)) => return failed_in(global, &config.state_dir, &other.message(), &other.hint()),
         Err(error) => return failed(FailureKind::State, error.to_string()),
     }
     let (store, worker) = match open::lock(config, &config::to_rules(config, ""), options.patience) {
@@ -183,14 +183,17 @@ fn failed(kind: FailureKind, message: String) -> BeatResult {
 /// Settings that cannot be read do not say where the state is. In its usual place, the failure is reported once a day.
 fn misconfigured(global: &Global, message: &str) -> BeatResult {
     let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
-    failed_in(&folder, message, "atelier-heartbeat check")
+    failed_in(global, &folder, message, "atelier-heartbeat check")
 }
 
 /// A failure of the settings, reported once a day where there is a record in which to remember it.
-fn failed_in(folder: &Path, message: &str, hint: &str) -> BeatResult {
+fn failed_in(global: &Global, folder: &Path, message: &str, hint: &str) -> BeatResult {
     let known = folder.join("worker.json").is_file().then(|| Store::lock(folder, None).ok()).flatten();
     match known.as_ref().and_then(|store| Some((store, store.worker().ok()??))) {
-        Some((store, mut worker)) => failed_once(store, &mut worker, FailureKind::Config, message, hint),
+        Some((store, mut worker)) => {
+            logging::keep(folder, global.verbose);
+            failed_once(store, &mut worker, FailureKind::Config, message, hint)
+        }
         None => failed(FailureKind::Config, message.to_owned()),
     }
 }
@@ -204,6 +207,9 @@ fn failed_once(store: &Store, worker: &mut WorkerState, kind: FailureKind, messa
     worker.apply(now, Event::NoticeRaised(kind.subject(), notice));
     summary.reported = worker.report_notices(now);
     summary.noticed = true;
+    if !summary.reported.is_empty() {
+        log::error!("run: {message}");
+    }
     if let Err(error) = store.save_worker(worker) {
         log::error!("{error}");
     }
@@ -256,7 +262,7 @@ fn report(global: &Global, args: &BeatArgs, (summary, failure): &BeatResult) {
             .iter()
             .for_each(|id| output::out(&format!("delivered {}", sanitize::display_id(id.as_str()))));
     }
-    if output::is_watched() && !global.quiet {
+    if (output::is_watched() || global.dry_run) && !global.quiet {
         watched(summary);
     }
 }

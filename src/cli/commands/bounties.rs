@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::profile::plain_value;
 use crate::cli::args::{BountiesCommand, Global};
 use crate::cli::command_error::CommandError;
+use crate::cli::dry_run;
 use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::cli::table;
@@ -22,10 +23,16 @@ pub fn run(global: &Global, command: Option<&BountiesCommand>) -> Result<u8, Com
     let (id, claimed) = match command {
         None | Some(BountiesCommand::List) => return list(global, &mut session),
         Some(BountiesCommand::Claim { bounty }) => {
+            if dry_run::says(global, || format!("claim bounty {bounty}")) {
+                return Ok(0);
+            }
             session.counted(Endpoint::Quote, RequestKind::Write, |client| client.claim_bounty(bounty, true))?;
             (bounty, true)
         }
         Some(BountiesCommand::Withdraw { bounty }) => {
+            if dry_run::says(global, || format!("withdraw the claim of bounty {bounty}")) {
+                return Ok(0);
+            }
             session.ask(RequestKind::Write, |client| client.claim_bounty(bounty, false))?;
             (bounty, false)
         }

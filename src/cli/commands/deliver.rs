@@ -11,6 +11,7 @@ use serde_json::json;
 use super::ended;
 use super::show::{id_of, known, look_up};
 use crate::cli::args::{DeliverArgs, Global};
+use crate::cli::dry_run;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{CommandError, Session};
@@ -47,6 +48,9 @@ fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, Comma
     // The live server ends a window that is over when it is asked about it, and takes a delivery until then.
     let is_past = local.as_ref().is_some_and(|record| record.is_past_its_window(clock::clock().wall));
     let there = if is_past { None } else { look_up(&mut session, &id)? };
+    if global.dry_run {
+        return would_deliver(global, &session, (&id, there, args.replace), &items);
+    }
     if let Some(order) = there.as_ref().or(local.as_ref().map(|record| &record.order)) {
         confirm_workspace(order, &name, args.yes)?;
     }
@@ -93,6 +97,29 @@ fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, Comma
         (None, None) => (exit_code::REFUSED, "it is closed: `atelier-heartbeat explain` shows how".to_owned()),
     };
     Err(CommandError::new(code, format!("order {name} is not delivered yet: {}", one_line(&why, 400))))
+}
+
+/// Checks as the delivery does, with the files where they are, and says what it would be.
+fn would_deliver(
+    global: &Global,
+    session: &Session,
+    (id, there, replace): (&OrderId, Option<Order>, bool),
+    items: &[DeliveryItem],
+) -> Result<u8, CommandError> {
+    let record = record_of(&Store::open_read_only(&session.config.state_dir), id, there, replace)?;
+    for item in items {
+        if let DeliveryItem::File(path) = item {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            media::judge(folder, path).map_err(|unfit| CommandError::usage(unfit.to_string()))?;
+        }
+    }
+    let replaces = record.order.status == Status::Delivered;
+    let _ = dry_run::says(global, || {
+        let verb = if replaces { "replace the delivery of" } else { "deliver" };
+        let ends = if record.order.is_subscription() { "; this ends its client's window" } else { "" };
+        format!("{verb} order {} with {} file(s) or address(es){ends}", display_id(id.as_str()), items.len())
+    });
+    Ok(0)
 }
 
 fn say_delivered(global: &Global, id: &OrderId, record: Option<&OrderRecord>, summary: &Summary, requests: u32) {

@@ -3,14 +3,15 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::presets;
 use crate::cli::args::{Global, Preset};
 use crate::cli::command_error::{CommandError, OrExit};
+use crate::cli::dry_run;
 use crate::cli::exit_code;
 use crate::cli::output;
-use crate::config::{self, DEFAULT_FILE};
+use crate::config::{self, DEFAULT_FILE, Environment};
 use crate::io::atomic_file;
 
 /// Writes them and prints what to do next.
@@ -23,6 +24,11 @@ pub fn run(global: &Global, preset: Preset) -> Result<u8, CommandError> {
     let written = presets::written(preset, &home);
     let text = filled(&written.command, &written.env);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if global.dry_run {
+        let plan = plan(global, &path, written.script.as_ref().map(|(name, _)| folder.join(name)))?;
+        let _ = dry_run::says(global, || plan);
+        return Ok(0);
+    }
     let wrote = is_new(config::write(&path, &text), &path)?;
     let mut notes = Vec::new();
     if !wrote && preset != Preset::default() {
@@ -52,6 +58,24 @@ pub fn run(global: &Global, preset: Preset) -> Result<u8, CommandError> {
         output::out("next: describe your agent and services in heartbeat.toml, then run `atelier-heartbeat setup`");
     }
     Ok(0)
+}
+
+/// What would be written, and what is there already.
+fn plan(global: &Global, path: &Path, script: Option<PathBuf>) -> Result<String, CommandError> {
+    let state_dir = if path.exists() {
+        Global { config: Some(path.to_owned()), ..global.clone() }.settings_of_any_server()?.state_dir
+    } else {
+        let outside = global.state_dir.clone().or_else(|| Environment::of_process().path("ATELIER_STATE_DIR"));
+        outside.unwrap_or_else(|| path.with_file_name("state"))
+    };
+    let files = [path.to_owned()].into_iter().chain(script);
+    let (there, new): (Vec<PathBuf>, Vec<PathBuf>) = files.chain([state_dir]).partition(|path| path.exists());
+    let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    Ok(match (new.as_slice(), there.as_slice()) {
+        ([], there) => format!("change nothing: {} exist(s)", names(there)),
+        (new, []) => format!("write {}", names(new)),
+        (new, there) => format!("write {}, and leave {} unchanged", names(new), names(there)),
+    })
 }
 
 /// Whether a file was created; false where it existed.

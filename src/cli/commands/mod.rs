@@ -14,6 +14,7 @@ pub mod config_show;
 pub mod deliver;
 pub mod demo;
 pub mod init;
+pub mod logs;
 pub mod man;
 pub mod order;
 pub mod payout;

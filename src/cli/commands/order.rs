@@ -5,6 +5,7 @@ use serde_json::json;
 use super::show::{id_of, known, look_up, unknown};
 use super::{ended, talk};
 use crate::cli::args::Global;
+use crate::cli::dry_run;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{CommandError, RequestKind, Session};
@@ -26,13 +27,13 @@ pub fn retry(global: &Global, order: &str) -> u8 {
     let done = || {
         let id = id_of(order)?;
         let mut session = Session::open_unregistered(global)?;
+        let would = || format!("clear the failures of order {} and make it due now", display_id(order));
+        in_flight(&Store::open_read_only(&session.config.state_dir), &id)?;
+        if dry_run::says(global, would) {
+            return Ok(0);
+        }
         let (store, _) = session.lock()?;
-        let record = known(store, &id)?.filter(|record| record.stage.closed.is_none());
-        let Some(mut record) = record else {
-            let name = display_id(order);
-            let message = format!("no order {name} is in flight here: `atelier-heartbeat status` lists them");
-            return Err(CommandError::new(exit_code::REFUSED, message));
-        };
+        let mut record = in_flight(store, &id)?;
         record.retry(clock::clock().wall);
         store.save_order(&record)?;
         settle(&mut session, &id)?;
@@ -45,6 +46,14 @@ pub fn retry(global: &Global, order: &str) -> u8 {
         Ok(0)
     };
     ended(global, done())
+}
+
+fn in_flight(store: &Store, id: &OrderId) -> Result<OrderRecord, CommandError> {
+    known(store, id)?.filter(|record| record.stage.closed.is_none()).ok_or_else(|| {
+        let name = display_id(id.as_str());
+        let message = format!("no order {name} is in flight here: `atelier-heartbeat status` lists them");
+        CommandError::new(exit_code::REFUSED, message)
+    })
 }
 
 /// Stops work on an order, also on one that was never polled, and posts a message to its client if there is one.
@@ -63,7 +72,11 @@ pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
             session = Session::open(global)?;
         }
         if in_flight.is_none() {
-            there = Some(find(&mut session, &id)?);
+            // A list is a counted request, which `--dry-run` does not spend.
+            there = if global.dry_run { look_up(&mut session, &id)? } else { Some(find(&mut session, &id)?) };
+        }
+        if let Some(order) = &there {
+            still_open(order)?;
         }
         let status = there.as_ref().or(in_flight.as_ref().map(|record| &record.order)).map(|order| &order.status);
         if let (Some(status), true) = (status.filter(|status| !status.takes_messages()), message.is_some()) {
@@ -73,6 +86,10 @@ pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
                 one_line(status.as_str(), 40)
             );
             return Err(CommandError::new(exit_code::REFUSED, message));
+        }
+        let posted = if message.is_some() { ", and post the message to its client" } else { "" };
+        if dry_run::says(global, || format!("stop work on order {} for good{posted}", display_id(order))) {
+            return Ok(0);
         }
         let (store, _) = session.lock()?;
         let record = stop(store, &id, there)?;
@@ -125,19 +142,23 @@ fn taken_up(closed: OrderRecord, order: &Order, now: Time) -> OrderRecord {
 
 /// Asks the marketplace for an order that is not in flight here, in a list where it cannot be asked for single ones.
 fn find(session: &mut Session, id: &OrderId) -> Result<Order, CommandError> {
-    let order = match look_up(session, id)? {
-        Some(order) => order,
+    match look_up(session, id)? {
+        Some(order) => Ok(order),
         None => {
             let listing = session.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&[]))?;
-            listing.orders.into_iter().find(|order| order.id == *id).ok_or_else(|| unknown(id))?
+            listing.orders.into_iter().find(|order| order.id == *id).ok_or_else(|| unknown(id))
         }
-    };
+    }
+}
+
+/// An order that is over has no work to stop.
+fn still_open(order: &Order) -> Result<(), CommandError> {
     if let Status::Delivered | Status::Completed | Status::Cancelled = order.status {
-        let (name, status) = (display_id(id.as_str()), order.status.as_str());
+        let (name, status) = (display_id(order.id.as_str()), order.status.as_str());
         let message = format!("order {name} is {status}: there is no work to stop");
         return Err(CommandError::new(exit_code::REFUSED, message));
     }
-    Ok(order)
+    Ok(())
 }
 
 /// The operator knows: nothing is reported any more, and a generator that paused for this order continues.

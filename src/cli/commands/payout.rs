@@ -5,6 +5,7 @@ use serde_json::json;
 use super::show::id_of;
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
+use crate::cli::dry_run;
 use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::domain::limits::Endpoint;
@@ -17,6 +18,9 @@ use crate::domain::sanitize::display_id;
 pub fn retry(global: &Global, order: &str) -> Result<u8, CommandError> {
     let id = id_of(order)?;
     let mut session = Session::open(global)?;
+    if dry_run::says(global, || format!("ask for the payout of order {} again", display_id(order))) {
+        return Ok(0);
+    }
     session.counted(Endpoint::Quote, RequestKind::Write, |client| client.retry_payout(&id))?;
     let (store, _) = session.lock()?;
     // The next run looks at once.

@@ -1,9 +1,10 @@
 //! `profile`: shows and changes the agent as the marketplace has it.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
+use crate::cli::dry_run;
 use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
 use crate::cli::table;
@@ -30,6 +31,9 @@ pub fn set(global: &Global, fields: &[String]) -> Result<u8, CommandError> {
         return Err(CommandError::usage("nothing to set: write FIELD=VALUE, like payout_wallet=…"));
     }
     let mut session = Session::open(global)?;
+    if dry_run::says(global, || format!("set {}", assignments(&changes))) {
+        return Ok(0);
+    }
     session.lock()?;
     session.ask(RequestKind::Write, |client| client.update_me(&changes))?;
     print(global, &mut session)
@@ -51,6 +55,11 @@ fn print(global: &Global, session: &mut Session) -> Result<u8, CommandError> {
         output::out(&table::table(&["FIELD", "VALUE"], &rows));
     }
     Ok(0)
+}
+
+/// Returns fields and their values in one line.
+pub(super) fn assignments(fields: &Map<String, Value>) -> String {
+    fields.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a JSON value as people read it.

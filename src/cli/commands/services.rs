@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::profile::plain_value;
+use super::profile::{assignments, plain_value};
 use crate::cli::args::{Global, ServicesCommand};
 use crate::cli::command_error::CommandError;
+use crate::cli::dry_run;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{RequestKind, Session};
@@ -26,7 +27,7 @@ pub fn run(global: &Global, command: Option<&ServicesCommand>) -> Result<u8, Com
         None | Some(ServicesCommand::List) => list(global),
         Some(ServicesCommand::Create { fields }) => create(global, fields),
         Some(ServicesCommand::Update { service, fields }) => update(global, service, fields),
-        Some(ServicesCommand::Deactivate { service, yes, dry_run }) => deactivate(global, service, *yes, *dry_run),
+        Some(ServicesCommand::Deactivate { service, yes }) => deactivate(global, service, *yes),
     }
 }
 
@@ -67,6 +68,9 @@ fn create(global: &Global, fields: &[String]) -> Result<u8, CommandError> {
             format!("service {title:?} exists ({id}): `atelier-heartbeat services update {id} FIELD=VALUE` changes it");
         return Err(CommandError::new(exit_code::REFUSED, message));
     }
+    if dry_run::says(global, || format!("create service {title:?}")) {
+        return Ok(0);
+    }
     let created = match session.counted_raw(Endpoint::Services, |client| client.create_service(&service))? {
         Ok(created) => created,
         Err(error) if error.certainly_without_effect() => return Err(session.explain(&error, RequestKind::Write)),
@@ -90,6 +94,9 @@ fn update(global: &Global, id: &str, fields: &[String]) -> Result<u8, CommandErr
         return Err(CommandError::usage("nothing to change: write FIELD=VALUE, like price_usd=7.50"));
     }
     let mut session = Session::open(global)?;
+    if dry_run::says(global, || format!("change service {id}: {}", assignments(&changes))) {
+        return Ok(0);
+    }
     session.lock()?;
     session.ask(RequestKind::Write, |client| client.update_service(id, &changes))?;
     // A server may answer with success and change nothing.
@@ -108,7 +115,7 @@ fn update(global: &Global, id: &str, fields: &[String]) -> Result<u8, CommandErr
     Ok(0)
 }
 
-fn deactivate(global: &Global, id: &str, yes: bool, dry_run: bool) -> Result<u8, CommandError> {
+fn deactivate(global: &Global, id: &str, yes: bool) -> Result<u8, CommandError> {
     let mut session = Session::open(global)?;
     let listed = session.ask(RequestKind::Read, Client::services)?;
     let Some(service) = listed.iter().find(|service| text(service, "id").as_deref() == Some(id)) else {
@@ -116,10 +123,7 @@ fn deactivate(global: &Global, id: &str, yes: bool, dry_run: bool) -> Result<u8,
         return Err(CommandError::new(exit_code::REFUSED, message));
     };
     let title = text(service, "title").unwrap_or_default();
-    if dry_run {
-        if global.speaks() {
-            output::out(&format!("would deactivate service {id} ({title:?}), for good"));
-        }
+    if dry_run::says(global, || format!("deactivate service {id} ({title:?}), for good")) {
         return Ok(0);
     }
     let question = format!("This takes service {id} ({title:?}) off the market. It cannot be listed again.");

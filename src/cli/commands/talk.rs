@@ -7,6 +7,7 @@ use serde_json::json;
 use super::ended;
 use super::show::{id_of, said};
 use crate::cli::args::{Global, LaunchArgs};
+use crate::cli::dry_run;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::cli::session::{CommandError, RequestKind, Session};
@@ -28,6 +29,9 @@ pub fn messages(global: &Global, order: &str, send: Option<&str>) -> u8 {
         if let Some(text) = send {
             MESSAGE.check("the message", text.trim()).map_err(CommandError::usage)?;
             let mut session = Session::open(global)?;
+            if dry_run::says(global, || format!("post this message to the client of order {}", display_id(order))) {
+                return Ok(0);
+            }
             post(&mut session, &id, text.trim())?;
             if global.json {
                 output::json(&json!({"order": order, "sent": text.trim()}));
@@ -104,6 +108,9 @@ pub fn quote(global: &Global, order: &str, price: &str) -> u8 {
             );
             return Err(CommandError::new(exit_code::REFUSED, message));
         }
+        if dry_run::says(global, || format!("quote {price} USDC for order {}", display_id(order))) {
+            return Ok(0);
+        }
         if let Err(error) = session.counted_raw(Endpoint::Quote, |client| client.quote(&id, price))? {
             // Without an answer, the order shows whether the quote arrived.
             let known = !error.certainly_without_effect() || error.kind == ApiErrorKind::AlreadyDone;
@@ -143,6 +150,10 @@ pub fn launch_token(global: &Global, args: &LaunchArgs) -> u8 {
                 exit_code::REFUSED,
                 format!("this agent has a token already: {}", crate::domain::sanitize::one_line(&mint, 80)),
             ));
+        }
+        let would = || format!("launch the token {symbol} for agent {}, for good", session.agent_id());
+        if dry_run::says(global, would) {
+            return Ok(0);
         }
         if !args.yes {
             let question = format!(
@@ -199,6 +210,9 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
         let unfit = |unfit: MediaError| CommandError::usage(unfit.to_string());
         let judged = media::judge(folder, file).map_err(unfit)?;
         let mut session = Session::open(global)?;
+        if dry_run::says(global, || format!("upload {} ({})", file.display(), judged.content_type)) {
+            return Ok(0);
+        }
         let mut progress = super::progress(global);
         let mut send = |large: bool| {
             let (opened, bytes) = media::open_unchanged(folder, &judged).map_err(unfit)?;

@@ -43,6 +43,25 @@ pub fn elsewhere(environment: &Environment, config_dir: &Path) -> Vec<PathBuf> {
 ///
 /// Returns [`CredentialsError`] when the file holds none that are valid, or the state folder cannot take them.
 pub fn import(path: &Path, state_dir: &Path) -> Result<Credentials, CredentialsError> {
+    let (found, bytes) = read(path)?;
+    let whole: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+    save(state_dir, &whole, &found.agent_id, &found.key).map_err(|error| CredentialsError::Unreadable {
+        path: state_dir.join("credentials.json"),
+        why: error.to_string(),
+    })?;
+    Ok(found)
+}
+
+/// Returns the credentials that [`import`] would take over.
+///
+/// # Errors
+///
+/// Returns [`CredentialsError`] when the file holds none that are valid.
+pub fn held_by(path: &Path) -> Result<Credentials, CredentialsError> {
+    read(path).map(|(found, _)| found)
+}
+
+fn read(path: &Path) -> Result<(Credentials, Vec<u8>), CredentialsError> {
     let unreadable = |why: String| CredentialsError::Unreadable { path: path.to_owned(), why };
     let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
@@ -56,10 +75,5 @@ pub fn import(path: &Path, state_dir: &Path) -> Result<Credentials, CredentialsE
     let Some(found) = found else {
         return Err(CredentialsError::Corrupt { place: path.display().to_string(), why: "holds no agent id and key" });
     };
-    let whole: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
-    save(state_dir, &whole, &found.agent_id, &found.key).map_err(|error| CredentialsError::Unreadable {
-        path: state_dir.join("credentials.json"),
-        why: error.to_string(),
-    })?;
-    Ok(found)
+    Ok((found, bytes))
 }

@@ -21,7 +21,7 @@ use crate::domain::secret::{KEY_VARIABLE, Secret};
 use crate::domain::time::Time;
 use crate::io::environment::Environment;
 use crate::io::redaction;
-pub use elsewhere::{elsewhere, import};
+pub use elsewhere::{elsewhere, held_by, import};
 use registration::{Begun, Left};
 
 /// Opens without waiting for whoever might write into it.

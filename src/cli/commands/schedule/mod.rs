@@ -50,7 +50,7 @@ pub fn run(global: &Global, args: &ScheduleArgs) -> Result<u8, CommandError> {
     }
     let known = if changes { installed::of(scheduler)? } else { Vec::new() };
     let message = if args.remove {
-        remove(&entry, scheduler, &known, args.dry_run)?
+        remove(&entry, scheduler, &known, global.dry_run)?
     } else {
         entry.name(args.name.as_deref(), config.agent.name.as_deref(), &known, args.replace)?;
         let (parts, next) = match args.webhook {
@@ -61,7 +61,7 @@ pub fn run(global: &Global, args: &ScheduleArgs) -> Result<u8, CommandError> {
             print(global, &parts, &next);
             return Ok(0);
         }
-        if args.dry_run {
+        if global.dry_run {
             let places: Vec<String> = parts.iter().map(|part| part.path.display().to_string()).collect();
             format!("would install {} ({})", entry.unit(), places.join(", "))
         } else {

@@ -47,18 +47,22 @@ pub(super) fn already_there(found: &credentials::Credentials) -> CommandError {
 /// Takes over the credentials of a file.
 pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<(), CommandError> {
     let Some(path) = &args.import else { return Ok(()) };
-    session.lock()?;
-    if args.dry_run {
-        let message = "--import writes credentials: leave --dry-run out";
-        return Err(CommandError::usage(message));
-    }
-    let found = credentials::import(path, &session.config.state_dir)?;
-    log.step(format!(
-        "took over agent {} from {}; its key is now in {}",
-        found.agent_id,
-        path.display(),
-        session.config.state_dir.join("credentials.json").display()
-    ));
+    let kept = session.config.state_dir.join("credentials.json");
+    let found = if args.dry_run {
+        let found = credentials::held_by(path)?;
+        log.step(format!("would take over agent {} from {} into {}", found.agent_id, path.display(), kept.display()));
+        found
+    } else {
+        session.lock()?;
+        let found = credentials::import(path, &session.config.state_dir)?;
+        log.step(format!(
+            "took over agent {} from {}; its key is now in {}",
+            found.agent_id,
+            path.display(),
+            kept.display()
+        ));
+        found
+    };
     session.identify(found);
     Ok(())
 }

@@ -6,6 +6,7 @@ mod webhook;
 
 use serde_json::{Map, Value, json};
 
+use super::profile::assignments;
 use crate::cli::args::{Global, SetupArgs};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
@@ -50,6 +51,7 @@ impl Log {
 /// Runs the plan and prints its steps.
 #[must_use]
 pub fn run(global: &Global, args: &SetupArgs) -> u8 {
+    let args = &SetupArgs { dry_run: global.dry_run, ..args.clone() };
     let mut log = Log { aloud: !global.json && !global.quiet, ..Log::default() };
     let result = apply(global, args, &mut log);
     let agent_id = result.as_ref().ok().cloned();
@@ -233,10 +235,6 @@ fn profile_changes(memory: &Memory, wanted: &Wanted, me: &Map<String, Value>) ->
     let owner = changes.remove("owner_wallet").map(|wallet| ("owner_wallet".to_owned(), wallet));
     let requests = [(changes, false), (owner.into_iter().collect(), true)];
     requests.into_iter().filter(|(fields, _)| !fields.is_empty()).collect()
-}
-
-fn assignments(fields: &Map<String, Value>) -> String {
-    fields.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn change_profile(
