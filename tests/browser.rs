@@ -125,6 +125,13 @@ impl Browser {
         let out = "return [...document.querySelectorAll('.card *, .cards *')].filter(e => { const c = e.closest('.card'); return c && \
                    e.getBoundingClientRect().right > c.getBoundingClientRect().right + 1 }).map(e => e.outerHTML)";
         assert_eq!(self.run(out), json!([]), "{what}: something hangs out of its card");
+        let scrolls = "return [...document.querySelectorAll('body, body *')].filter(e => !['TEXTAREA', 'SELECT'].includes(e.tagName) && \
+                       ['auto', 'scroll'].includes(getComputedStyle(e).overflowY)).map(e => e.outerHTML)";
+        assert_eq!(self.run(scrolls), json!([]), "{what}: only the page scrolls");
+        let unnamed = "return [...document.querySelectorAll('input, select, textarea, button, a, img')].filter(e => \
+                       !(e.labels && e.labels.length && e.labels[0].innerText.trim()) && !e.innerText.trim() && !e.alt && \
+                       !e.querySelector('img[alt]')).map(e => e.outerHTML)";
+        assert_eq!(self.run(unnamed), json!([]), "{what}: every control and picture has a name");
     }
 
     fn keep_screen(&self, name: &str) {
@@ -164,11 +171,28 @@ fn a_person_plays_the_client() {
             browser.says("A <b>lighthouse</b> & the sea");
             fixture.beat();
             // The list loads itself again, and shows what was delivered.
-            let loaded = || browser.run("return document.images.length > 0 && document.images[0].naturalWidth > 100");
+            let loaded = || {
+                browser.run("const card = document.querySelector('article.card'); const picture = card && card.querySelector('img'); return !!picture && picture.naturalWidth > 100 && card.innerText.includes('delivered')")
+            };
             fixture::eventually("the picture is shown", || loaded() == true);
             browser.assert_fits("the list");
+            let card = browser.run("return document.querySelector('article.card').innerText");
+            for words in [
+                "delivered",
+                "A <b>lighthouse</b> & the sea",
+                "Sandbox service · $5.00 · ",
+                "s ago",
+                "accept it or ask",
+            ] {
+                assert!(card.as_str().unwrap().contains(words), "{words}: {card}");
+            }
+            let picture = browser.run("return [document.images[0].src, document.images[0].naturalHeight]");
+            assert!(picture[0].as_str().unwrap().ends_with("?thumbnail") && picture[1] == 640, "{picture}");
+            let served = ureq::get(picture[0].as_str().unwrap()).call().unwrap();
+            assert_eq!(served.headers()["content-type"], "image/jpeg");
+            assert!(served.headers()["cache-control"].to_str().unwrap().contains("immutable"), "{served:?}");
             browser.keep_screen(&name("sandbox-orders"));
-            browser.click("article a");
+            browser.click("article h3 a");
             browser.assert_fits("an order");
             browser.write("#revise", "More red, please");
             browser.keep_screen(&name("sandbox-order"));
@@ -181,7 +205,7 @@ fn a_person_plays_the_client() {
             browser.says("completed");
             browser.open(&format!("{page}/faults"));
             browser.click("form[action$='/faults'] button");
-            browser.says("Armed at any endpoint, once");
+            browser.says("Armed at any request, once");
             browser.assert_fits("the faults");
             browser.keep_screen(&name("sandbox-faults"));
             browser.click("button[formaction$='/disarm']");

@@ -255,7 +255,12 @@ fn doubtful_settings_are_warned_of() {
     let warnings = |text: &str| Place::new().file("work/heartbeat.toml", text).load().warnings();
     let own = "[generator]\ncommand = [\"./go\"]\n";
     assert_eq!(warnings(own), [""; 0]);
-    assert!(warnings("")[0].contains("built-in poster"));
+    assert!(warnings("")[0].contains("a rehearsal's generator, not a product"));
+    let own_poster = format!(
+        "{own}{SERVICE}[service.generator]\ncommand = [\"/bin/atelier-heartbeat\", \"poster\", \"--output\", \"x\"]\n"
+    );
+    assert!(warnings(&own_poster)[0].starts_with("the generator of service "), "{:?}", warnings(&own_poster));
+    assert_eq!(warnings("[api]\nbase_url = \"http://127.0.0.1:8420/api\"\n"), [""; 0], "a rehearsal");
     let fixed = format!("{own}{SERVICE}quota_limit = 5\n");
     assert!(warnings(&fixed)[0].contains("24-hour workspace"));
     let weekly = fixed.replace("\"fixed\"", "\"weekly\"");

@@ -1,6 +1,6 @@
 //! The output of `schedule`, checked by each scheduler's own tool, also for paths with unusual characters.
 //!
-//! `cargo test --test schedulers` needs systemd-analyze, crontab and a python3 with the packages kubernetes-validate and
+//! `cargo test --test schedulers` needs systemd-analyze, crontab, promtool and a python3 with the packages kubernetes-validate and
 //! python-hcl2 (Linux).
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -15,7 +15,7 @@ mod fixture;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 use events::{AGENT, body, inetd_of, post, status};
@@ -264,4 +264,34 @@ fn the_openclaw_command_job_is_a_shell_line() {
     let argv: serde_json::Value =
         serde_json::from_str(said[said.iter().position(|w| *w == "--command-argv").unwrap() + 1]).unwrap();
     home.is_a_beat(&words(&argv));
+}
+
+#[test]
+fn prometheus_takes_the_metrics_and_the_alerts() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.beat();
+    let folder = fixture.path("collected");
+    fs::create_dir(&folder).unwrap();
+    let integrations = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/prometheus"));
+    let bin = PathBuf::from(BIN).parent().unwrap().to_owned();
+    let mut collect = Command::new(integrations.join("textfile.sh"));
+    collect.arg(fixture.path("heartbeat.toml")).arg(&folder).current_dir("/").env("HOME", fixture.folder.path());
+    collect.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    for _ in 0..2 {
+        assert!(collect.status().unwrap().success());
+    }
+    let files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() == 1 && files[0].extension().is_some_and(|kind| kind == "prom"), "{files:?}");
+    let judged = |words: &[&str], input: &[u8]| {
+        let mut promtool = Command::new("promtool");
+        promtool.arg("check").args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut promtool = promtool.spawn().expect("promtool is needed: apt-get install prometheus");
+        promtool.stdin.take().unwrap().write_all(input).unwrap();
+        let said = promtool.wait_with_output().unwrap();
+        assert!(said.status.success(), "{words:?}: {said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    assert_eq!(judged(&["metrics"], &fs::read(&files[0]).unwrap()), "", "no complaint");
+    let rules = judged(&["rules", integrations.join("alerts.yml").to_str().unwrap()], b"");
+    assert!(rules.contains("2 rules found"), "{rules}");
 }

@@ -80,11 +80,30 @@ pub fn paint(code: &str, text: &str) -> String {
 /// Returns the width of the terminal in columns; none when stdout is not one.
 #[must_use]
 pub fn width() -> Option<usize> {
+    size().map(|(columns, _)| columns)
+}
+
+/// Returns the columns and lines of the terminal, the usual ones where it does not tell; none when stdout is not one.
+#[must_use]
+pub fn size() -> Option<(usize, usize)> {
     if !is_watched() {
         return None;
     }
-    let measured = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-    Some(measured.filter(|columns| *columns >= 20).unwrap_or(80))
+    let measured = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let of = |size: Option<u16>, least: usize, usual: usize| {
+        size.map(usize::from).filter(|size| *size >= least).unwrap_or(usual)
+    };
+    Some((of(measured.map(|size| size.ws_col), 20, 80), of(measured.map(|size| size.ws_row), 2, 24)))
+}
+
+/// Writes to stdout what moves the cursor of a terminal: without the secrets that are known, and without a line end.
+///
+/// # Errors
+/// The terminal is gone.
+pub fn draw(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(redaction::clean(text).as_bytes())?;
+    stdout.flush()
 }
 
 /// Asks a question on the terminal that `yes` confirms; none without a terminal.

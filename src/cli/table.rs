@@ -62,6 +62,23 @@ pub fn cut(text: &str, width: usize) -> String {
     kept
 }
 
+/// Breaks one line between its words into lines of at most `width` columns, and at most `most` of them: the last is cut.
+#[must_use]
+pub fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
+    let (mut lines, mut rest) = (Vec::new(), text.trim());
+    while lines.len() + 1 < most && rest.width() > width {
+        let fits = rest.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| rest[..*end].width() <= width);
+        let whole = fits.last().unwrap_or_else(|| rest.chars().next().map_or(0, char::len_utf8));
+        let is_word_end = rest[whole..].starts_with(' ');
+        let end = if is_word_end { None } else { rest[..whole].rfind(' ').filter(|end| *end > 0) };
+        let (line, after) = rest.split_at(end.unwrap_or(whole));
+        lines.push(line.trim_end().to_owned());
+        rest = after.trim_start();
+    }
+    lines.push(cut(rest, width));
+    lines
+}
+
 /// Wraps a stranger's text into lines that fit, each behind `indent`.
 #[must_use]
 pub fn paragraph(text: &str, indent: &str) -> String {
@@ -86,6 +103,15 @@ pub fn paragraph(text: &str, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_kept_whole_where_they_fit() {
+        assert_eq!(wrapped("one two three four", 9, 9), ["one two", "three", "four"]);
+        assert_eq!(wrapped("one two three four", 7, 2), ["one two", "three …"]);
+        assert_eq!(wrapped("abcdefghij", 4, 9), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrapped("灯台と海と小", 4, 9), ["灯台", "と海", "と小"]);
+        assert_eq!(wrapped("", 4, 9), [""]);
+    }
 
     #[test]
     fn a_table_fits_whatever_stands_in_it() {

@@ -1,6 +1,9 @@
 //! Settings that are allowed and probably not meant.
 
-use super::{Api, Config, Generator, PriceType, Service};
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::{Api, Config, PriceType, Service};
 use crate::domain::field_rules;
 use crate::domain::limits::Endpoint;
 use crate::domain::rules::Workspaces;
@@ -15,13 +18,8 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     if config.api.base_url == MOVED {
         warnings.push(format!("api.base_url {:?} has moved permanently: write {:?}", MOVED, Api::default().base_url));
     }
-    let poster = Generator::default().command;
-    if config.generator.command == poster {
-        warnings.push(
-            "generator.command is the built-in poster, which renders the brief as text: name the program \
-             that makes what you sell"
-                .to_owned(),
-        );
+    if !config.api.is_local() {
+        rehearsal_generators(config, &mut warnings);
     }
     let granted = Endpoint::Orders.per_hour();
     if config.budget.per_hour > granted {
@@ -42,6 +40,24 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     names(config, &mut warnings);
     config.services.iter().for_each(|service| of_service(config, service, &mut warnings));
     warnings
+}
+
+/// Generators that are for rehearsals, on a marketplace whose clients pay.
+fn rehearsal_generators(config: &Config, warnings: &mut Vec<String>) {
+    let is_poster = |command: &[String]| matches!(command, [name, verb, ..] if Path::new(name).file_name() == Some(OsStr::new("atelier-heartbeat")) && verb == "poster");
+    let own = config.services.iter().filter_map(|service| {
+        let command = service.generator.as_ref()?.command.as_deref()?;
+        Some((format!("the generator of service {:?}", service.title), command))
+    });
+    for (name, command) in own.chain([("generator.command".to_owned(), config.generator.command.as_slice())]) {
+        if is_poster(command) {
+            warnings.push(format!(
+                "{name} is the built-in poster: a rehearsal's generator, not a product. Clients of {} pay for what it makes: \
+                 name the program that makes what you sell",
+                config.api.base_url
+            ));
+        }
+    }
 }
 
 /// Names that only the live marketplace refuses, each try of one of five registrations an hour.

@@ -3,6 +3,7 @@
 pub mod api_error;
 pub mod clock;
 pub mod deliverable;
+pub mod error_text;
 pub mod exit_code;
 pub mod field_rules;
 pub mod generation_outcome;

@@ -36,6 +36,26 @@ pub fn usd(cents: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
+/// Cents as an amount in a text: `$1,234.50`.
+#[must_use]
+pub fn dollars(cents: u64) -> String {
+    format!("${}.{:02}", thousands(cents / 100), cents % 100)
+}
+
+/// A number with its thousands apart: `1,234,567`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// Millionths for display, with the places they need and two at least: `0.0042`, `1.50`.
 #[must_use]
 pub fn usd_of_micros(micros: u64) -> String {
@@ -52,6 +72,14 @@ fn digits(text: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_have_a_sign_and_thousands() {
+        for (cents, expected) in [(0, "$0.00"), (450, "$4.50"), (123_456, "$1,234.56"), (100_000_000, "$1,000,000.00")]
+        {
+            assert_eq!(dollars(cents), expected);
+        }
+    }
 
     #[test]
     fn money_is_read_to_its_last_place_and_nothing_else_is_money() {

@@ -128,6 +128,18 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
+/// A span in its largest unit, for a column: `45s`, `12m`, `3h`, `29d`.
+#[must_use]
+pub fn brief_span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

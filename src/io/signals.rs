@@ -1,13 +1,14 @@
 //! Signals: requests to stop, and the end of a child.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGWINCH, SIGXFSZ};
 
 /// A beat that was told to stop is gone within two seconds, whatever it is waiting for.
 const GONE_WITHIN: Duration = Duration::from_millis(1800);
@@ -73,19 +74,37 @@ impl Signals {
         i32::try_from(self.stop.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
     }
 
+    /// Also ends a wait when the terminal gets another size.
+    pub fn watch_size(&self) -> io::Result<()> {
+        signal_hook::low_level::pipe::register(SIGWINCH, self.writer.try_clone()?).map(drop)
+    }
+
+    /// Waits until there is something to read, the terminal gets another size, we are told to stop, or the time is up.
+    /// Returns whether there is something to read.
+    pub fn wait_for_input(&self, input: Option<impl AsFd>, at_most: Duration) -> bool {
+        let timeout = timespec(at_most);
+        let mut polled = vec![PollFd::new(&self.pipe, PollFlags::IN)];
+        polled.extend(input.as_ref().map(|input| PollFd::new(input, PollFlags::IN)));
+        let woken = rustix::event::poll(&mut polled, Some(&timeout));
+        let is_readable = woken.is_ok() && polled.get(1).is_some_and(|input| !input.revents().is_empty());
+        self.drain();
+        is_readable
+    }
+
+    fn drain(&self) {
+        let mut drained = [0; 64];
+        while matches!((&self.pipe).read(&mut drained), Ok(read) if read > 0) {}
+    }
+
     /// Waits until a child may have ended, a waker is used, we are told to stop, or the time is up.
     pub fn wait(&self, at_most: Duration) -> Woken {
         if let Some(signal) = self.stopping() {
             return Woken::Stop(signal);
         }
-        let timeout = Timespec {
-            tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(at_most.subsec_nanos()),
-        };
+        let timeout = timespec(at_most);
         let mut poll = [PollFd::new(&self.pipe, PollFlags::IN)];
         let woken = rustix::event::poll(&mut poll, Some(&timeout));
-        let mut drained = [0; 64];
-        while matches!((&self.pipe).read(&mut drained), Ok(read) if read > 0) {}
+        self.drain();
         match (self.stopping(), woken) {
             (Some(signal), _) => Woken::Stop(signal),
             (None, Ok(0)) => Woken::TimedOut,
@@ -112,6 +131,10 @@ impl Signals {
         });
         started.map(drop).map_err(|error| no_thread(&error))
     }
+}
+
+fn timespec(span: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(span.subsec_nanos()) }
 }
 
 fn no_thread(error: &io::Error) -> io::Error {

@@ -29,6 +29,32 @@ pub fn unsupported(brief: &str) -> Option<char> {
     lettering::tidy(brief).chars().find(|character| character.is_alphanumeric() && !lettering::has_glyph(*character))
 }
 
+/// Scripts by the ranges of their letters, for a message about one that cannot be written.
+const SCRIPTS: [(std::ops::RangeInclusive<char>, &str); 16] = [
+    ('\u{530}'..='\u{58f}', "Armenian"),
+    ('\u{590}'..='\u{5ff}', "Hebrew"),
+    ('\u{600}'..='\u{6ff}', "Arabic"),
+    ('\u{750}'..='\u{77f}', "Arabic"),
+    ('\u{900}'..='\u{97f}', "Devanagari"),
+    ('\u{980}'..='\u{9ff}', "Bengali"),
+    ('\u{a00}'..='\u{a7f}', "Gurmukhi"),
+    ('\u{a80}'..='\u{aff}', "Gujarati"),
+    ('\u{b80}'..='\u{bff}', "Tamil"),
+    ('\u{c00}'..='\u{c7f}', "Telugu"),
+    ('\u{e00}'..='\u{e7f}', "Thai"),
+    ('\u{10a0}'..='\u{10ff}', "Georgian"),
+    ('\u{3040}'..='\u{30ff}', "Japanese"),
+    ('\u{3400}'..='\u{9fff}', "Chinese"),
+    ('\u{ac00}'..='\u{d7af}', "Korean"),
+    ('\u{20000}'..='\u{3134f}', "Chinese"),
+];
+
+/// Returns the name of a letter's script, where it is known.
+#[must_use]
+pub fn script(letter: char) -> Option<&'static str> {
+    SCRIPTS.iter().find(|(range, _)| range.contains(&letter)).map(|(_, name)| *name)
+}
+
 /// Draws the poster and writes it as a PNG.
 ///
 /// # Errors
@@ -129,9 +155,15 @@ mod tests {
         {
             assert_eq!(unsupported(written), None, "{written}");
         }
-        for (brief, letter) in [("a 灯台", '灯'), ("مرحبا", 'م'), ("नमस्ते", 'न'), ("안녕", '안')]
-        {
+        for (brief, letter, named) in [
+            ("a 灯台", '灯', "Chinese"),
+            ("ひらがな", 'ひ', "Japanese"),
+            ("مرحبا", 'م', "Arabic"),
+            ("नमस्ते", 'न', "Devanagari"),
+            ("안녕", '안', "Korean"),
+        ] {
             assert_eq!(unsupported(brief), Some(letter), "{brief}");
+            assert_eq!(script(letter), Some(named));
         }
     }
 

@@ -7,8 +7,9 @@ const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 150.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 24.0;
-/// The space for the values of the axis.
-const LEFT: f64 = 46.0;
+/// The space between the values of the axis and its lines, and that of a letter.
+const GAP: f64 = 6.0;
+const LETTER: f64 = 8.6;
 
 /// One kind of thing that is counted.
 #[derive(Debug)]
@@ -21,14 +22,16 @@ pub struct Series<'a> {
     pub values: Vec<u64>,
 }
 
-/// Draws stacked bars, one for each label. `format` writes a value of the axis and of a bar, without its unit.
+/// Draws stacked bars, one for each label. `format` writes a value of the axis and of a bar.
 #[must_use]
 pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], format: impl Fn(u64) -> String) -> Markup {
     let sum = |at: usize| series.iter().filter_map(|one| one.values.get(at)).sum::<u64>();
     let highest = (0..labels.len()).max_by_key(|at| (sum(*at), std::cmp::Reverse(*at)));
     let top_value = round_up(highest.map_or(0, sum));
     let ground = TOP + HEIGHT;
-    let slot = (WIDTH - LEFT) / labels.len().max(1) as f64;
+    let values: Vec<String> = (0..=2_u64).map(|part| format(top_value / 2 * part)).collect();
+    let left = values.iter().map(|value| value.chars().count()).max().unwrap_or(0) as f64 * LETTER + GAP;
+    let slot = (WIDTH - left) / labels.len().max(1) as f64;
     let wide = (slot * 0.72).min(36.0);
     let tall = |value: u64| value as f64 / top_value as f64 * HEIGHT;
     let total: u64 = (0..labels.len()).map(sum).sum();
@@ -40,13 +43,13 @@ pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], format: impl 
         figure {
             figcaption { (title) }
             svg viewBox={ "0 0 " (WIDTH) " " (ground + BOTTOM) } role="img" aria-label=(summary) {
-                @for part in 0..=2_u64 {
+                @for (part, value) in values.iter().enumerate() {
                     @let y = ground - HEIGHT / 2.0 * part as f64;
-                    path class="grid" d={ "M" (LEFT) " " (y) "H" (WIDTH) } {}
-                    text x=(LEFT - 6.0) y=(y + 4.0) text-anchor="end" { (format(top_value / 2 * part)) }
+                    path class="grid" d={ "M" (px(left)) " " (y) "H" (WIDTH) } {}
+                    text x=(px(left - GAP)) y=(y + 4.0) text-anchor="end" { (value) }
                 }
                 @for (at, label) in labels.iter().enumerate() {
-                    @let x = LEFT + at as f64 * slot;
+                    @let x = left + at as f64 * slot;
                     g {
                         title {
                             (label) @for one in series { ", " (format(one.values.get(at).copied().unwrap_or(0))) " " (one.name) }
@@ -66,8 +69,8 @@ pub fn bars(title: &str, labels: &[String], series: &[Series<'_>], format: impl 
                 @for (at, label) in shown_labels(labels) {
                     @let (anchor, x) = match at {
                         at if labels.len() > 8 && at + 1 == labels.len() => ("end", WIDTH),
-                        0 if labels.len() > 8 => ("start", LEFT),
-                        at => ("middle", LEFT + (at as f64 + 0.5) * slot),
+                        0 if labels.len() > 8 => ("start", left),
+                        at => ("middle", left + (at as f64 + 0.5) * slot),
                     };
                     text x=(px(x)) y=(ground + 17.0) text-anchor=(anchor) { (label) }
                 }
@@ -83,11 +86,11 @@ fn px(value: f64) -> String {
     format!("{value:.1}")
 }
 
-/// The next even number of the form 2, 4 or 10 times a power of ten: what the axis ends with.
+/// The next number of the form 2, 4, 6, 8 or 10 times a power of ten, whose half is round as well: what the axis ends with.
 fn round_up(value: u64) -> u64 {
     let mut step = 1_u64;
     loop {
-        for times in [2, 4, 10] {
+        for times in [2, 4, 6, 8, 10] {
             if step.saturating_mul(times) >= value {
                 return step.saturating_mul(times);
             }
@@ -147,6 +150,6 @@ mod tests {
     #[test]
     fn the_axis_ends_with_an_even_round_number() {
         let ends: Vec<u64> = [0, 1, 2, 3, 5, 11, 41, 450, u64::MAX / 2].map(round_up).to_vec();
-        assert_eq!(ends[..8], [2, 2, 2, 4, 10, 20, 100, 1000]);
+        assert_eq!(ends[..8], [2, 2, 2, 4, 6, 20, 60, 600]);
     }
 }

@@ -1,6 +1,5 @@
 //! The report as one self-contained page: no script, font or picture from elsewhere; light, dark, phone and paper.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -8,13 +7,15 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart::{Series, bars};
 use super::gallery::Piece;
 use super::{Period, Report, SPANS, Sum};
-use crate::domain::money::{usd, usd_of_micros};
+use crate::domain::money::{dollars, thousands, usd_of_micros};
 use crate::domain::sanitize::one_line;
 use crate::domain::time::{Time, span};
 
 /// The most causes shown under "What needs you", and the most orders named for each.
 const MAX_CAUSES: usize = 6;
 const MAX_NAMED: usize = 3;
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--fg:#1c1c1e;--bg:#fbfaf7;--soft:#5c5c62;--line:#dcdad2;--good:#2a6560;--bad:#b1502d;--card:#fff}\
@@ -34,25 +35,26 @@ text{fill:var(--soft);font-size:13px}.legend{font-size:.875rem;color:var(--soft)
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.4rem}\
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line)}\
 thead th{font-size:.875rem;color:var(--soft);vertical-align:bottom}thead th:first-child{text-align:left}footer{margin-top:1.5rem}tbody th{text-align:left;font-weight:400;min-width:8rem;overflow-wrap:anywhere}\
-@media(max-width:46rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
-tr{display:grid;grid-template-columns:1fr 1fr;gap:0 1.2rem;padding:.6rem 0;border-bottom:1px solid var(--line)}\
-tbody th{grid-column:1/-1;font-weight:600;border:0;padding:0 0 .2rem}td{display:flex;justify-content:space-between;border:0;padding:.05rem 0}\
-td::before{content:attr(data-label);color:var(--soft);margin-right:.6rem;text-align:left;font-size:.875rem}}\
-.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.8rem}\
+@media screen and (max-width:46rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
+tr{display:flex;flex-wrap:wrap;gap:0 .9rem;padding:.5rem 0;border-bottom:1px solid var(--line)}\
+tbody th{flex:1 0 100%;font-weight:600;border:0;padding:0}td{border:0;padding:0}td::after{content:\" \" attr(data-label);color:var(--soft)}}\
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(11rem,45%),1fr));gap:.8rem}\
 .gallery figure{border:1px solid var(--line);background:var(--card);border-radius:.6rem;overflow:hidden;break-inside:avoid}\
 .gallery img,.gallery .blank{display:flex;width:100%;aspect-ratio:4/5;object-fit:contain;align-items:center;justify-content:center;color:var(--fg);background:var(--line)}\
 .gallery figcaption{font-weight:400;font-size:.8125rem;padding:.4rem .6rem;overflow-wrap:anywhere}\
 @media print{:root{color-scheme:light;--fg:#000;--bg:#fff;--soft:#444;--line:#bbb;--good:#2a6560;--bad:#b1502d;--card:#fff}\
-body{max-width:none;padding:0;font-size:11pt}*{print-color-adjust:exact}.card,.charts figure,.stuck,tr{break-inside:avoid}h2{break-after:avoid}}";
+body{max-width:none;padding:0;font-size:11pt}th,td{padding:.25rem .3rem;font-size:9pt}*{print-color-adjust:exact}.card,.charts figure,.stuck,tr{break-inside:avoid}h2{break-after:avoid}}";
 
-/// Something that needs the operator.
+/// A cause for which something needs the operator.
 #[derive(Clone, Debug)]
 pub struct Stuck {
-    /// The order, or what else it is about.
-    pub about: String,
-    /// The cause.
+    /// The cause, with commands between backticks.
     pub why: String,
-    /// The command that helps.
+    /// The orders that wait for it; none for a condition of the worker itself.
+    pub orders: Vec<String>,
+    /// What their clients pay.
+    pub price_cents: u64,
+    /// The command that helps with the first.
     pub help: String,
 }
 
@@ -126,48 +128,66 @@ fn hero(report: &Report, days: &[String]) -> Markup {
         |days: &[String]| days.iter().filter_map(|day| report.days.get(day)).map(|sum| sum.earned_cents).sum::<u64>();
     let now = earned(days);
     let before = days.first().map_or(0, |first| earned(&Period::days_before(first, days.len())));
+    let span = if days.len() == 1 { "day".to_owned() } else { format!("{} days", days.len()) };
     let (class, change) = match before {
-        _ if now == before => ("soft", "as much as in the same time before".to_owned()),
-        0 => ("up", "nothing in the same time before".to_owned()),
+        _ if now == before => ("soft", format!("as much as in the {span} before")),
+        0 => ("up", format!("nothing in the {span} before")),
         before => {
             let percent = (now.abs_diff(before) * 100 + before / 2) / before;
             let (class, word) = if now > before { ("up", "more") } else { ("down", "less") };
-            (class, format!("{percent} % {word} than in the same time before ({} USDC)", usd(before)))
+            let percent = thousands(percent);
+            (class, format!("{percent} % {word} than in the {span} before ({})", dollars(before)))
         }
     };
+    let (first, last) = (days.first().map_or("", String::as_str), days.last().map_or("", String::as_str));
+    let year = |day: &str| day.get(..4).map(|year| format!(" {year}")).unwrap_or_default();
+    let since = if year(first) == year(last) { short_day(first) } else { short_day(first) + &year(first) };
+    let until = short_day(last) + &year(last);
     html! {
         section.hero {
-            b { (usd(now)) small { " USDC earned" } }
-            p { (days.first().map_or("", String::as_str)) " to " (days.last().map_or("", String::as_str)) " (" (days.len()) " days) · "
-                span class=(class) { (change) } }
+            b { (dollars(now)) small { " earned" } }
+            p { (since) " to " (until) ", " (span) " · " span class=(class) { (change) } }
         }
     }
+}
+
+/// A day as it is spoken: `28 Oct`.
+fn short_day(day: &str) -> String {
+    let part = |from: usize| day.get(from..from + 2).and_then(|digits| digits.parse::<usize>().ok());
+    match (part(5).and_then(|month| MONTHS.get(month.checked_sub(1)?)), part(8)) {
+        (Some(month), Some(number)) => format!("{number} {month}"),
+        _ => day.to_owned(),
+    }
+}
+
+/// What the sums beside the hero are of.
+fn scope(report: &Report) -> &'static str {
+    if report.period.is_open() { "Since the first delivery" } else { "In this period" }
 }
 
 fn cards(report: &Report) -> Markup {
     let sum = &report.total;
     let spans = |seconds: Option<u64>| seconds.map_or("–".to_owned(), |seconds| span(Duration::from_secs(seconds)));
     let cards = [
-        ("USDC under review", usd(sum.pending_cents)),
-        ("USD cost", usd_of_micros(sum.cost_micros)),
-        ("USD margin", signed(sum.margin_cents())),
-        ("deliveries", sum.delivered.to_string()),
-        ("orders completed", sum.completed.to_string()),
-        ("orders cancelled or lost", sum.lost.to_string()),
+        ("under review", dollars(sum.pending_cents)),
+        ("cost", cost(sum.cost_micros)),
+        ("margin", signed(sum.margin_cents())),
+        ("deliveries", thousands(sum.delivered)),
+        ("orders completed", thousands(sum.completed)),
+        ("orders cancelled or lost", thousands(sum.lost)),
         ("median time to deliver", spans(report.median_seconds)),
         ("slowest delivery", spans(report.slowest_seconds)),
     ];
-    let heading = if report.period.is_open() { "Since the first delivery" } else { "In this period" };
     html! {
-        h2 { (heading) }
+        h2 { (scope(report)) }
         div.cards { @for (name, value) in cards { div.card { b { (value) } span { (name) } } } }
     }
 }
 
 fn charts(report: &Report, days: &[String]) -> Markup {
     let of = |value: &dyn Fn(&Sum) -> u64| days.iter().map(|day| report.days.get(day).map_or(0, value)).collect();
-    let labels: Vec<String> = days.iter().map(|day| day.get(5..).unwrap_or(day).to_owned()).collect();
-    let earned = Series { class: "good", name: "USDC", values: of(&|sum| sum.earned_cents) };
+    let labels: Vec<String> = days.iter().map(|day| short_day(day)).collect();
+    let earned = Series { class: "good", name: "earned", values: of(&|sum| sum.earned_cents) };
     let delivered = Series { class: "good", name: "delivered", values: of(&|sum| sum.delivered) };
     let failed = Series { class: "bad", name: "failed attempts", values: of(&|sum| sum.failed_attempts) };
     let spans: Vec<String> = SPANS.iter().map(|(_, words)| (*words).to_owned()).chain(["more".to_owned()]).collect();
@@ -175,32 +195,61 @@ fn charts(report: &Report, days: &[String]) -> Markup {
     html! {
         h2 { "Day by day" }
         div.charts {
-            (bars("Earned, USDC a day", &labels, &[earned], usd))
-            (bars("Deliveries and failures a day", &labels, &[delivered, failed], |value| value.to_string()))
-            (bars("Orders by time to deliver, up to", &spans, &[took], |value| value.to_string()))
+            (bars("Earned a day, US dollars", &labels, &[earned], round_dollars))
+            (bars("Deliveries and failures a day", &labels, &[delivered, failed], thousands))
+            (bars("Orders delivered within", &spans, &[took], thousands))
         }
     }
 }
 
-/// What needs the operator, grouped by cause.
-fn needs_you(stuck: &[Stuck]) -> Markup {
-    let mut causes: BTreeMap<&str, Vec<&Stuck>> = BTreeMap::new();
-    stuck.iter().for_each(|one| causes.entry(&one.why).or_default().push(one));
-    let mut causes: Vec<_> = causes.into_iter().collect();
-    causes.sort_by_key(|(_, of)| std::cmp::Reverse(of.len()));
+/// What needs the operator: the causes, the money that waits for each, and the command that helps.
+fn needs_you(causes: &[Stuck]) -> Markup {
+    let count: usize = causes.iter().map(|one| one.orders.len().max(1)).sum();
+    let waiting = causes.iter().map(|one| one.price_cents).sum();
     html! {
-        @if !causes.is_empty() { h2 { "What needs you (" (stuck.len()) ")" } }
-        @for (why, of) in causes.iter().take(MAX_CAUSES) {
+        @if !causes.is_empty() {
+            h2 { "What needs you (" (count) @if waiting > 0 { ", " (dollars(waiting)) " waiting" } ")" }
+        }
+        @for one in causes.iter().take(MAX_CAUSES) {
             section.stuck {
-                p { b { (of.len()) @if of.len() == 1 { " item" } @else { " items" } } ": " (shown(why)) }
-                @for one in of.iter().take(MAX_NAMED) { p { (shown(&one.about)) " → " code { (shown(&one.help)) } } }
-                @if of.len() > MAX_NAMED { p.soft { "and " (of.len() - MAX_NAMED) " more" } }
+                p {
+                    @if !one.orders.is_empty() {
+                        b { (one.orders.len()) @if one.orders.len() == 1 { " order, " } @else { " orders, " } (dollars(one.price_cents)) } ": "
+                    }
+                    (with_commands(&one.why))
+                }
+                p { code { (shown(&one.help)) } }
+                @if one.orders.len() > 1 {
+                    p.soft {
+                        // The command names the first.
+                        @for (at, order) in one.orders.iter().take(MAX_NAMED).enumerate().skip(1) {
+                            @if at == 1 { "also " } @else { ", " } (breakable(order))
+                        }
+                        @if one.orders.len() > MAX_NAMED { " and " (one.orders.len() - MAX_NAMED) " more" }
+                    }
+                }
             }
         }
         @if causes.len() > MAX_CAUSES {
-            p { (causes.len() - MAX_CAUSES) " more causes: " code { "atelier-heartbeat status" } }
+            p { (causes.len() - MAX_CAUSES) " more: " code { "atelier-heartbeat status" } }
         }
     }
+}
+
+/// A sentence whose commands stand between backticks.
+fn with_commands(text: &str) -> Markup {
+    let text = shown(text);
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// An id, which may be broken where its parts meet.
+fn breakable(id: &str) -> Markup {
+    let id = shown(id);
+    html! { @for part in id.split_inclusive('_') { (part) wbr; } }
 }
 
 fn services(report: &Report) -> Markup {
@@ -208,10 +257,10 @@ fn services(report: &Report) -> Markup {
     table("By service", "service", &heads, report.services.iter(), |sum| {
         vec![
             sum.orders.to_string(),
-            sum.price_cents.checked_div(sum.orders).map_or("–".to_owned(), usd),
-            usd(sum.earned_cents),
-            usd(sum.pending_cents),
-            usd_of_micros(sum.cost_micros),
+            sum.price_cents.checked_div(sum.orders).map_or("–".to_owned(), dollars),
+            dollars(sum.earned_cents),
+            dollars(sum.pending_cents),
+            cost(sum.cost_micros),
             signed(sum.margin_cents()),
             sum.failed_attempts.to_string(),
             sum.lost.to_string(),
@@ -228,9 +277,9 @@ fn days_table(report: &Report) -> Markup {
             sum.completed.to_string(),
             sum.failed_attempts.to_string(),
             sum.lost.to_string(),
-            usd(sum.earned_cents),
-            usd(sum.pending_cents),
-            usd_of_micros(sum.cost_micros),
+            dollars(sum.earned_cents),
+            dollars(sum.pending_cents),
+            cost(sum.cost_micros),
         ]
     })
 }
@@ -245,7 +294,7 @@ fn gallery(pieces: &[Piece]) -> Markup {
                         Some(picture) => img alt={ "Delivered picture for " (shown(&piece.service)) ", order " (shown(&piece.order)) } src=(picture);,
                         None => div.blank { (shown(&piece.kind)) },
                     }
-                    figcaption { (shown(&piece.service)) br; span.soft { (shown(&piece.order)) br; (shown(&piece.at)) } }
+                    figcaption { (shown(&piece.service)) br; span.soft { (breakable(&piece.order)) br; (shown(&piece.at)) } }
                 }
             }
         }
@@ -282,8 +331,18 @@ pub fn minute(at: Time) -> String {
     format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 
+/// An amount on an axis: `$300`, and with its cents where it has some.
+fn round_dollars(cents: u64) -> String {
+    if cents.is_multiple_of(100) { format!("${}", thousands(cents / 100)) } else { dollars(cents) }
+}
+
+/// A cost: to the cent, and below a cent with all the places that it needs.
+fn cost(micros: u64) -> String {
+    if micros < 10_000 { format!("${}", usd_of_micros(micros)) } else { dollars((micros + 5_000) / 10_000) }
+}
+
 fn signed(cents: i64) -> String {
-    format!("{}{}", if cents < 0 { "−" } else { "" }, usd(cents.unsigned_abs()))
+    format!("{}{}", if cents < 0 { "−" } else { "" }, dollars(cents.unsigned_abs()))
 }
 
 /// A client's text without control and direction characters; markup escapes it.
@@ -308,13 +367,13 @@ mod tests {
         report.services.insert(EVIL.into(), Sum { delivered: 1, ..Sum::default() });
         report.days.insert("2026-11-23".into(), Sum { delivered: 1, earned_cents: 450, ..Sum::default() });
         let text = || EVIL.to_owned();
-        let stuck = [Stuck { about: text(), why: text(), help: text() }];
+        let stuck = [Stuck { why: text(), orders: vec![text(), text()], price_cents: 0, help: text() }];
         let gallery = [Piece { order: text(), service: text(), at: text(), kind: text(), picture: None }];
         let page = drawn(&report, &stuck, &gallery, EVIL);
         assert!(!page.contains("<script") && !page.contains('\u{202e}'));
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("url("));
-        assert_eq!(page.matches("&lt;script").count(), 11, "every place that shows foreign text");
-        assert!(page.contains("4.50 USDC"), "yesterday's bar");
+        assert_eq!(page.matches("&lt;script").count(), 12, "every place that shows foreign text");
+        assert!(page.contains("23 Nov, $4.50 earned"), "yesterday's bar");
         for part in ["<main>", "scope=\"row\"", "scope=\"col\"", "@media print", "role=\"img\" aria-label=\"Earned"] {
             assert!(page.contains(part), "{part}");
         }
@@ -324,29 +383,42 @@ mod tests {
     fn the_hero_compares_with_the_same_time_before() {
         let mut report = Report::default();
         let hero = |report: &Report| super::hero(report, &Period::days_before("2026-11-25", 30)).0;
-        assert!(hero(&report).contains("as much as in the same time before"));
+        assert!(hero(&report).contains("as much as in the 30 days before"));
         report.days.insert("2026-11-24".into(), Sum { earned_cents: 900, ..Sum::default() });
         assert!(
-            hero(&report).contains("9.00<small> USDC earned")
-                && hero(&report).contains("nothing in the same time before")
+            hero(&report).contains("$9.00<small> earned") && hero(&report).contains("nothing in the 30 days before")
         );
         report.days.insert("2026-10-25".into(), Sum { earned_cents: 1200, ..Sum::default() });
-        assert!(hero(&report).contains("25 % less than in the same time before (12.00 USDC)"), "{}", hero(&report));
+        assert!(hero(&report).contains("25 % less than in the 30 days before ($12.00)"), "{}", hero(&report));
     }
 
     #[test]
     fn what_needs_the_operator_is_grouped_and_capped() {
-        let stuck: Vec<Stuck> = (0..45)
-            .map(|n| Stuck { about: format!("ord_{n}"), why: format!("cause {}", n % 9), help: format!("retry {n}") })
-            .collect();
-        let page = needs_you(&stuck).0;
-        assert!(page.contains("What needs you (45)") && page.contains("and 2 more") && page.contains("3 more causes"));
-        assert_eq!(page.matches("<code>").count(), MAX_CAUSES * MAX_NAMED + 1);
+        let orders = |cause: usize| (0..5).map(|n| format!("ord_{cause}_{n}")).collect();
+        let cause = |n| Stuck {
+            why: format!("cause {n}: `retry` it"),
+            orders: orders(n),
+            price_cents: 123_400,
+            help: "h".into(),
+        };
+        let causes: Vec<Stuck> = (0..9).map(cause).collect();
+        let page = needs_you(&causes).0;
+        for words in ["What needs you (45, $11,106.00 waiting)", "5 orders, $1,234.00", "and 2 more", "3 more: "] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        assert!(
+            page.contains(": <code>retry</code> it") && page.contains("ord_<wbr>8_<wbr>0") == (MAX_CAUSES > 8),
+            "{page}"
+        );
+        assert_eq!(page.matches("<section").count(), MAX_CAUSES);
         assert_eq!(needs_you(&[]).0, "");
     }
 
     #[test]
     fn a_loss_has_a_minus() {
-        assert_eq!((signed(-123), signed(5)), ("−1.23".into(), "0.05".into()));
+        assert_eq!((signed(-123), signed(5)), ("−$1.23".into(), "$0.05".into()));
+        assert_eq!([0, 4_200, 33_355_740].map(cost), ["$0.00", "$0.0042", "$33.36"]);
+        assert_eq!((round_dollars(30_000), round_dollars(150)), ("$300".into(), "$1.50".into()));
+        assert_eq!((short_day("2026-10-08"), short_day("x")), ("8 Oct".into(), "x".into()));
     }
 }

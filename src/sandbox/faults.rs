@@ -29,6 +29,15 @@ macro_rules! faults {
                 }
             }
 
+            /// What is answered, or what is wrong with the answer.
+            #[must_use]
+            pub const fn words(self) -> &'static str {
+                match self {
+                    $(Self::$before => $before_about,)*
+                    $(Self::$after => $after_about,)*
+                }
+            }
+
             /// Describes it in a line.
             #[must_use]
             pub const fn describe(self) -> &'static str {

@@ -93,8 +93,10 @@ fn form_field(request: &Request, name: &str) -> Option<String> {
 }
 
 fn html(status: u16, page: &Markup) -> Reply {
-    Reply::of(status, "text/html; charset=utf-8", page.0.as_bytes()).with(
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'",
-    )
+    Reply::of(status, "text/html; charset=utf-8", page.0.as_bytes())
+        .with(
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'",
+        )
+        .with("Cache-Control", "no-store")
 }

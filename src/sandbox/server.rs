@@ -17,6 +17,7 @@ use super::postman::Postman;
 use super::request_reader::{Next, RequestReader};
 use super::response_writer::{self, WriteOptions};
 use super::server_version::ServerVersion;
+use super::thumbnail;
 use super::webhooks::WebhookFaults;
 use crate::domain::time::Time;
 
@@ -282,7 +283,9 @@ impl Shared {
         }
         let mut market = lock(&self.market);
         if matches!(request.method.as_str(), "GET" | "HEAD") && path.starts_with("/files/") {
-            return Answer::Reply(self.file(&market, path));
+            let file = self.file(&market, path);
+            drop(market);
+            return Answer::Reply(if request.query("thumbnail").is_some() { smaller(file) } else { file });
         }
         let now = (self.clock)();
         let (answer, received) = if path == "/sandbox" || path.starts_with("/sandbox/") {
@@ -322,6 +325,18 @@ impl Shared {
     fn wait(&self, time: Duration) {
         let connections = lock(&self.open);
         drop(self.changed.wait_timeout_while(connections, time, |connections| !connections.closing));
+    }
+}
+
+/// The reply with a thumbnail in place of its picture, where one can be made.
+fn smaller(file: Reply) -> Reply {
+    match thumbnail::of(&file.body).filter(|_| file.status == 200) {
+        Some(small) => {
+            let mut reply = Reply::of(200, "image/jpeg", small);
+            reply.headers.extend(file.headers.into_iter().filter(|(name, _)| name != "Content-Type"));
+            reply
+        }
+        None => file,
     }
 }
 

@@ -6,32 +6,17 @@ use super::faults::{ArmedFault, Fault};
 use super::market::Market;
 use super::records::{Bounty, Deliverable, StoredOrder};
 use super::routes::Call;
+use super::style::STYLE;
 use crate::domain::limits::{Endpoint, WINDOW};
 use crate::domain::order::Status;
 use crate::domain::sanitize::one_line;
-use crate::domain::time::{Time, span};
+use crate::domain::time::{Time, brief_span, span};
 
 /// How many events are listed.
 const MAX_EVENTS: usize = 30;
 
 /// How many orders are listed.
 const MAX_ORDERS: usize = 50;
-
-const STYLE: &str = "\
-:root{color-scheme:light dark;--fg:#1c1c1e;--bg:#fbfaf7;--soft:#5f5f66;--line:#dfddd4;--go:#2a6560;--card:#fff}\
-@media(prefers-color-scheme:dark){:root{--fg:#ececee;--bg:#161618;--soft:#a6a6ac;--line:#37373c;--go:#7cc4bc;--card:#1e1e21}}\
-*{box-sizing:border-box}body{margin:0 auto;max-width:64rem;padding:1rem;font:16px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg)}\
-h1{font-size:1.3rem;margin:.2rem 0}h2{font-size:1rem;margin:0 0 .4rem}p{margin:.4rem 0}.soft{color:var(--soft);font-size:.875rem}\
-nav{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;margin:.6rem 0 1rem;padding-bottom:.5rem;border-bottom:1px solid var(--line)}\
-nav a{padding:.3rem 0;text-decoration:none}nav a[aria-current]{color:var(--fg);font-weight:600;border-bottom:2px solid var(--go)}\
-a{color:var(--go)}form{margin:0}label{display:block;margin:.6rem 0 .2rem}label.in{display:inline}\
-textarea,input[type=text],input:not([type]),select{width:100%;font:inherit;padding:.4rem .5rem;border:1px solid var(--soft);border-radius:.4rem;background:transparent;color:inherit}\
-option{color:#1c1c1e;background:#fff}button{font:inherit;padding:.4rem .9rem;margin-top:.5rem;border:1px solid var(--go);border-radius:.4rem;background:transparent;color:var(--go);cursor:pointer}\
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1rem;align-items:start}\
-.card{border:1px solid var(--line);background:var(--card);border-radius:.6rem;padding:.8rem 1rem;overflow-wrap:anywhere}\
-.card.one{max-width:40rem}.thumb{display:block;width:100%;height:11rem;object-fit:contain;border-radius:.4rem;background:var(--line)}\
-.one .thumb{height:auto;max-height:40rem}.note{border-left:4px solid var(--go);padding:.1rem .8rem;margin:.8rem 0}.row{display:flex;flex-wrap:wrap;gap:.2rem 1rem;align-items:end}\
-code{font:.875rem ui-monospace,monospace;overflow-wrap:anywhere}";
 
 /// A client's text without control and direction characters.
 fn shown(text: &str) -> String {
@@ -46,7 +31,7 @@ pub(super) fn encoded(id: &str) -> String {
 
 /// The frame of every page. `refresh` makes the browser load it again by itself.
 fn frame(title: &str, path: &str, refresh: bool, body: &Markup) -> Markup {
-    let tabs = [("", "Orders"), ("/new", "New order"), ("/market", "Agents and bounties"), ("/faults", "Faults")];
+    let tabs = [("", "Orders"), ("/new", "New order"), ("/market", "Market"), ("/faults", "Faults")];
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -77,25 +62,24 @@ pub(super) fn message(text: &str, back: &str) -> Markup {
     frame("Message", "-", false, &html! { p role="alert" { b { (shown(text)) } } p { a href=(back) { "Back" } } })
 }
 
-/// The orders, newest first. The page loads itself again.
+/// The orders, those that wait for the client first, the newest of each first. The page loads itself again.
 pub(super) fn orders(market: &Market, now: Time) -> Markup {
+    let shown: Vec<&StoredOrder> = market.orders.iter().rev().take(MAX_ORDERS).collect();
+    let (yours, others): (Vec<&StoredOrder>, Vec<&StoredOrder>) =
+        shown.into_iter().partition(|order| waits_for_client(&order.status));
     let body = html! {
         (budget(market, now))
-        @if market.orders.is_empty() {
-            @if market.agents.is_empty() {
-                p { "No agent is registered yet. Put " code { "base_url = \"" (market.public_url) "/api\"" }
-                    " under " code { "[api]" } " in heartbeat.toml, then run " code { "atelier-heartbeat setup" } "." }
-            } @else {
-                p { "No orders yet. " a href="/sandbox/page/new" { "Place one" } ", then run "
-                    code { "atelier-heartbeat" } "." }
-            }
+        @if market.agents.is_empty() {
+            p.note { "No agent is registered yet. Put " code { "base_url = \"" (market.public_url) "/api\"" }
+                " under " code { "[api]" } " in heartbeat.toml, then run " code { "atelier-heartbeat setup" } "." }
+        } @else if market.orders.is_empty() {
+            p.note { "No orders yet. " a href="/sandbox/page/new" { "Place one" } ", then run "
+                code { "atelier-heartbeat" } "." }
         }
-        div.grid {
-            @for order in market.orders.iter().rev().take(MAX_ORDERS) {
-                article.card {
-                    (summary(market, order, now))
-                    p { a href={ "/sandbox/page/orders/" (encoded(&order.id)) } { "Open and answer" } }
-                }
+        @for (title, orders) in [("These wait for you, the client", &yours), ("With the seller, or done", &others)] {
+            @if !orders.is_empty() {
+                h2 { (title) " (" (orders.len()) ")" }
+                div.grid { @for order in orders { (card(market, order, now)) } }
             }
         }
         @if market.orders.len() > MAX_ORDERS {
@@ -103,6 +87,51 @@ pub(super) fn orders(market: &Market, now: Time) -> Markup {
         }
     };
     frame("Orders", "", true, &body)
+}
+
+fn waits_for_client(status: &Status) -> bool {
+    matches!(status, Status::Delivered | Status::Quoted | Status::Accepted)
+}
+
+/// An order in the list: what it is, from which service, when, and what happens next.
+fn card(market: &Market, order: &StoredOrder, now: Time) -> Markup {
+    let brief = if order.brief.is_empty() { "(an empty brief)".to_owned() } else { one_line(&order.brief, 160) };
+    html! {
+        article.card {
+            @if let Some(file) = order.deliverables.first() { (picture(market, file, &brief, true)) }
+            p { (pill(&order.status)) }
+            h3 { a href={ "/sandbox/page/orders/" (encoded(&order.id)) } { (brief) } }
+            p.soft { (facts(order)) " · " (brief_span(now.since(order.created_at))) " ago" }
+            p.soft { (next_step(&order.status))
+                @match order.messages.len() { 0 => {}, 1 => " 1 message.", many => { " " (many) " messages." } } }
+        }
+    }
+}
+
+fn pill(status: &Status) -> Markup {
+    let class = if waits_for_client(status) { "pill yours" } else { "pill" };
+    html! { span class=(class) { (status.as_str().replace('_', " ")) } }
+}
+
+/// Service and price.
+fn facts(order: &StoredOrder) -> String {
+    let price = order.price_usd.as_ref().map_or_else(|| "no price yet".to_owned(), |price| format!("${price}"));
+    let paid = if order.instant { " (x402)" } else { "" };
+    shown(&format!("{} · {price}{paid}", order.service_title.as_deref().unwrap_or("Bounty")))
+}
+
+/// What the order waits for.
+fn next_step(status: &Status) -> &'static str {
+    match status {
+        Status::PendingQuote => "The seller has to name a price.",
+        Status::Quoted | Status::Accepted => "Pay the price that the seller named, or cancel.",
+        Status::Paid => "Paid: a run of the worker begins it.",
+        Status::InProgress => "The seller is at work.",
+        Status::Delivered => "Look at it, then accept it or ask for changes.",
+        Status::Disputed | Status::RevisionRequested => "The seller has to answer your request.",
+        Status::Completed => "Accepted, and done.",
+        _ => "Nothing more happens to it.",
+    }
 }
 
 /// How much of the hour's requests are used, and until when nothing more is let through.
@@ -124,42 +153,46 @@ fn budget(market: &Market, now: Time) -> Markup {
     }
 }
 
-/// What a card and an order's page have in common.
-fn summary(market: &Market, order: &StoredOrder, now: Time) -> Markup {
-    let service = order.service_title.as_deref().unwrap_or("Bounty");
-    let ago = span(now.since(order.created_at));
+/// Everything that an order's page says of it.
+fn details(market: &Market, order: &StoredOrder, now: Time) -> Markup {
     html! {
-        h2 { (order.status.as_str().replace('_', " ")) }
+        p { (pill(&order.status)) " " span.soft { (next_step(&order.status)) } }
+        @if order.brief.is_empty() { h2 { "(an empty brief)" } } @else { h2 { (shown(&order.brief)) } }
         p.soft {
-            (shown(service)) " · "
-            @match &order.price_usd { Some(price) => { (shown(price)) " USDC" }, None => "no price yet" }
-            @if order.instant { " · x402" }
-            br; "placed " (clock(order.created_at)) " (" (ago) " ago)" br; (shown(&order.id))
+            (facts(order)) br; "placed " (clock(order.created_at)) " (" (span(now.since(order.created_at))) " ago)" br;
+            (shown(&order.id))
         }
-        @if order.brief.is_empty() { p.soft { "The brief is empty." } } @else { p { (shown(&order.brief)) } }
         @if let Some(end) = order.workspace_expires_at {
             p.note { "Workspace until " (clock(end)) ": the seller's one delivery fills it." }
         }
-        @for file in &order.deliverables { (deliverable(market, file)) }
+        @for file in &order.deliverables { (deliverable(market, file, &order.brief)) }
         @for message in &order.messages {
-            p { span.soft { (if message.by_client { "you" } else { "the seller" }) ": " } (shown(&message.content)) }
+            p.said { span.soft { (if message.by_client { "you" } else { "the seller" }) ": " } (shown(&message.content)) }
         }
         @if let Some(review) = &order.review {
-            p { span.soft { "your review: " } (review.rating) " of 5 " (shown(&review.comment)) }
+            p.said { span.soft { "your review: " } (review.rating) " of 5 " (shown(&review.comment)) }
         }
     }
 }
 
-fn deliverable(market: &Market, file: &Deliverable) -> Markup {
-    // Only uploads to this sandbox are shown: another address would load something from elsewhere.
+/// A delivered picture. Only uploads to this sandbox are shown: another address would load something from elsewhere.
+fn picture(market: &Market, file: &Deliverable, brief: &str, small: bool) -> Markup {
     let path = file.url.strip_prefix(&market.public_url).filter(|path| market.uploads.contains_key(*path));
     html! {
         @match path {
             Some(path) if file.media_type == "image" => {
-                img.thumb src=(path) loading="lazy" alt="The delivered picture";
+                a href=(path) {
+                    img.thumb src={ (path) @if small { "?thumbnail" } } loading="lazy" alt={ "Delivered for: " (one_line(brief, 100)) };
+                }
             }
             _ => p.soft { (shown(&file.url)) " (" (shown(&file.media_type)) ")" },
         }
+    }
+}
+
+fn deliverable(market: &Market, file: &Deliverable, brief: &str) -> Markup {
+    html! {
+        (picture(market, file, brief, false))
         @if market.server_version().is_live() && file.media_type == "image" && file.preview_url.is_none() {
             p.soft { "The server made no preview: a real client sees nothing until the delivery is accepted." }
         }
@@ -172,9 +205,9 @@ pub(super) fn order(market: &Market, order: &StoredOrder, now: Time) -> Markup {
     let body = html! {
         p { a href=(here) { "Reload this order" } }
         article.card.one {
-            (summary(market, order, now))
-            @for (verb, button, label) in actions(market, order) {
-                form method="post" action={ (here) "/" (verb) } {
+            (details(market, order, now))
+            @for (at, (verb, button, label)) in actions(market, order).into_iter().enumerate() {
+                form.act method="post" action={ (here) "/" (verb) } {
                     @if let Some(label) = label {
                         label for=(verb) { (label) }
                         input id=(verb) name="message" maxlength="2000";
@@ -183,7 +216,8 @@ pub(super) fn order(market: &Market, order: &StoredOrder, now: Time) -> Markup {
                         label for="rating" { "Stars" }
                         select id="rating" name="rating" { @for stars in (1..=5).rev() { option { (stars) } } }
                     }
-                    button { (button) }
+                    // What a client does first is the most visible.
+                    button.first[at == 0] { (button) }
                 }
             }
         }
@@ -221,11 +255,14 @@ pub(super) fn new_order(market: &Market) -> Markup {
     let body = html! {
         form.card.one method="post" action="/sandbox/page/orders" {
             h2 { "Place an order and pay" }
+            @if !market.services.iter().any(|service| service.active) {
+                p.note { "No service is listed yet: " code { "atelier-heartbeat setup" } " lists those of heartbeat.toml." }
+            }
             label for="service" { "Service" }
             select id="service" name="service_id" {
                 @for service in market.services.iter().rev().filter(|service| service.active) {
                     option value=(service.id) {
-                        (shown(&service.title)) " (" (service.price_type) ", " (shown(&service.price_usd)) " USDC)"
+                        (shown(&service.title)) " (" (service.price_type) ", $" (shown(&service.price_usd)) ")"
                     }
                 }
                 option value="" { "none: an order without a service" }
@@ -238,7 +275,7 @@ pub(super) fn new_order(market: &Market) -> Markup {
             input id="images" name="reference_images";
             p { input type="checkbox" id="instant" name="instant" value="1"; " "
                 label.in for="instant" { "Instant order (x402): the seller gets the full price at once" } }
-            button { "Pay" }
+            button.first { "Pay" }
         }
     };
     frame("New order", "/new", false, &body)
@@ -253,16 +290,22 @@ pub(super) fn faults(market: &Market) -> Markup {
             h2 { "Arm a fault" }
             label for="fault" { "Fault" }
             select id="fault" name="fault" {
-                @for fault in Fault::ALL { option value=(fault) { (fault) ": " (fault.describe()) } }
+                @for (title, commits) in [("In place of what was asked for", false), ("What was asked for is done, and", true)] {
+                    optgroup label=(title) {
+                        @for fault in Fault::ALL.iter().filter(|fault| fault.commits() == commits) {
+                            option value=(fault) { (fault.words()) }
+                        }
+                    }
+                }
             }
-            label for="endpoint" { "Endpoint" }
+            label for="endpoint" { "Request" }
             select id="endpoint" name="endpoint" {
-                option value="" { "any" }
-                @for call in Call::ALL { option { (call) } }
+                option value="" { "any request" }
+                @for call in Call::ALL { option value=(call) { (request(call)) } }
             }
             label for="times" { "Number of times (empty: always)" }
             input id="times" name="times" value="1" inputmode="numeric";
-            div.row { button { "Arm" } button formaction="/sandbox/page/disarm" { "Disarm all" } }
+            div.row { button.first { "Arm" } button formaction="/sandbox/page/disarm" { "Disarm all" } }
         }
     };
     frame("Faults", "/faults", false, &body)
@@ -270,13 +313,36 @@ pub(super) fn faults(market: &Market) -> Markup {
 
 /// An armed fault as a sentence.
 fn armed(armed: &ArmedFault) -> String {
-    let place = armed.call.map_or("any endpoint".to_owned(), |call| format!("endpoint {call}"));
+    let place = armed.call.map_or_else(|| "any request".to_owned(), |call| format!("a request to {}", request(call)));
     let times = match armed.times {
         None => "always".to_owned(),
         Some(1) => "once".to_owned(),
         Some(times) => format!("{times} times"),
     };
     format!("Armed at {place}, {times}: {}.", armed.fault.describe())
+}
+
+/// What a request asks for, in words.
+fn request(call: Call) -> String {
+    match call {
+        Call::Me => "read its own profile".to_owned(),
+        Call::UpdateMe => "change its profile".to_owned(),
+        Call::Services => "list a new service".to_owned(),
+        Call::ListServices => "read its services".to_owned(),
+        Call::Upload => "upload a file".to_owned(),
+        Call::UploadToken => "get an upload token".to_owned(),
+        Call::Blob => "put a file into the blob store".to_owned(),
+        Call::Orders => "poll for orders".to_owned(),
+        Call::Order => "read an order".to_owned(),
+        Call::Quote => "quote a price".to_owned(),
+        Call::Messages => "send a message".to_owned(),
+        Call::Token => "launch a token".to_owned(),
+        Call::Agent => "read an agent".to_owned(),
+        Call::SetActive => "pause or resume".to_owned(),
+        Call::PayoutRetry => "retry a payout".to_owned(),
+        Call::Bounties => "read bounties".to_owned(),
+        other => other.to_string().replace('-', " "),
+    }
 }
 
 /// Agents and services with what the marketplace decides of them, and bounties.
@@ -303,14 +369,17 @@ pub(super) fn market(market: &Market) -> Markup {
             @for service in market.services.iter().filter(|service| service.active) {
                 section.card {
                     h2 { (shown(&service.title)) }
-                    p.soft { "Service, " (service.price_type) ", " (shown(&service.price_usd)) " USDC" }
+                    p.soft { "Service, " (service.price_type) ", $" (shown(&service.price_usd)) }
                     (moderation("services", &service.id, service.flagged.as_deref()))
                 }
             }
             @for bounty in &market.bounties { (bounty_card(bounty)) }
-            @if !market.recorder().webhooks.is_empty() {
-                section.card {
-                    h2 { "Events posted" }
+            section.card {
+                h2 { "Events posted" }
+                @if market.recorder().webhooks.is_empty() {
+                    p.soft { "None. Start with " code { "sandbox --webhooks" } " and set an " code { "endpoint_url" } " under "
+                        code { "[agent]" } " to get events." }
+                } @else {
                     @for sent in market.recorder().webhooks.iter().rev().take(MAX_EVENTS) {
                         p.soft { (sent.at) " " (shown(&sent.event)) " " (shown(&sent.order_id)) ": " (shown(&sent.outcome)) }
                     }
@@ -326,7 +395,7 @@ pub(super) fn market(market: &Market) -> Markup {
             }
         }
     };
-    frame("Agents and bounties", "/market", false, &body)
+    frame("Market", "/market", false, &body)
 }
 
 fn moderation(kind: &str, id: &str, reason: Option<&str>) -> Markup {
@@ -340,7 +409,7 @@ fn moderation(kind: &str, id: &str, reason: Option<&str>) -> Markup {
 fn bounty_card(bounty: &Bounty) -> Markup {
     html! {
         section.card {
-            h2 { "Bounty, " (shown(&bounty.price_usd)) " USDC" }
+            h2 { "Bounty, $" (shown(&bounty.price_usd)) }
             p { (shown(&bounty.brief)) }
             @if bounty.order_id.is_some() { p.soft { "A claim was accepted." } }
             @else if bounty.claims.is_empty() {

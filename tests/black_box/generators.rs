@@ -247,3 +247,33 @@ fn many_runs_at_once_deliver_each_order_once() {
     let refused = fixture.server.market().recorder().requests.iter().filter(|request| request.refused).count();
     assert_eq!(refused, 0);
 }
+
+#[test]
+fn the_poster_names_a_script_that_it_cannot_write() {
+    let fixture = Fixture::empty(ServerVersion::Live);
+    for (brief, script) in [("مرحبا بالعالم", "Arabic"), ("a 灯台 at dusk", "Chinese"), ("नमस्ते दुनिया", "Devanagari")]
+    {
+        let refused = fixture.run(&["poster", "--brief", brief, "--output", "x.png"]);
+        let words = format!("this rehearsal poster cannot write {script} (");
+        assert!(refused.code == 65 && refused.err.contains(&words), "{refused:?}");
+        assert!(!fixture.path("x.png").exists(), "no picture of boxes");
+    }
+    assert_eq!(fixture.run(&["poster", "--brief", "Ελλάδα, Привет, Żółć", "--output", "x.png"]).code, 0);
+}
+
+#[test]
+fn check_looks_at_the_script_of_an_interpreter() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    for (command, wrong) in [
+        ("[\"sh\", \"./make\"]", "make, which its command names, is missing"),
+        ("[\"sh\", \"dos.sh\", \"{brief}\"]", "Windows line ends"),
+        ("[\"sh\", \"make.sh\", \"{brief}\"]", ""),
+    ] {
+        fs::write(fixture.path("dos.sh"), "echo hi\r\n").unwrap();
+        fs::write(fixture.path("make.sh"), "echo hi\n").unwrap();
+        fixture.settings(&format!("[generator]\ncommand = {command}\n"));
+        let check = fixture.run(&["check", "--offline"]);
+        let line = check.out.lines().find(|line| line.contains(" generator: ")).unwrap().to_owned();
+        assert!(line.contains(wrong) && line.starts_with("WRONG") != wrong.is_empty(), "{command}: {check:?}");
+    }
+}

@@ -31,4 +31,5 @@ mod settings;
 mod terminal;
 mod usage_errors;
 mod wake_file;
+mod watch;
 mod webhook;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use atelier_heartbeat::internals::sandbox::ServerVersion;
+use atelier_heartbeat::internals::sandbox::{Placement, ServerVersion};
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, unchecked};
@@ -96,27 +96,82 @@ fn a_scheduler_that_stopped_is_reported() {
     assert!(nothing.code == 78 && nothing.err.contains("no heartbeat.toml"), "{nothing:?}");
 }
 
+/// Fails in six ways, by the brief: each says why among other things.
+const SIX_FAILURES: &str = r#"case $1 in
+*0) echo 'DEBUG {"level":"debug","trace":"abc"}' >&2
+    printf '{\n  "error": {\n    "message": "quota exceeded: see your plan",\n    "type": "insufficient_quota",\n    "code": 429\n  }\n}\n' >&2; exit 3;;
+*1) printf 'Traceback (most recent call last):\n  File "make.py", line 12\nRuntimeError: CUDA out of memory\n' >&2; exit 1;;
+*2) echo 'not something I draw'; exit 65;;
+*3) echo 'Error: the API key was revoked' >&2; echo 'cleaning up' >&2; exit 1;;
+*4) echo '{"message":"loading"}' >&2; echo 'segmentation fault' >&2; exit 139;;
+*) echo 'step 1 of 9' >&2; echo 'killed by the watchdog' >&2; exit 1;;
+esac"#;
+
 #[test]
-fn what_needs_you_is_grouped_by_cause_with_the_money_at_stake() {
+fn a_month_in_which_45_orders_need_someone_fits_one_screen() {
     let fixture = Fixture::open(ServerVersion::Live);
-    fixture.generator(
-        "echo 'loading {\"error\": {\"message\": \"quota exceeded\", \"code\": 429}}' >&2; exit 3",
-        "max_attempts = 1\n[accept]\npause_after_failures = 100\nmax_per_beat = 100",
-    );
+    fixture.generator(SIX_FAILURES, "max_attempts = 1\n[accept]\npause_after_failures = 100\nmax_per_beat = 100");
     for number in 0..45 {
         fixture.order(&format!("order {number}"));
     }
     fixture.beat();
     let status = fixture.json(&["status"]);
-    assert_eq!(status["causes"][0]["orders"].as_array().unwrap().len(), 45, "{status}");
-    assert_eq!(status["causes"][0]["price_cents"], 22_500);
+    let causes = status["causes"].as_array().unwrap();
+    assert_eq!(causes.len(), 6, "{status}");
+    assert_eq!(causes.iter().map(|cause| cause["orders"].as_array().unwrap().len()).sum::<usize>(), 45);
+    assert_eq!(causes.iter().map(|cause| cause["price_cents"].as_u64().unwrap()).sum::<u64>(), 22_500);
+    for reason in [
+        "quota exceeded: see your plan (1 attempt failed, exit 3)",
+        "RuntimeError: CUDA out of memory (1 attempt failed)",
+        "not something I draw (the generator says it cannot be done, exit 65)",
+        "Error: the API key was revoked (1 attempt failed)",
+        "segmentation fault (1 attempt failed, exit 139)",
+        "killed by the watchdog (1 attempt failed)",
+    ] {
+        assert!(causes.iter().any(|cause| cause["message"] == reason), "{reason}: {status}");
+    }
     let text = fixture.run(&["status"]).out;
     assert!(text.starts_with("needs you: 45 orders, $225.00 waiting\n"), "{text}");
-    assert!(text.contains("quota exceeded") && !text.contains("429") && text.lines().count() <= 24, "{text}");
+    assert!(text.contains("20 orders, $100.00: killed by the watchdog") && !text.contains("429"), "{text}");
+    assert_eq!(text.matches("    -> atelier-heartbeat ").count(), 6, "{text}");
+    assert!(text.contains("\ntoday ") && text.contains("\nmonth ") && text.lines().count() <= 24, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let metrics = fixture.run(&["status", "--prometheus"]).out;
     assert!(metrics.contains("\natelier_heartbeat_needs_you{") && metrics.contains("} 45\n"), "{metrics}");
     let painted = fixture.run(&["--color", "always", "status"]).out;
     assert!(painted.contains("\u{1b}[33;1mneeds you") && !text.contains('\u{1b}'), "{painted}");
+}
+
+#[test]
+fn orders_in_flight_have_service_price_and_age_and_a_rejected_delivery_is_not_overdue() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let service = "[[service]]\ncategory = \"image_gen\"\ntitle = \"Sandbox service\"\nprice_usd = \"5.00\"\nprice_type = \"fixed\"\n\
+                   turnaround_hours = 4\ndescription = \"A service that the sandbox lists by itself, for trials.\"\n";
+    fixture.generator("exit 75", &format!("[revisions]\nauto = 0\n{service}"));
+    let place = |brief: &str| {
+        let placement =
+            Placement { service_id: Some(fixture.service.clone()), brief: brief.into(), ..Placement::default() };
+        fixture.server.market().place(super::fixture::now().shifted(-29 * 86_400), placement)
+    };
+    let order = place("x");
+    // Delivered by somebody else and rejected, before this worker saw it.
+    let rejected = place("y");
+    fs::create_dir(fixture.path("other")).unwrap();
+    fs::copy(fixture.path("state/credentials.json"), fixture.path("other/credentials.json")).unwrap();
+    assert_eq!(fixture.run(&["poster", "--brief", "y", "--output", "y.png"]).code, 0);
+    let delivered = fixture.run(&["--state-dir", "other", "deliver", &rejected, "y.png"]);
+    assert_eq!(delivered.code, 0, "{delivered:?}");
+    fixture.server.market().dispute(super::fixture::now(), &rejected).unwrap();
+    fixture.beat();
+    let text = fixture.run(&["status"]).out;
+    let line = text.lines().find(|line| line.starts_with(&format!("  {order} "))).unwrap_or_else(|| panic!("{text}"));
+    for cell in [" $5.00 ", " 29d ", " 28d ago ", " ready ", "Sandbox service"] {
+        assert!(line.contains(cell), "{cell}: {text}");
+    }
+    assert!(text.contains("in flight: 1 ") && !text.contains("seen") && !text.contains("attempt 0"), "{text}");
+    // The other is late: its clients wait, and it moves all the same.
+    let causes = format!("needs you: 2 orders, $10.00 waiting\n  {rejected}, $5.00: disputed by the client\n");
+    assert!(text.starts_with(&causes), "{text}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `report`, `schedule`, the pages of `man`, and `docs/json.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -30,9 +30,7 @@ fn a_report_sums_and_charts_the_ledger() {
     assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
     let page = fs::read_to_string(fixture.path("page.html")).unwrap();
     assert!(
-        page.starts_with("<!DOCTYPE html>")
-            && page.contains("<svg")
-            && page.contains("<b>9.00</b><span>USDC under review")
+        page.starts_with("<!DOCTYPE html>") && page.contains("<svg") && page.contains("<b>$9.00</b><span>under review")
     );
     assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&fixture.key));
     assert!(page.contains("A rehearsal.") && page.contains("30 days"), "a sandbox's money is named as such: {page}");
@@ -78,7 +76,7 @@ fn a_report_shows_costs_and_pictures() {
     fixture.beat();
     assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
     let page = fs::read_to_string(fixture.path("page.html")).unwrap();
-    assert!(page.contains("<b>1.2584</b><span>USD cost") && page.contains("<b>3.24</b><span>USD margin"), "{page}");
+    assert!(page.contains("<b>$1.26</b><span>cost") && page.contains("<b>$3.24</b><span>margin"), "{page}");
     assert!(page.contains("src=\"data:image/jpeg;base64,"), "its picture");
     assert!(page.contains(&format!("atelier-heartbeat messages {stuck}")) && !page.contains("lighthouse"));
     // A removed file is named, not shown.
@@ -332,4 +330,85 @@ fn status_shows_earnings_and_fits_a_narrow_terminal() {
     assert_eq!((json["schema"].as_u64(), json["today"]["delivered"].as_u64()), (Some(1), Some(1)));
     let piped = fixture.run(&["status", "--watch"]);
     assert!(piped.code == 64 && piped.err.contains("--watch"), "{piped:?}");
+}
+
+#[test]
+fn metrics_are_described_and_the_alerts_name_metrics_that_exist() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("exit 65", "");
+    fixture.order("x");
+    fixture.beat();
+    let text = fixture.run(&["status", "--prometheus"]).out;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut names = BTreeSet::new();
+    for metric in lines.chunks(3) {
+        let name = metric[0].strip_prefix("# HELP ").unwrap().split(' ').next().unwrap();
+        assert_eq!(metric[1], format!("# TYPE {name} gauge"));
+        let (labels, value) = metric[2].strip_prefix(name).unwrap().rsplit_once("} ").unwrap();
+        assert!(labels.starts_with("{agent=\"ext_") && labels.contains(",server=\"http://127.0.0.1:"), "{labels}");
+        assert!(value.parse::<f64>().is_ok(), "{value}");
+        names.insert(name);
+    }
+    assert!(text.ends_with('\n') && text.contains("needs_you{") && text.contains("} 5.00\n"), "{text}");
+    for file in ["docs/operations.md", "integrations/prometheus/alerts.yml"] {
+        let told = fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+        let told = told.split(|c| !is_part(c)).filter(|word| word.starts_with("atelier_heartbeat_"));
+        let told: BTreeSet<&str> = told.collect();
+        assert!(told.is_subset(&names), "{file}: {told:?} and {names:?}");
+        assert!(file.ends_with(".yml") || told == names, "{file}: {told:?} and {names:?}");
+    }
+}
+
+/// The relative luminance of a colour such as `#2a6560`, as WCAG defines it.
+fn luminance(colour: &str) -> f64 {
+    let digits = colour.strip_prefix('#').unwrap();
+    let digits = if digits.len() == 3 { digits.chars().flat_map(|c| [c, c]).collect() } else { digits.to_owned() };
+    let part = |at: usize| {
+        let part = f64::from(u8::from_str_radix(&digits[at..at + 2], 16).unwrap()) / 255.0;
+        if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * part(0) + 0.7152 * part(2) + 0.0722 * part(4)
+}
+
+fn contrast(one: &str, other: &str) -> f64 {
+    let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
+    if one > other { one / other } else { other / one }
+}
+
+/// The palettes of a page: light, dark, and of paper where it has one.
+fn palettes(page: &str) -> Vec<BTreeMap<String, String>> {
+    let palette = |part: &str| {
+        let pairs = part.split('}').next().unwrap().split(';').filter_map(|pair| pair.trim().split_once(':'));
+        pairs.filter(|(name, _)| name.starts_with("--")).map(|(a, b)| (a[2..].to_owned(), b.to_owned())).collect()
+    };
+    page.split(":root{").skip(1).map(palette).collect()
+}
+
+#[test]
+fn every_text_of_the_pages_has_a_contrast_of_4_5() {
+    assert!((contrast("#000", "#ffffff") - 21.0).abs() < 0.01 && (contrast("#777777", "#fff") - 4.48).abs() < 0.01);
+    let fixture = Fixture::open(ServerVersion::Live);
+    assert_eq!(fixture.run(&["report", "--html", "page.html"]).code, 0);
+    let report = fs::read_to_string(fixture.path("page.html")).unwrap();
+    let page = format!("{}/sandbox/page", fixture.server.base_url().trim_end_matches("/api"));
+    let sandbox = ureq::get(page).call().unwrap().body_mut().read_to_string().unwrap();
+    for (page, count, text) in [(&report, 3, &["fg", "soft", "good", "bad"][..]), (&sandbox, 2, &["fg", "soft", "go"])]
+    {
+        let palettes = palettes(page);
+        assert_eq!(palettes.len(), count);
+        for palette in palettes {
+            for (text, ground) in text.iter().flat_map(|text| [(text, "bg"), (text, "card")]) {
+                let found = contrast(&palette[*text], &palette[ground]);
+                println!("{text} on {ground}: {found:.2}");
+                assert!(found >= 4.5, "{text} on {ground}: {found:.2} in {palette:?}");
+            }
+            // What lies on a filled button, and what lies on the ground of a picture that cannot be shown.
+            if let Some(on) = palette.get("on") {
+                assert!(contrast(on, &palette["go"]) >= 4.5, "{palette:?}");
+            } else {
+                assert!(contrast(&palette["fg"], &palette["line"]) >= 4.5, "{palette:?}");
+            }
+        }
+    }
 }

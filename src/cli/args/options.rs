@@ -31,7 +31,7 @@ pub struct BeatArgs {
 /// The options of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Refresh every two seconds, until Ctrl-C
+    /// Show it on the whole terminal, refreshed every two seconds; arrows and PgUp/PgDn scroll, q quits
     #[arg(long)]
     pub watch: bool,
     /// Show every agent that has a schedule, is named by --config (several times) or is in the usual places

@@ -103,11 +103,8 @@ fn look_over(config: &Config, offline: bool, report: &mut Report) {
 
 fn runnable(config: &Config, report: &mut Report) {
     for (table, command) in check_machine::commands(config) {
-        let found = generator::resolve(command, &config.dir).and_then(|program| {
-            let missing = check_machine::missing_script(command, &config.dir);
-            missing
-                .map_or(Ok(program), |script| Err(format!("{}, which its command names, is missing", script.display())))
-        });
+        let found = generator::resolve(command, &config.dir)
+            .and_then(|program| check_machine::scripts(command, &config.dir).map(|()| program));
         match found {
             Ok(program) => report.fine("generator", format!("{table}: {}", program.display())),
             Err(why) => {

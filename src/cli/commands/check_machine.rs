@@ -70,13 +70,93 @@ pub(super) fn supervisor(state_dir: &Path) -> Result<(), String> {
     generator::probe(&program, &state_dir.join("probe-run"))
 }
 
-/// The script that an interpreter of this command would not find: `["python3", "generate.py"]`.
-pub(super) fn missing_script(command: &[String], config_dir: &Path) -> Option<PathBuf> {
-    let is_script = |word: &&String| {
+/// Programs that run a script, by the beginnings of their names.
+const INTERPRETERS: [&str; 12] =
+    ["python", "bash", "sh", "dash", "zsh", "node", "ruby", "perl", "php", "deno", "bun", "Rscript"];
+
+/// Endings of scripts.
+const SCRIPTS: [&str; 9] = ["py", "sh", "js", "mjs", "ts", "rb", "pl", "php", "R"];
+
+/// Returns what is wrong with a script that a command names behind its program: `["python3", "make.py"]`, `["bash", "./make"]`.
+///
+/// # Errors
+///
+/// One sentence that names the script and the remedy.
+pub(super) fn scripts(command: &[String], config_dir: &Path) -> Result<(), String> {
+    let is_told_by_its_name = |word: &&String| {
         let kind = Path::new(word).extension().and_then(|kind| kind.to_str());
-        kind.is_some_and(|kind| ["py", "sh", "js", "mjs", "rb", "pl"].contains(&kind))
-            && !word.contains('{')
-            && !word.starts_with('-')
+        kind.is_some_and(|kind| SCRIPTS.contains(&kind)) && !word.starts_with('-')
     };
-    command.iter().skip(1).filter(is_script).map(|word| config_dir.join(word)).find(|path| !path.is_file())
+    let words = command.iter().skip(1).filter(is_told_by_its_name).chain(first_operand(command));
+    for word in words.filter(|word| !word.contains('{')) {
+        script(&config_dir.join(word))?;
+    }
+    Ok(())
+}
+
+/// The first argument of an interpreter that is no option, which is its script. With an option such as -c or -m there is none.
+fn first_operand(command: &[String]) -> Option<&String> {
+    let name = Path::new(command.first()?).file_name()?.to_str()?;
+    // python3.12, and not shuf.
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let first = command.get(1).filter(|word| !word.starts_with('-'))?;
+    (INTERPRETERS.contains(&name) && (first.contains('/') || first.contains('.'))).then_some(first)
+}
+
+fn script(path: &Path) -> Result<(), String> {
+    let named = |what: &str| Err(format!("{}, which its command names, {what}", path.display()));
+    if !path.exists() {
+        return named("is missing");
+    }
+    if !path.is_file() {
+        return named("is not a file");
+    }
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) => return named(&format!("cannot be read: {error}")),
+    };
+    let is_shell = path.extension().is_some_and(|kind| kind == "sh") || text.starts_with(b"#!/bin/sh");
+    match text {
+        text if text.trim_ascii().is_empty() => named("is empty: write the script"),
+        text if is_shell && text.windows(2).any(|pair| pair == b"\r\n") => {
+            named("has Windows line ends (CRLF), which a shell takes for part of its words: convert it to LF")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_of_an_interpreter_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("ok.py", "print(1)"), ("empty.py", " \n"), ("dos.sh", "echo a\r\n"), ("bare", "echo")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        fs::create_dir(folder.path().join("folder.py")).unwrap();
+        for (command, wrong) in [
+            ("python3 ok.py --prompt {brief}", None),
+            ("python3 -u ok.py", None),
+            ("python3 make.py", Some("make.py, which its command names, is missing")),
+            ("/usr/bin/python3.12 ./make", Some("make, which its command names, is missing")),
+            ("bash ./bare", None),
+            ("bash ./x.sh", Some("x.sh, which its command names, is missing")),
+            ("bash -c true", None),
+            ("python3 -m package", None),
+            ("node empty.py", Some("is empty")),
+            ("sh dos.sh", Some("CRLF")),
+            ("python3 folder.py", Some("is not a file")),
+            ("convert --out ./made", None),
+            ("python3 {brief}.py", None),
+        ] {
+            let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+            let found = scripts(&words, folder.path());
+            match wrong {
+                None => assert_eq!(found, Ok(()), "{command}"),
+                Some(wrong) => assert!(found.as_ref().is_err_and(|why| why.contains(wrong)), "{command}: {found:?}"),
+            }
+        }
+    }
 }

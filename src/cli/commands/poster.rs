@@ -29,8 +29,10 @@ pub fn run(global: &Global, args: &PosterArgs) -> Result<u8, CommandError> {
     let order = if args.brief.is_none() { order_on_stdin() } else { Map::new() };
     let brief = args.brief.clone().or_else(|| order::text(&order, "brief")).unwrap_or_default();
     if let Some(letter) = poster::unsupported(&brief) {
+        let script = poster::script(letter).map_or_else(|| "this script".to_owned(), str::to_owned);
         let message = format!(
-            "the poster's fonts cannot write \"{letter}\": they have Latin, Greek and Cyrillic letters; this order needs another generator"
+            "this rehearsal poster cannot write {script} (\"{letter}\"): its fonts have Latin, Greek and Cyrillic letters; \
+             this order needs another generator"
         );
         return Err(CommandError::new(CANNOT_BE_DONE, message));
     }

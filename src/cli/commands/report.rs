@@ -1,10 +1,10 @@
 //! `report`: deliveries, earnings, outcomes and time to deliver, from the ledger alone. Sends nothing.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
 
+use super::status::needs::{self, Cause};
 use crate::cli::args::{Global, ReportArgs};
 use crate::cli::command_error::{CommandError, OrExit};
 use crate::cli::exit_code;
@@ -13,7 +13,6 @@ use crate::cli::table;
 use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
 use crate::domain::money::{cents, usd, usd_of_micros};
-use crate::domain::notice::Subject;
 use crate::domain::rating::{Rating, Review};
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
@@ -44,7 +43,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
     let mut state = State::default();
     store.orders(&mut state)?;
     state.worker = store.worker()?.unwrap_or_default();
-    let stuck = stuck(&state);
+    let causes = needs::causes(global, &state);
     let unpaid = unpaid(&store)?;
     let now = clock::clock().wall;
     let found = credentials::find(&Environment::of_process(), &config.dir, &config.state_dir);
@@ -54,6 +53,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
     let sandbox = Address::parse(server).is_some_and(|url| url.is_local());
     if let Some(path) = &args.html {
         let gallery: Vec<Piece> = report.latest.iter().flat_map(|line| pieces(&store, &state, line)).collect();
+        let stuck: Vec<Stuck> = causes.into_iter().map(stuck).collect();
         let facts = Facts { agent: &agent, server, sandbox, now, stuck: &stuck, gallery: &gallery };
         return write(global, path, &page::draw(&report, &facts), "html");
     }
@@ -61,7 +61,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
         output::json(&json!({
             "schema": 1, "agent": id, "server": server, "sandbox": sandbox, "since": report.period.since, "until": report.period.until,
             "today": report.since(&day(now)), "month": report.since(&first_of_month(now)), "total": report.total,
-            "failed": stuck.len(), "unpaid": unpaid.0, "unpaid_cents": unpaid.1, "rating": state.worker.rating, "services": report.services, "days": report.days,
+            "failed": needs::count(&causes), "unpaid": unpaid.0, "unpaid_cents": unpaid.1, "rating": state.worker.rating, "services": report.services, "days": report.days,
             "spans": report.spans, "median_seconds": report.median_seconds, "slowest_seconds": report.slowest_seconds,
         }));
         return Ok(0);
@@ -70,7 +70,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
     if sandbox {
         output::out("a sandbox: none of this money is real");
     }
-    print(&report, now, stuck.len());
+    print(&report, now, needs::count(&causes));
     state.worker.rating.iter().for_each(print_rating);
     if unpaid.0 > 0 {
         let (count, price) = (unpaid.0, usd(unpaid.1));
@@ -158,21 +158,9 @@ fn print_rating(rating: &Rating) {
     }
 }
 
-/// What needs the operator: the worker's notices and every held order.
-fn stuck(state: &State) -> Vec<Stuck> {
-    let mut stuck: BTreeMap<Subject, Stuck> = BTreeMap::new();
-    for (subject, notice) in state.worker.notices.iter() {
-        let (why, help) = (notice.message.clone(), notice.hint.clone());
-        stuck.insert(subject.clone(), Stuck { about: one_line(&subject.to_string(), 80), why, help });
-    }
-    for record in state.orders.values() {
-        if let Some(hold) = record.stage.hold.as_ref().filter(|_| !record.is_declined()) {
-            let about = display_id(record.order.id.as_str());
-            let help = hold.kind.hint(&record.order.id);
-            stuck.insert(Subject::Order(record.order.id.clone()), Stuck { about, why: hold.why.clone(), help });
-        }
-    }
-    stuck.into_values().collect()
+fn stuck(cause: Cause) -> Stuck {
+    let orders = cause.orders.iter().map(|id| display_id(id)).collect();
+    Stuck { why: cause.message, orders, price_cents: cause.price_cents, help: cause.hint }
 }
 
 /// The files of a delivery. Its record is among the closed orders, or in flight again for a revision.

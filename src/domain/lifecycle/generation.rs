@@ -113,7 +113,9 @@ impl OrderRecord {
         self.record_error(now, "generate", why);
         self.stage.step = Step::Queued;
         if self.tries.attempt >= rules.retry_limits(&self.order).max_attempts {
-            self.hold(now, HoldKind::Exhausted, format!("{} attempts failed", self.tries.attempt));
+            let attempts = self.tries.attempt;
+            let word = if attempts == 1 { "attempt" } else { "attempts" };
+            self.hold(now, HoldKind::Exhausted, format!("{attempts} {word} failed"));
         } else {
             self.stage.not_before = Some(now + backoff(self.tries.attempt));
         }

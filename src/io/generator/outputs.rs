@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
+use crate::domain::error_text;
 use crate::domain::money;
 use crate::domain::sanitize::one_line;
 
@@ -195,10 +196,13 @@ fn next_brace(text: &str) -> Option<usize> {
     })
 }
 
-/// Returns the last lines of stderr, else of stdout, as one printable line.
+/// Returns what stderr says went wrong, else stdout, as one printable line: the message of an error in JSON, else the last lines.
 pub(super) fn output_tail(attempt_dir: &Path) -> String {
     let lines = |name: &str| {
         let text = tail(&attempt_dir.join(name)).unwrap_or_default();
+        if let Some(reason) = error_text::json_reason(&text) {
+            return reason;
+        }
         let lines: Vec<String> =
             text.lines().map(|line| one_line(line.trim(), 300)).filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(3)..].join(" | ")

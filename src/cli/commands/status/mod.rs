@@ -1,11 +1,12 @@
 //! `status`: what needs you, orders in flight, polls, budget and earnings. Takes no lock and sends nothing.
 
-mod needs;
+mod metrics;
+pub(super) mod needs;
 mod screen;
 pub(super) mod snapshot;
+mod watch;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,10 +16,8 @@ use crate::cli::command_error::CommandError;
 use crate::cli::output;
 use crate::cli::table;
 use crate::domain::time::span;
+use screen::Space;
 use snapshot::{Snapshot, Status};
-
-/// How often `--watch` refreshes.
-const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// Shows it; with `-q` only an exit code; with `--watch` until it is interrupted.
 ///
@@ -29,22 +28,19 @@ pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, CommandError> {
         return all(global);
     }
     if args.prometheus {
-        output::out(&metrics(&Snapshot::open(global)?.status(global)?));
+        output::out(&metrics::text(&Snapshot::open(global)?.status(global)?));
         return Ok(0);
     }
     if !args.watch {
-        return once(global, "");
+        return once(global);
     }
     if !output::is_watched() || !global.speaks() {
         return Err(CommandError::usage("--watch redraws a terminal: leave it out for a pipe, --json or -q"));
     }
-    loop {
-        once(global, "\u{1b}[H\u{1b}[2J")?;
-        std::thread::sleep(WATCH_EVERY);
-    }
+    watch::run(global)
 }
 
-fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
+fn once(global: &Global) -> Result<u8, CommandError> {
     let snapshot = Snapshot::open(global)?;
     if global.quiet && !global.json {
         return Ok(match () {
@@ -58,7 +54,7 @@ fn once(global: &Global, before: &str) -> Result<u8, CommandError> {
     if global.json {
         output::json(&status);
     } else {
-        output::out(&format!("{before}{}", screen::text(global, &status, now)));
+        output::out(&screen::text(global, &status, now, Space::of_terminal()).join("\n"));
     }
     Ok(0)
 }
@@ -131,55 +127,15 @@ fn row(agent: &Global, snapshot: &Result<Status, CommandError>) -> Vec<String> {
     };
     let now = crate::io::clock::clock().wall;
     let last = status.last_run_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", span(now.since(at))));
-    let needs: usize = status.causes.iter().map(|cause| cause.orders.len().max(1)).sum();
+    let needs = needs::count(&status.causes);
     let server = status.base_url.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
     vec![
         status.agent_name.clone().or_else(|| status.agent_id.clone()).unwrap_or_else(|| "-".to_owned()),
         if status.overdue.is_some() { format!("{last} (overdue)") } else { last },
-        status.orders.len().to_string(),
+        status.moving().count().to_string(),
         needs.to_string(),
         format!("{} delivered", status.today.delivered),
         server.to_owned(),
         settings,
     ]
-}
-
-/// Returns the status in the text format of Prometheus.
-fn metrics(status: &Status) -> String {
-    let needs: usize = status.causes.iter().map(|cause| cause.orders.len().max(1)).sum();
-    let time = |at: Option<crate::domain::time::Time>| at.map_or(0, crate::domain::time::Time::unix);
-    let values: [(&str, &str, String); 8] = [
-        (
-            "last_run_timestamp_seconds",
-            "When the last run ended; 0 before the first.",
-            time(status.last_run_at).to_string(),
-        ),
-        (
-            "last_poll_timestamp_seconds",
-            "When the marketplace was last polled; 0 before the first poll.",
-            time(status.last_poll_at).to_string(),
-        ),
-        ("orders_in_flight", "Orders in flight.", status.orders.len().to_string()),
-        ("needs_you", "Orders and conditions that need the operator.", needs.to_string()),
-        ("requests_last_hour", "Requests of the last hour.", status.budget.spent.to_string()),
-        ("deliveries_month", "Deliveries of this month (UTC).", status.month.delivered.to_string()),
-        (
-            "earned_month_usd",
-            "Earnings of this month (UTC), after the fee.",
-            crate::domain::money::usd(status.month.earned_cents),
-        ),
-        (
-            "pending_month_usd",
-            "Delivered and not completed in this month, after the fee.",
-            crate::domain::money::usd(status.month.pending_cents),
-        ),
-    ];
-    let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ");
-    let agent = escape(status.agent_id.as_deref().unwrap_or("none"));
-    let server = escape(&status.base_url);
-    let lines = values.map(|(name, help, value)| {
-        let name = format!("atelier_heartbeat_{name}");
-        format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{agent=\"{agent}\",server=\"{server}\"}} {value}")
-    });
-    lines.join("\n")
 }

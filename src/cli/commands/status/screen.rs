@@ -1,49 +1,253 @@
-//! `status` as text: what needs you, then what is in flight, then who, when and how much.
+//! `status` as text: what needs you, then what is in flight, then how much was earned, then who and when.
+
+use unicode_width::UnicodeWidthStr;
 
 use super::needs::Cause;
 use super::snapshot::{InFlight, Spent, Status};
 use crate::cli::args::Global;
 use crate::cli::output;
-use crate::cli::table::cut;
-use crate::domain::money::usd;
+use crate::cli::table::{cut, wrapped};
+use crate::domain::error_text::reason;
+use crate::domain::money::{dollars, thousands};
 use crate::domain::sanitize::{display_id, one_line};
-use crate::domain::time::{Time, span};
-use crate::report::Sum;
+use crate::domain::time::{Time, brief_span, span};
 
-/// Rows of orders in flight, and of causes, before the rest is counted.
-const MOST_ORDERS: usize = 8;
-const MOST_CAUSES: usize = 6;
+/// Lines of the words of one cause.
+const MOST_WORDS: usize = 2;
 
-/// Columns where no terminal tells its own.
-const USUAL_WIDTH: usize = 80;
+/// Orders of one cause that are named where everything is shown.
+const MOST_NAMES: usize = 200;
 
-/// Returns the whole screen.
-pub(super) fn text(global: &Global, status: &Status, now: Time) -> String {
-    let width = output::width().unwrap_or(USUAL_WIDTH);
+/// The space that is written on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Space {
+    pub(super) width: usize,
+    /// Lines; none where everything is shown.
+    pub(super) rows: Option<usize>,
+}
+
+impl Space {
+    /// That of the terminal, with a line for its prompt; the usual one where there is none.
+    pub(super) fn of_terminal() -> Self {
+        let (columns, rows) = output::size().unwrap_or((80, 24));
+        Self { width: columns, rows: Some(rows.saturating_sub(1)) }
+    }
+
+    /// How many lines of the terminal a line takes: the command that helps is never cut, because it is copied.
+    fn lines(self, text: &str) -> usize {
+        // What is painted fits.
+        if text.contains('\u{1b}') { 1 } else { text.width().div_ceil(self.width).max(1) }
+    }
+
+    fn lines_of(self, lines: &[String]) -> usize {
+        lines.iter().map(|line| self.lines(line)).sum()
+    }
+}
+
+/// Returns the whole screen. What does not fit is counted.
+pub(super) fn text(global: &Global, status: &Status, now: Time, space: Space) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(overdue) = &status.overdue {
-        lines.push(output::paint("31;1", overdue));
-        // A hint is never cut: it is copied.
+        lines.push(output::paint("31;1", &cut(overdue, space.width)));
         lines.push(format!("  -> {}", global.runnable("atelier-heartbeat check")));
     }
     if let Some(other) = &status.other_server {
-        lines.push(output::paint("31;1", &one_line(&other.message, 600)));
+        let message = wrapped(&one_line(&other.message, 600), space.width, usize::MAX);
+        lines.extend(message.iter().map(|line| output::paint("31;1", line)));
         lines.push(format!("  -> {}", other.hint));
     }
-    needs_you(&status.causes, width, &mut lines);
-    in_flight(&status.orders, now, width, &mut lines);
+    let foot: Vec<String> =
+        sums(status).into_iter().chain(who(status, now)).map(|line| cut(&line, space.width)).collect();
+    let flight = in_flight(status.moving().collect(), now, space.width);
+    // A line between the parts, and three orders in flight in any case.
+    let parts = 1 + usize::from(!status.causes.is_empty()) + usize::from(!flight.is_empty());
+    let left = space.rows.map(|rows| rows.saturating_sub(space.lines_of(&lines) + foot.len() + parts - 1));
+    let kept = flight.len().min(5);
+    lines.extend(needs_you(&status.causes, space, left.map(|left| left.saturating_sub(kept))));
+    if !flight.is_empty() {
+        separate(&mut lines);
+        let used = space.lines_of(&lines) + foot.len() + 1;
+        let left = space.rows.map_or(flight.len(), |rows| rows.saturating_sub(used).max(kept));
+        if flight.len() > left {
+            let shown = left.saturating_sub(1).max(1);
+            lines.extend(flight.iter().take(shown).cloned());
+            lines.push(format!("  and {} more lines: `status --watch` shows all", flight.len() - shown));
+        } else {
+            lines.extend(flight);
+        }
+    }
+    separate(&mut lines);
+    lines.extend(foot);
+    if space.rows.is_none() {
+        lines.extend(names(&status.causes, space.width));
+    }
+    lines
+}
+
+/// The orders of each cause that has several: only the first is in its command.
+fn names(causes: &[Cause], width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cause in causes.iter().filter(|cause| cause.orders.len() > 1) {
+        separate(&mut lines);
+        lines.push(output::paint(
+            "1",
+            &cut(&format!("{} orders: {}", cause.orders.len(), one_line(&cause.message, 200)), width),
+        ));
+        let names = cause.orders.iter().take(MOST_NAMES).map(|id| display_id(id)).collect::<Vec<_>>().join(" ");
+        lines.extend(wrapped(&names, width.saturating_sub(2), usize::MAX).iter().map(|line| format!("  {line}")));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
+fn separate(lines: &mut Vec<String>) {
     if !lines.is_empty() {
         lines.push(String::new());
     }
+}
+
+/// Returns how many orders need someone, and how much money waits: `46 orders, $3,480.00 waiting`.
+pub(super) fn waiting(causes: &[Cause]) -> Option<String> {
+    let orders: usize = causes.iter().map(|cause| cause.orders.len()).sum();
+    let money = dollars(causes.iter().map(|cause| cause.price_cents).sum());
+    match orders {
+        0 => None,
+        1 => Some(format!("1 order, {money} waiting")),
+        _ => Some(format!("{orders} orders, {money} waiting")),
+    }
+}
+
+fn needs_you(causes: &[Cause], space: Space, most: Option<usize>) -> Vec<String> {
+    if causes.is_empty() {
+        return Vec::new();
+    }
+    let count = waiting(causes).map(|waiting| format!(": {waiting}")).unwrap_or_default();
+    let mut lines = vec![output::paint("33;1", &format!("needs you{count}"))];
+    let mut used = 1;
+    for (at, cause) in causes.iter().enumerate() {
+        let block = block(cause, space);
+        // The last line is for what is left out.
+        let last = usize::from(at + 1 < causes.len());
+        let takes = space.lines_of(&block);
+        if at > 0 && most.is_some_and(|most| used + takes + last > most) {
+            let more = causes.len() - at;
+            let word = if more == 1 { "cause" } else { "causes" };
+            lines.push(format!("  and {more} more {word}: `status --watch` shows all"));
+            break;
+        }
+        used += takes;
+        lines.extend(block);
+    }
+    lines
+}
+
+/// The lines of one cause.
+fn block(cause: &Cause, space: Space) -> Vec<String> {
+    let price = dollars(cause.price_cents);
+    let head = match cause.orders.as_slice() {
+        [] => String::new(),
+        [id] => format!("{}, {price}: ", display_id(id)),
+        orders => format!("{} orders, {price}: ", orders.len()),
+    };
+    let words = one_line(&format!("{head}{}", cause.message), 600);
+    let most = if space.rows.is_some() { MOST_WORDS } else { usize::MAX };
+    let mut lines = wrapped(&words, space.width.saturating_sub(4), most);
+    if let Some(first) = lines.first_mut() {
+        // Only what is whole on the line is painted.
+        *first = match first.strip_prefix(&head).filter(|_| !head.is_empty()) {
+            Some(rest) => format!("  {}{rest}", output::paint("1", &head)),
+            None => format!("  {first}"),
+        };
+    }
+    lines.iter_mut().skip(1).for_each(|line| line.insert_str(0, "    "));
+    lines.push(format!("    -> {}", cause.hint));
+    lines
+}
+
+/// A table of the orders that move, and what failed last of each.
+fn in_flight(moving: Vec<&InFlight>, now: Time, width: usize) -> Vec<String> {
+    if moving.is_empty() {
+        return Vec::new();
+    }
+    let row = |order: &&InFlight| {
+        [
+            display_id(&order.order),
+            order.price_cents.map_or("-".to_owned(), dollars),
+            brief_span(now.since(order.placed)),
+            match order.due {
+                Some(due) if due > now => format!("in {}", brief_span(due.since(now))),
+                Some(due) => format!("{} ago", brief_span(now.since(due))),
+                None => "-".to_owned(),
+            },
+            step(order, now),
+        ]
+    };
+    let title = format!("in flight: {}", moving.len());
+    let rows: Vec<[String; 5]> = moving.iter().map(row).collect();
+    let heads = ["", "PRICE", "AGE", "DUE", "STEP"];
+    let wide = |at: usize| rows.iter().map(|row| row[at].width()).chain([heads[at].len()]).max().unwrap_or(0);
+    let wide: [usize; 5] = [wide(0).max(title.width().saturating_sub(2)), wide(1), wide(2), wide(3), wide(4)];
+    let line = |cells: [&str; 5], service: &str| {
+        let [id, price, age, due, step] = cells;
+        let text = format!(
+            "{id:<a$}  {price:>b$}  {age:>c$}  {due:>d$}  {step:<e$}  {service}",
+            a = wide[0] + 2,
+            b = wide[1],
+            c = wide[2],
+            d = wide[3],
+            e = wide[4]
+        );
+        cut(text.trim_end(), width)
+    };
+    let mut lines = vec![output::paint("1", &line([&title, heads[1], heads[2], heads[3], heads[4]], "SERVICE"))];
+    for (order, row) in moving.iter().zip(&rows) {
+        let service = order.service.as_deref().map(|title| one_line(title, 200)).unwrap_or_default();
+        let id = format!("  {}", row[0]);
+        let text = line([&id, &row[1], &row[2], &row[3], &row[4]], &service);
+        let is_late = order.due.is_some_and(|due| due <= now);
+        lines.push(if is_late { output::paint("31", &text) } else { text });
+        if let Some(error) = &order.last_error {
+            lines.push(cut(&one_line(&format!("    {}", reason(error).1), 400), width));
+        }
+    }
+    lines
+}
+
+fn step(order: &InFlight, now: Time) -> String {
+    match order.next_try {
+        Some(at) if order.last_error.is_some() => format!("again in {}", brief_span(at.since(now))),
+        _ if order.attempt > 1 && order.step == "generating" => format!("generating ({})", order.attempt),
+        _ if order.step == "ready_to_generate" => "ready".to_owned(),
+        _ => order.step.replace('_', " "),
+    }
+}
+
+/// Today, this month, and what is not paid out.
+fn sums(status: &Status) -> Vec<String> {
+    let rows = [("today", &status.today), ("month", &status.month)].map(|(name, sum)| {
+        [name.to_owned(), thousands(sum.delivered), dollars(sum.earned_cents), dollars(sum.pending_cents)]
+    });
+    let wide = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or(0);
+    let (a, b, c) = (wide(1), wide(2), wide(3));
+    let line = |[name, delivered, earned, pending]: &[String; 4]| {
+        format!("{name:<7} {delivered:>a$} delivered, {earned:>b$} earned, {pending:>c$} under review")
+    };
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    if let Some(first) = status.unpaid.first() {
+        let money = status.unpaid.iter().filter_map(|one| crate::domain::money::cents(one.price_usd.as_deref()?)).sum();
+        let (count, first) = (status.unpaid.len(), display_id(&first.order));
+        lines.push(format!("unpaid  {count} completed, {} -> atelier-heartbeat payout retry {first}", dollars(money)));
+    }
+    lines
+}
+
+fn who(status: &Status, now: Time) -> Vec<String> {
     let kind = if status.live { "live" } else { "on this machine" };
-    lines.push(cut(&agent(status), width));
-    lines.push(cut(&format!("server  {} ({kind})", status.base_url), width));
-    lines.push(cut(&polls(status, now), width));
+    let mut lines = vec![agent(status), format!("server  {} ({kind})", status.base_url), polls(status, now)];
     if let Some(until) = status.budget.blocked_until {
         lines.push(format!("blocked {until}: the marketplace said to wait until then"));
-    }
-    for (name, sum) in [("today", &status.today), ("month", &status.month)] {
-        lines.push(cut(&earnings(name, sum), width));
     }
     let declined = status.orders.iter().filter(|order| order.declined).count();
     if declined == status.orders.len() {
@@ -52,73 +256,7 @@ pub(super) fn text(global: &Global, status: &Status, now: Time) -> String {
     if declined > 0 {
         lines.push(format!("        {declined} declined by you"));
     }
-    lines.join("\n")
-}
-
-fn needs_you(causes: &[Cause], width: usize, lines: &mut Vec<String>) {
-    if causes.is_empty() {
-        return;
-    }
-    let orders: usize = causes.iter().map(|cause| cause.orders.len()).sum();
-    let money = causes.iter().map(|cause| cause.price_cents).sum();
-    let count = match orders {
-        0 => String::new(),
-        1 => format!(": 1 order, {} waiting", dollars(money)),
-        _ => format!(": {orders} orders, {} waiting", dollars(money)),
-    };
-    lines.push(output::paint("33;1", &format!("needs you{count}")));
-    for cause in causes.iter().take(MOST_CAUSES) {
-        let names = cause.orders.iter().take(2).map(|id| display_id(id)).collect::<Vec<_>>().join(", ");
-        let head = match cause.orders.len() {
-            0 => String::new(),
-            1 => format!("{names}, {}: ", dollars(cause.price_cents)),
-            many => format!("{many} orders, {}: ", dollars(cause.price_cents)),
-        };
-        lines.push(cut(&one_line(&format!("  {head}{}", cause.message), 400), width));
-        if cause.orders.len() > 1 {
-            let more = match cause.orders.len() - 2 {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            lines.push(cut(&format!("    {names}{more}"), width));
-        }
-        lines.push(format!("    -> {}", cause.hint));
-    }
-    if causes.len() > MOST_CAUSES {
-        lines.push(format!("  and {} more causes: see --json", causes.len() - MOST_CAUSES));
-    }
-}
-
-fn in_flight(orders: &[InFlight], now: Time, width: usize, lines: &mut Vec<String>) {
-    let moving: Vec<&InFlight> = orders.iter().filter(|order| order.needs.is_none() && !order.declined).collect();
-    if moving.is_empty() {
-        return;
-    }
-    lines.push(output::paint("1", &format!("in flight: {}", moving.len())));
-    for order in moving.iter().take(MOST_ORDERS) {
-        let price = order.price_cents.map(|cents| format!(", {}", dollars(cents))).unwrap_or_default();
-        let service = order.service.as_deref().map(|title| format!(", {title}")).unwrap_or_default();
-        let due = match order.due {
-            Some(due) if due > now => format!(", due in {}", span(due.since(now))),
-            Some(due) => format!(", overdue by {}", span(now.since(due))),
-            None => String::new(),
-        };
-        let next = order.next_try.map(|at| format!(", next try in {}", span(at.since(now)))).unwrap_or_default();
-        let step = if order.attempt > 0 && order.step == "generating" {
-            format!("{}, attempt {}", order.step, order.attempt)
-        } else {
-            order.step.replace('_', " ")
-        };
-        let age = span(now.since(order.placed));
-        let line = format!("  {}  {step}, {age} old{due}{next}{price}{service}", display_id(&order.order));
-        lines.push(cut(&one_line(&line, 400), width));
-        if let Some(error) = &order.last_error {
-            lines.push(cut(&one_line(&format!("    {}", super::needs::reason(error)), 400), width));
-        }
-    }
-    if moving.len() > MOST_ORDERS {
-        lines.push(format!("  and {} more: see --json", moving.len() - MOST_ORDERS));
-    }
+    lines
 }
 
 fn agent(status: &Status) -> String {
@@ -129,7 +267,8 @@ fn agent(status: &Status) -> String {
 
 fn polls(status: &Status, now: Time) -> String {
     let Spent { per_hour, spent, .. } = &status.budget;
-    let budget = format!("{spent} of {per_hour} requests this hour");
+    let number = |number: usize| thousands(number as u64);
+    let budget = format!("{} of {} requests this hour", number(*spent), number(*per_hour));
     let Some(last) = status.last_poll_at else {
         return match status.last_run_at {
             Some(_) => format!("polled  never, {budget}"),
@@ -144,40 +283,4 @@ fn polls(status: &Status, now: Time) -> String {
         None => "next now".to_owned(),
     };
     format!("polled  {} ago, {next}, {budget}", span(now.since(last)))
-}
-
-fn earnings(name: &str, sum: &Sum) -> String {
-    format!(
-        "{name:<7} {} delivered, {} earned, {} under review",
-        sum.delivered,
-        dollars(sum.earned_cents),
-        dollars(sum.pending_cents)
-    )
-}
-
-/// Returns an amount as `$1,234.50`.
-pub(super) fn dollars(cents: u64) -> String {
-    let text = usd(cents);
-    let (whole, rest) = text.split_once('.').unwrap_or((&text, "00"));
-    let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("${grouped}.{rest}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_have_a_sign_and_thousands() {
-        for (cents, expected) in [(0, "$0.00"), (450, "$4.50"), (123_456, "$1,234.56"), (100_000_000, "$1,000,000.00")]
-        {
-            assert_eq!(dollars(cents), expected);
-        }
-    }
 }

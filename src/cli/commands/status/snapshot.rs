@@ -59,6 +59,13 @@ pub(super) struct Status {
     pub(super) month: Sum,
 }
 
+impl Status {
+    /// The orders that move without the operator.
+    pub(super) fn moving(&self) -> impl Iterator<Item = &InFlight> {
+        self.orders.iter().filter(|order| order.needs.is_none() && !order.declined)
+    }
+}
+
 /// Requests of the last hour.
 #[derive(Serialize)]
 pub(super) struct Spent {
