@@ -84,7 +84,7 @@ fn main() {
     drop(group);
     let wake = Wake { at: now() + Duration::from_secs(60), poll_at: now(), reason: Reason::Window };
     let written = Moment { wall: now(), uptime: Some(500) };
-    let line = WakeHint { wake, written, fingerprint: 7 }.to_line();
+    let line = WakeHint { wake, written, fingerprint: 7 }.to_text();
     assert!(WakeHint::parse(&line).unwrap().holds(7, written).is_some());
     criterion.bench_function("the gate", |bench| bench.iter(|| WakeHint::parse(black_box(&line))?.holds(7, written)));
     criterion.final_summary();

@@ -37,9 +37,9 @@ impl Stand {
         rustix::fs::sync();
     }
 
-    /// As [`Stand::keep`], with a poll due: the worker's record is minutes old, and no wake file is there.
+    /// As [`Stand::keep`], with a poll due: the worker's record is minutes old, and no wake hint is there.
     pub fn keep_due(&mut self) {
-        let _ = fs::remove_file(self.fixture.path("state/wake"));
+        self.fixture.void_hint();
         self.fixture.age_worker_record(300);
         self.keep();
     }

@@ -34,7 +34,7 @@ fuzz_target!(|text: &str| {
     let _ = (money::cents(text), money::round_down(text), money::micros(text));
     let _ = (field_rules::address(text), field_rules::read_all(field_rules::SERVICE, &[text.to_owned()]));
     if let Some(gate) = WakeHint::parse(text) {
-        assert_eq!(WakeHint::parse(&gate.to_line()), Some(gate));
+        assert_eq!(WakeHint::parse(&gate.to_text()), Some(gate));
     }
     let _ = (duration::parse(text), order::texts(Some(&text.into())));
 });

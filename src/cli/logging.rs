@@ -1,4 +1,5 @@
-//! The log: every run that does anything leaves lines in `STATE/log/`, so that a quiet one can be explained afterwards.
+//! The log: every run that changes anything leaves lines in `STATE/log/`, so that a silent one can be explained afterwards. Polls
+//! that found nothing new are counted there by the next run that did.
 //!
 //! Logs go to that file and, when asked for with `-v` or `RUST_LOG`, to stderr; never to stdout. A log that cannot be
 //! written stops nothing.
@@ -19,6 +20,9 @@ const TURNED_OVER_AT: u64 = 1024 * 1024;
 
 /// The only target that is logged, with all below it: libraries may log what they send, the key included.
 const OURS: &str = "atelier_heartbeat";
+
+/// The target of what only stderr is told: the log file of an idle worker stays as it is.
+pub const QUIET: &str = "atelier_heartbeat::quiet";
 
 /// How many old ones are kept.
 const KEPT: u32 = 3;
@@ -45,7 +49,7 @@ impl Log for Both {
             return;
         }
         self.stderr.log(record);
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|_| record.target() != QUIET) {
             file.log(record);
         }
     }

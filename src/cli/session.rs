@@ -281,6 +281,10 @@ impl RequestContext for Session {
         Ok(store.with_budget(worker, durable, change)?)
     }
 
+    fn book(&mut self, _endpoint: Endpoint, change: &mut dyn FnMut(&mut Budget)) -> Result<(), CommandError> {
+        self.change_budget(Durability::Sync, change)
+    }
+
     fn key_is_refused(&mut self) -> Result<bool, ApiError> {
         self.client.key_is_refused()
     }

@@ -158,6 +158,12 @@ impl Notices {
         self.0.remove(subject);
     }
 
+    /// Returns whether anything is due to be reported.
+    #[must_use]
+    pub fn is_any_due(&self, now: Time) -> bool {
+        self.0.values().any(|notice| notice.is_due(now))
+    }
+
     /// Marks what is due to be reported as reported now, and returns it.
     pub(super) fn report(&mut self, now: Time) -> Vec<(Subject, Notice)> {
         let due = self.0.iter_mut().filter(|(_, notice)| notice.is_due(now));

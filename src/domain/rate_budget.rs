@@ -71,18 +71,8 @@ struct Claim {
 pub enum Durability {
     /// Before anything else is done.
     Sync,
-    /// Before anything else is done, for a kill; a power cut may lose it, and the next boot assumes what it may have been.
-    Written,
     /// With the next record: lost in a crash, it leaves the worker more careful than it need be.
     Deferred,
-}
-
-impl Durability {
-    /// Returns when the reservation of a request must be on disk: a poll costs no money.
-    #[must_use]
-    pub const fn of(endpoint: Endpoint) -> Self {
-        if matches!(endpoint, Endpoint::Orders) { Self::Written } else { Self::Sync }
-    }
 }
 
 /// A booked request, to be handed back when its answer has come.
@@ -174,6 +164,20 @@ impl Budget {
         {
             times.remove(at);
         }
+    }
+
+    /// Returns whether `other` counts the same requests, each for as long or longer, and is equal in all else.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        let is_within = |times: &Vec<Time>, others: &Vec<Time>| {
+            let (mut times, mut others) = (times.clone(), others.clone());
+            times.sort_unstable();
+            others.sort_unstable();
+            times.len() == others.len() && times.iter().zip(&others).all(|(time, other)| time <= other)
+        };
+        let mut pairs = self.sent.iter().zip(&other.sent);
+        let unlike = Self { sent: other.sent.clone(), ..self.clone() };
+        self.sent.len() == other.sent.len() && pairs.all(|(a, b)| a.0 == b.0 && is_within(a.1, b.1)) && unlike == *other
     }
 
     /// Counts requests of which a power cut may have lost the record, sent at `at` at the latest.

@@ -1,7 +1,8 @@
-//! The wake file: the one line that a run with nothing to do reads.
+//! The wake hint: the few words that a run with nothing to do reads.
 //!
-//! It says until when nothing is due, and is computed at the end of a run. It may be lost at any time: whoever takes the lock
-//! to work removes it first, and without a valid one a run does everything.
+//! They say until when nothing is due, and stand at the start of a file that holds the record they were computed from. They may
+//! be lost at any time: whoever changes something that they depend on voids them first, and without them a run does
+//! everything.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::clock::Moment;
 use crate::domain::time::Time;
 
-/// The first word of the line: what it is, and the version of its form.
+/// The first word: what it is, and the version of its form.
 const FORM: &str = "wake-1";
 
 /// Clocks of whole seconds, and one that is slewed, may differ by this many seconds.
@@ -80,21 +81,21 @@ impl WakeHint {
         (self.fingerprint == fingerprint && passed >= 0 && steady && now.wall < self.wake.at).then_some(self.wake)
     }
 
-    /// Its line. Numbers, not JSON: nothing is parsed thousands of times a week that can be counted off.
+    /// Its words. Numbers, not JSON: nothing is parsed thousands of times a week that can be counted off.
     #[must_use]
-    pub fn to_line(&self) -> String {
+    pub fn to_text(&self) -> String {
         let Wake { at, poll_at, reason } = self.wake;
         let uptime = self.written.uptime.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string());
         let (at, poll_at, wall) = (at.unix(), poll_at.unix(), self.written.wall.unix());
         let what = format!("{at} {poll_at} {} {wall} {uptime} {}", reason.as_str(), self.fingerprint);
-        format!("{FORM} {} {what}\n", check(&what))
+        format!("{FORM} {} {what}", check(&what))
     }
 
     /// Reads it; one that is torn, damaged or of another form is none.
     #[must_use]
     #[inline]
-    pub fn parse(line: &str) -> Option<Self> {
-        let (form, rest) = line.strip_suffix('\n')?.split_once(' ')?;
+    pub fn parse(text: &str) -> Option<Self> {
+        let (form, rest) = text.split_once(' ')?;
         let (sum, what) = rest.split_once(' ')?;
         if form != FORM || sum.parse() != Ok(check(what)) {
             return None;
@@ -112,7 +113,7 @@ impl WakeHint {
     }
 }
 
-/// Tells a line that lost or turned a bit.
+/// Tells a text that lost or turned a bit.
 #[inline]
 fn check(what: &str) -> u64 {
     let mut sum = DefaultHasher::new();
@@ -151,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_lost_or_turned_a_bit_is_none() {
-        let line = wake_hint().to_line();
-        assert_eq!(WakeHint::parse(&line), Some(wake_hint()));
-        for end in 0..line.len() {
-            assert_eq!(WakeHint::parse(&line[..end]), None, "{end}");
+    fn a_text_that_lost_or_turned_a_bit_is_none() {
+        let text = wake_hint().to_text();
+        assert_eq!(WakeHint::parse(&text), Some(wake_hint()));
+        for end in 0..text.len() {
+            assert_eq!(WakeHint::parse(&text[..end]), None, "{end}");
         }
-        for bit in 0..line.len() * 8 {
-            let mut bytes = line.clone().into_bytes();
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(std::str::from_utf8(&bytes).ok().and_then(WakeHint::parse), None, "bit {bit}");
         }
@@ -175,7 +176,7 @@ mod tests {
             let [wake, poll, wall] = times.map(Time::from_unix);
             let wake = Wake { at: wake, poll_at: poll, reason: Reason::ALL[reason] };
             let gate = WakeHint { wake, written: Moment { wall, uptime }, fingerprint };
-            prop_assert_eq!(WakeHint::parse(&gate.to_line()), Some(gate));
+            prop_assert_eq!(WakeHint::parse(&gate.to_text()), Some(gate));
         }
     }
 }

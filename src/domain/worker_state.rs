@@ -77,6 +77,9 @@ pub struct WorkerState {
     /// What clients say, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rating: Option<Rating>,
+    /// Polls that changed nothing, since a run that did.
+    #[serde(default)]
+    pub quiet_polls: u32,
     /// Number of orders in flight, for checks that read no other file.
     #[serde(default)]
     pub in_flight: usize,
@@ -199,7 +202,8 @@ impl WorkerState {
     pub fn apply(&mut self, now: Time, event: Event) {
         match event {
             Event::PollIntended => {
-                self.last_poll = Some(now);
+                (self.last_poll, self.last_run) = (Some(now), Some(now));
+                self.quiet_polls = self.quiet_polls.saturating_add(1);
                 self.webhooks.poll_sooner = false;
             }
             Event::PollAnswered => {
@@ -256,6 +260,12 @@ impl WorkerState {
                 (self.in_flight, self.clock) = (in_flight, Some(clock));
             }
         }
+    }
+
+    /// A run ends that changed something: returns how many polls before it did not, its own included if it made one.
+    #[must_use]
+    pub fn end_quiet_polls(&mut self) -> u32 {
+        std::mem::take(&mut self.quiet_polls)
     }
 
     /// Marks the notices that are due as reported now, and returns them.

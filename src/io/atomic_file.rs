@@ -133,7 +133,13 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 ///
 /// Fails when something else is in its place, or when it cannot be opened.
+#[inline]
 pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    open_measured(options, path).map(|(file, _)| file)
+}
+
+/// As [`open_regular`], with the file's length.
+pub fn open_measured(options: &mut OpenOptions, path: &Path) -> io::Result<(File, u64)> {
     let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{what} is in its place: remove it"));
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
     let file = options.custom_flags(flags.bits() as i32).open(path).map_err(|error| match error.raw_os_error() {
@@ -141,8 +147,13 @@ pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> 
         Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => odd("a FIFO or a socket"),
         _ => error,
     })?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_file() { Ok(file) } else { Err(odd(if kind.is_dir() { "a folder" } else { "a FIFO or a device" })) }
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        Ok((file, metadata.len()))
+    } else {
+        Err(odd(if kind.is_dir() { "a folder" } else { "a FIFO or a device" }))
+    }
 }
 
 /// Reads a file of ours.
@@ -169,11 +180,12 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// Fails when the file cannot be written.
 pub fn overwrite_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut options = OpenOptions::new();
+    let (mut file, was) = open_measured(options.write(true).create(true).truncate(false).mode(0o600), path)?;
     file.write_all(bytes)?;
     failpoint::point("overwritten, not to be synced");
     let length = bytes.len() as u64;
-    if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
+    if was > length { file.set_len(length) } else { Ok(()) }
 }
 
 fn create(path: &Path) -> io::Result<File> {

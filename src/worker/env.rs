@@ -1,5 +1,7 @@
 //! The real world of a run: state folder, marketplace, generators and clocks.
 
+mod storage;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
@@ -15,15 +17,12 @@ use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::MediaError;
 use crate::domain::generation_outcome::GenerationOutcome;
-use crate::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
+use crate::domain::lifecycle::{MarketplaceReply, OrderRecord};
 use crate::domain::limits::MAX_MESSAGE_CHARS;
 use crate::domain::order::{OrderId, Status};
-use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::time::Time;
-use crate::domain::wake_hint::{Wake, WakeHint};
-use crate::domain::worker_state::WorkerState;
 use crate::io::atomic_file;
-use crate::io::clock::{clock, moment};
+use crate::io::clock::clock;
 use crate::io::credentials::Credentials;
 use crate::io::downloads::{self, Reference};
 use crate::io::generator::{self, Job, OrderFacts, StartError, StartStatus};
@@ -31,11 +30,10 @@ use crate::io::marketplace::{Client, Listing, Lookup};
 use crate::io::media;
 use crate::io::progress::Progress;
 use crate::io::signals::Signals;
-use crate::io::store::inbox::Waiting;
-use crate::io::store::{History, Store, StoreError};
+use crate::io::store::{Store, StoreError};
 use crate::worker::host::Host;
 use crate::worker::transfers::{Transfer, Transfers};
-use crate::worker::{ClientMessages, Generators, Marketplace, Payload, Runtime, StateError, Storage, TransferResult};
+use crate::worker::{ClientMessages, Generators, Marketplace, Payload, Runtime, StateError, TransferResult};
 
 /// Time between two checks of a generator that is not a child of this process.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -246,68 +244,6 @@ impl Runtime for Env<'_> {
             let _ = self.signals.wait(left.min(if is_idle { CLOCK_EVERY } else { LOOK_EVERY }));
         } else {
             self.progress.done();
-        }
-    }
-}
-
-impl Storage for Env<'_> {
-    fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError> {
-        self.store.leave_worker(worker).map_err(state_error)
-    }
-
-    fn write_wake_hint(&mut self, wake: Wake) {
-        self.store.write_wake_hint(&WakeHint { wake, written: moment(), fingerprint: self.config.fingerprint });
-    }
-
-    fn inbox(&mut self) -> Result<Vec<Waiting>, StateError> {
-        self.store.inbox().map_err(state_error)
-    }
-
-    fn remove_from_inbox(&mut self, names: &[String]) -> Result<(), StateError> {
-        self.store.remove_from_inbox(names).map_err(state_error)
-    }
-
-    fn save_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
-        self.store.save_order(record).map_err(state_error)
-    }
-
-    fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
-        self.store.save_new_orders(records).map_err(state_error)
-    }
-
-    fn close_order(&mut self, record: &OrderRecord) -> Result<(), StateError> {
-        self.store.close_order(record).map_err(state_error)
-    }
-
-    fn remove_closed(&mut self, id: &OrderId) -> Result<(), StateError> {
-        self.store.reopened(id).map_err(state_error)
-    }
-
-    fn history(&mut self, id: &OrderId) -> Result<History, StateError> {
-        self.store.history(id).map_err(state_error)
-    }
-
-    fn with_budget(
-        &mut self,
-        worker: &mut WorkerState,
-        durable: Durability,
-        change: &mut dyn FnMut(&mut Budget),
-    ) -> Result<(), StateError> {
-        self.store.with_budget(worker, durable, change).map_err(state_error)
-    }
-
-    fn awaiting(&mut self) -> Result<Vec<Awaiting>, StateError> {
-        self.store.awaiting().map_err(state_error)
-    }
-
-    fn save_awaiting(&mut self, awaiting: &[Awaiting]) -> Result<(), StateError> {
-        self.store.save_awaiting(awaiting).map_err(state_error)
-    }
-
-    fn record_completed(&mut self, id: &OrderId) -> Result<(), StateError> {
-        match self.store.history(id).map_err(state_error)? {
-            History::Closed(record) => self.store.completed(&record, clock().wall).map_err(state_error),
-            History::None | History::Corrupt => Ok(()),
         }
     }
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::Clock;
 use crate::domain::lifecycle::{OrderRecord, Step};
+use crate::domain::limits::Endpoint;
 use crate::domain::notice::Notice;
 use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
@@ -213,7 +214,7 @@ impl<'a, W: World> Beat<'a, W> {
         self.ids(|record| record.stage.step == Step::Generating).iter().try_for_each(|id| self.check_generator(id))
     }
 
-    /// Summarises the run, reports notices, and writes the worker's record and the wake file.
+    /// Summarises the run, reports notices, and writes the worker's record and the wake hint, unless they are written already.
     fn finish(&mut self) -> Result<(), Failure> {
         let clock = self.world.clock();
         let now = clock.wall;
@@ -234,8 +235,14 @@ impl<'a, W: World> Beat<'a, W> {
         let needed = scheduler::own_workload(self.state, self.rules, now);
         let agent = self.rules.agent.clone();
         self.with_budget(Durability::Deferred, &mut |budget| budget.claim(&agent, needed, now))?;
-        self.world.save_worker_at_end(&self.state.worker).map_err(state_failure)?;
-        self.world.write_wake_hint(wake);
+        self.summary.is_quiet = self.world.is_recorded(&self.state.worker, wake);
+        if !self.summary.is_quiet {
+            let polls = self.state.worker.end_quiet_polls().saturating_sub(u32::from(self.run.polled));
+            if polls > 0 {
+                log::info!("{polls} poll(s) before this run found nothing new");
+            }
+            self.world.save_worker_at_end(&self.state.worker, wake).map_err(state_failure)?;
+        }
         match self.run.broken.pop_first() {
             Some((_, why)) => {
                 self.summary.noticed = true;
@@ -278,6 +285,14 @@ impl<W: World> requests::RequestContext for Beat<'_, W> {
 
     fn change_budget(&mut self, durable: Durability, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
         self.with_budget(durable, change)
+    }
+
+    fn book(&mut self, endpoint: Endpoint, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Failure> {
+        if endpoint != Endpoint::Orders {
+            return self.with_budget(Durability::Sync, change);
+        }
+        self.with_budget(Durability::Deferred, change)?;
+        self.record_poll()
     }
 
     fn key_is_refused(&mut self) -> Result<bool, ApiError> {

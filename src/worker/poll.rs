@@ -68,6 +68,16 @@ impl<W: World> Beat<'_, W> {
         }
     }
 
+    /// Records that a poll is about to be sent, and when something is due if it finds nothing: such a poll has nothing more to
+    /// record. A run that has done anything else still has to report it.
+    pub(super) fn record_poll(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        let worker = &self.state.worker;
+        let is_quiet = !self.acted && self.run.hint_at.is_none() && !worker.notices.is_any_due(now);
+        let wake = is_quiet.then(|| scheduler::next_wake(self.state, self.rules, now));
+        self.world.record_poll(&mut self.state.worker, wake).map_err(state_failure)
+    }
+
     /// Admits each order of a listing, and applies the absence of those in flight that a complete listing does not contain.
     fn admit_all(&mut self, listing: Listing, is_wide: bool) -> Result<(), Failure> {
         self.summary.orders_seen = listing.orders.len() + listing.odd.len();

@@ -24,6 +24,13 @@ pub trait RequestContext {
     /// The budget cannot be read or written.
     fn change_budget(&mut self, durable: Durability, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Self::Error>;
 
+    /// Books a request to `endpoint`: it is recorded when this returns, and sent then.
+    ///
+    /// # Errors
+    ///
+    /// The budget cannot be read or written.
+    fn book(&mut self, endpoint: Endpoint, change: &mut dyn FnMut(&mut Budget)) -> Result<(), Self::Error>;
+
     /// Asks whether the key itself is refused.
     ///
     /// # Errors
@@ -78,7 +85,7 @@ pub fn reserve<C: RequestContext>(ctx: &mut C, endpoint: Endpoint, claim: Option
     let (allowance, timeout) = (ctx.rules().allowance, ctx.rules().timeouts.of(endpoint));
     let agent = claim.map(|requests| (ctx.rules().agent.clone(), requests));
     let mut reserved = Reserved::No { is_blocked: false, again_at: None };
-    ctx.change_budget(Durability::of(endpoint), &mut |budget| {
+    ctx.book(endpoint, &mut |budget| {
         budget.prune(now);
         let is_blocked = budget.blocked_until(endpoint, now).is_some();
         if is_blocked || budget.free(allowance, endpoint, now) == 0 {

@@ -45,6 +45,9 @@ pub struct Summary {
     /// The failure is among the conditions that are reported once, so it needs no line of its own.
     #[serde(skip)]
     pub noticed: bool,
+    /// Nothing has changed but the time of the last poll: the log has nothing to say.
+    #[serde(skip)]
+    pub is_quiet: bool,
     /// The server or the network has been away for more than an hour.
     #[serde(skip)]
     pub long_away: bool,
@@ -208,6 +211,7 @@ impl Summary {
             error: None,
             reported: Vec::new(),
             noticed: false,
+            is_quiet: false,
             long_away: false,
         }
     }

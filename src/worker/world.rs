@@ -34,18 +34,28 @@ pub trait Runtime {
     fn wait(&mut self, until: Time);
 }
 
-/// The state folder. Every method but the first two writes durably.
+/// The state folder. Every method writes durably but those of the worker's record, which a power cut may bring back as it was.
+///
+/// A wake hint is written with the record that it was computed from, and whatever changes an order or that record voids it
+/// first. Nothing depends on a hint: without one, the next run takes longer to find out.
 pub trait Storage {
-    /// Writes the worker's record at the end of a run. When one was written durably in this run, a power cut may bring that
-    /// one back: it is more careful than necessary.
+    /// Writes the worker's record before a poll is sent, with a hint that holds if the answer changes nothing.
     ///
     /// # Errors
     ///
     /// The record cannot be written.
-    fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError>;
+    fn record_poll(&mut self, worker: &mut WorkerState, wake: Option<Wake>) -> Result<(), StateError>;
 
-    /// Writes the wake file. Nothing depends on it: without it, the next run takes longer to find out.
-    fn write_wake_hint(&mut self, wake: Wake);
+    /// Returns whether a run can end as it is: all of this was written before its poll, and nothing since.
+    fn is_recorded(&mut self, worker: &WorkerState, wake: Wake) -> bool;
+
+    /// Writes the worker's record at the end of a run, with its hint. When one was written durably in this run, a power cut may
+    /// bring that one back: it is more careful than necessary.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be written.
+    fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError>;
 
     /// Returns the events that wait in the inbox.
     ///

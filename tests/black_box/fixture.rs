@@ -87,6 +87,14 @@ impl Fixture {
         fs::write(&path, file.to_string()).unwrap();
     }
 
+    /// Takes the wake hint away, as may happen at any time.
+    pub fn void_hint(&self) {
+        let path = self.path("state/worker.recent.json");
+        if let Ok(text) = fs::read_to_string(&path) {
+            fs::write(path, text.replacen("\"wake-", "\"-ake-", 1)).unwrap();
+        }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -288,7 +296,7 @@ impl Ran {
 /// Returns every file below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
             found.extend(files(&entry.path()));

@@ -5,12 +5,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
 use atelier_heartbeat::internals::domain::limits::Endpoint;
+use atelier_heartbeat::internals::io::store;
 use atelier_heartbeat::internals::sandbox::ServerVersion;
 
 use super::events::{body, inetd_of, opened, post};
-use super::fixture::{BIN, Fixture, Ran, now};
+use super::fixture::{BIN, Fixture, Ran, files, now};
 
 /// The counts of one campaign.
 #[derive(Debug, Default)]
@@ -82,6 +84,53 @@ fn a_run_killed_at_any_failpoint_generates_and_delivers_once() {
         points += campaign.points * stride();
     }
     assert!(points >= 190, "only {points} points: are they built in?");
+}
+
+/// A run that is due polls and finds an order. Killed before the order is recorded, the next poll finds it; killed after that, the
+/// next start takes it up, whatever was reckoned before the poll.
+#[test]
+fn no_kill_around_a_poll_makes_an_order_wait_for_longer_than_the_next_poll() {
+    let (mut points, mut taken_up) = (0, 0);
+    for at in (1..).step_by(stride() as usize) {
+        let fixture = Fixture::open(ServerVersion::Live);
+        let settings = std::fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+        std::fs::write(fixture.path("heartbeat.toml"), settings.replace("\"0s\"", "\"120s\"")).unwrap();
+        fixture.beat();
+        fixture.age_worker_record(300);
+        fixture.void_hint();
+        let order = fixture.order("A lighthouse");
+        if !killed(&fixture, &["beat"], at) {
+            break;
+        }
+        points += 1;
+        let is_in =
+            |folder: &str| files(&fixture.path(folder)).iter().any(|path| path.ends_with(format!("{order}.json")));
+        if is_in("state/orders") {
+            taken_up += 1;
+            // One that may be in transfer is waited for.
+            let is_begun = fixture.path("state/work").join(&order).exists();
+            assert!(fixture.json(&["beat"])["outcome"] == "resumed" || is_begun, "killed at {at}: {}", fixture.log());
+        } else if !is_in("state") {
+            let hint = store::wake_hint(&fixture.path("state"));
+            let soon = now() + Duration::from_secs(120);
+            assert!(hint.is_none_or(|hint| hint.wake.at <= soon), "killed at {at}: {hint:?}");
+            assert_eq!(fixture.json(&["beat"])["outcome"], "skipped", "killed at {at}: the poll is counted");
+            fixture.age_worker_record(300);
+            fixture.void_hint();
+        }
+        for _ in 0..8 {
+            fixture.run(&["beat"]);
+            if fixture.deliveries(&order) > 0 {
+                break;
+            }
+            // A request without an answer is waited for: by the hint as well.
+            fixture.age_unknown_outcomes();
+            fixture.void_hint();
+        }
+        assert_eq!(fixture.deliveries(&order), 1, "killed at {at}: {}", fixture.log());
+    }
+    println!("a poll that finds an order     {points:>4} kills survived, {taken_up} taken up at the next start");
+    assert!(points * stride() >= 40 && taken_up > points / 2 && taken_up < points, "{taken_up} of {points}");
 }
 
 #[test]
@@ -194,7 +243,7 @@ fn an_event_killed_at_any_failpoint_is_answered_and_done_or_comes_again() {
 fn a_minute_later(fixture: &Fixture) {
     fixture.age_unknown_outcomes();
     fixture.age_worker_record(60);
-    let _ = std::fs::remove_file(fixture.path("state/wake"));
+    fixture.void_hint();
     fixture.run(&["beat"]);
 }
 

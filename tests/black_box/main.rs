@@ -30,6 +30,6 @@ mod servers;
 mod settings;
 mod terminal;
 mod usage_errors;
-mod wake_file;
+mod wake_hint;
 mod watch;
 mod webhook;

@@ -144,7 +144,7 @@ fn what_is_put_in_place_of_a_state_file_is_a_clear_error_at_once() {
     let kinds = ["fifo", "device", "link", "folder"];
     let files = [
         "lock",
-        "wake",
+        "worker.recent.json",
         "worker.json",
         "setup.json",
         "awaiting.json",

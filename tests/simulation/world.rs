@@ -16,6 +16,7 @@ use atelier_heartbeat::internals::domain::generation_outcome::GenerationOutcome;
 use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
 use atelier_heartbeat::internals::domain::notice::Subject;
 use atelier_heartbeat::internals::domain::order::{OrderId, Status};
+use atelier_heartbeat::internals::domain::poll_record::PollRecord;
 use atelier_heartbeat::internals::domain::power_cut::{is_same_clock, may_skip_flush};
 use atelier_heartbeat::internals::domain::rate_budget::{Allowance, Budget, Durability};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
@@ -38,7 +39,7 @@ const START: i64 = 1_795_000_000;
 /// The worker dies here.
 struct Died;
 
-/// What the gate is told by.
+/// What a hint is told by.
 fn moment(clock: &Clock) -> Moment {
     Moment { wall: clock.wall, uptime: clock.boot.as_ref().map(|boot| boot.seconds) }
 }
@@ -73,7 +74,9 @@ pub struct WorldOutcome {
 struct Disk {
     /// The worker's record: the one that was flushed last, and those after it, each with when it was written.
     worker: Vec<(i64, Option<Clock>, String)>,
-    gate: Option<String>,
+    hint: Option<String>,
+    /// An event may wait that no run has seen.
+    is_marked: bool,
     orders: BTreeMap<OrderId, String>,
     closed: BTreeMap<OrderId, String>,
     awaiting: String,
@@ -113,6 +116,8 @@ pub struct World {
     parallel: usize,
     /// Something was flushed in this run.
     flushed: bool,
+    /// What this run wrote before its poll, while that is all there is.
+    before_poll: Option<PollRecord>,
     on_its_way: Vec<(i64, OrderId, TransferResult)>,
     /// When clients come and pay, and when those who came did.
     pub coming: std::collections::VecDeque<i64>,
@@ -220,6 +225,7 @@ impl World {
             hosts: false,
             parallel: 1,
             flushed: false,
+            before_poll: None,
             on_its_way: Vec::new(),
             coming: std::collections::VecDeque::new(),
             paid: BTreeMap::new(),
@@ -448,19 +454,19 @@ impl World {
         }
         // Whose answer a beat did not live to hear, nobody hears.
         self.on_its_way.clear();
-        self.flushed = false;
+        (self.flushed, self.before_poll) = (false, None);
         let mut state = State::default();
         if let Some((_, _, text)) = self.disk.worker.last() {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
         }
         let clock = self.read_clock();
-        let gate = self.disk.gate.as_deref().and_then(WakeHint::parse);
-        if gate.is_some_and(|gate| gate.holds(0, moment(&clock)).is_some()) {
+        let hint = self.disk.hint.as_deref().and_then(WakeHint::parse);
+        if !self.disk.is_marked && hint.is_some_and(|hint| hint.holds(0, moment(&clock)).is_some()) {
             return;
         }
-        // Who goes in takes the gate away; a power cut may bring it back.
-        if self.also_below(100) >= 5 || !self.happens() {
-            self.disk.gate = None;
+        // It may be lost at any time.
+        if self.also_below(100) < 5 && self.happens() {
+            self.disk.hint = None;
         }
         state.worker.rebase(&clock, rules.interval);
         for (id, text) in &self.disk.orders {
@@ -511,8 +517,22 @@ impl World {
         self.disk.worker.truncate(left);
     }
 
-    fn write_worker(&mut self, worker: &WorkerState, flush: bool) {
+    /// Voids the hint: what it was computed from is about to change.
+    fn void_hint(&mut self) {
+        self.before_poll = None;
+        if self.disk.hint.is_some() {
+            self.verb();
+            self.disk.hint = None;
+        }
+    }
+
+    fn write_worker(&mut self, worker: &WorkerState, flush: bool, wake: Option<Wake>) {
+        if flush {
+            self.void_hint();
+        }
         self.verb();
+        let written = moment(&self.read_clock());
+        self.disk.hint = wake.map(|wake| WakeHint { wake, written, fingerprint: 0 }.to_text());
         if flush {
             self.disk.worker.clear();
             self.flushed = true;

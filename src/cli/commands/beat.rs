@@ -49,7 +49,7 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     }
 }
 
-/// Reads the wake file before anything else: a run with nothing to do ends here.
+/// Reads the wake hint before anything else: a run with nothing to do ends here.
 #[inline]
 fn skip(global: &Global, options: &BeatOptions) -> Option<Summary> {
     if options.force || options.dry_run {
@@ -58,13 +58,14 @@ fn skip(global: &Global, options: &BeatOptions) -> Option<Summary> {
     let pointer = state_pointer(&super::overrides(global), &Environment::of_process())?;
     let wake = store::wake_hint(&pointer.state_dir)?.holds(pointer.fingerprint, clock::moment())?;
     match store::take_lock(&pointer.state_dir) {
+        Ok(lock) if lock.is_marked() => None,
         Ok(_lock) => Some(Summary::skipped(wake.reason, wake.poll_at)),
         Err(StoreError::Busy) => Some(Summary::busy()),
         Err(_) => None,
     }
 }
 
-/// Does one run with these settings, whatever the wake file says, and reports nothing: what `beat` and `demo` share.
+/// Does one run with these settings, whatever the wake hint says, and reports nothing: what `beat` and `demo` share.
 /// `stopped` is set to the signal that stopped it.
 pub fn one(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
     let (mut summary, mut failure) = locked(global, config, options, stopped);
@@ -76,7 +77,9 @@ pub fn one(global: &Global, config: &Config, options: &BeatOptions, stopped: &mu
         }
         if failure.is_some() || stopped.is_some() {
             // The next scheduled run must not skip.
-            inbox::forget_wake_hint(&config.state_dir);
+            if let Err(error) = inbox::mark(&config.state_dir) {
+                log::warn!("{error}");
+            }
             break;
         }
         let next = locked(global, config, options, stopped);
@@ -156,7 +159,8 @@ fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut
     if state.worker.last_poll.map(day) != last_poll.map(day) {
         env.store().prune(clock::clock().wall, config.beat.keep);
     }
-    log::info!("run: {}", serde_json::to_string(&summary).unwrap_or_default());
+    let target = if summary.is_quiet { logging::QUIET } else { module_path!() };
+    log::info!(target: target, "run: {}", serde_json::to_string(&summary).unwrap_or_default());
     (summary, failure)
 }
 

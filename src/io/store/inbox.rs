@@ -2,13 +2,14 @@
 //!
 //! Written by `webhook` without the lock of the folder, any number at once; taken by the one run that holds the lock.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::envelope::{Loaded, encode, read};
-use super::{Store, StoreError, WAKE_FILE, failed, remove_file};
+use super::{LOCK_FILE, Store, StoreError, failed, remove_file};
 use crate::domain::webhook::answer::MAX_WAITING;
 use crate::domain::webhook::event::{Event, file_name};
 use crate::io::{atomic_file, failpoint};
@@ -46,8 +47,7 @@ pub fn record(folder: &Path, body: &[u8], event: &Event) -> Result<Recorded, Sto
     let path = inbox.join(file_name(body));
     let recorded = place(folder, &inbox, &path, event)?;
     if recorded != Recorded::TooMany {
-        // Computed before the event was known.
-        remove_file(&folder.join(WAKE_FILE))?;
+        mark(folder)?;
         failpoint::point("the event recorded");
     }
     Ok(recorded)
@@ -76,11 +76,18 @@ pub fn is_waiting(folder: &Path) -> bool {
     names(&folder.join("inbox")).is_ok_and(|names| !names.is_empty())
 }
 
-/// Makes sure that the next run does not skip.
-pub fn forget_wake_hint(folder: &Path) {
-    if let Err(error) = remove_file(&folder.join(WAKE_FILE)) {
-        log::warn!("{error}");
-    }
+/// Makes sure that the next run does not skip: whatever a hint says, it does not know of an event.
+///
+/// # Errors
+///
+/// Fails when the folder cannot be written.
+pub fn mark(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join(LOCK_FILE);
+    let mut options = OpenOptions::new();
+    let marked = atomic_file::open_regular(options.create(true).truncate(false).write(true).mode(0o600), &path)
+        // A length takes no space, so that a full disk has it as well.
+        .and_then(|file| file.set_len(1));
+    marked.map_err(|error| failed("write", &path, error))
 }
 
 /// The names of the events that wait; what a killed writer left is removed.
@@ -115,6 +122,7 @@ impl Store {
     ///
     /// Fails when the folder or a file cannot be read.
     pub fn inbox(&self) -> Result<Vec<Waiting>, StoreError> {
+        self.remove_mark()?;
         let inbox = self.folder.join("inbox");
         let mut waiting = Vec::new();
         for name in names(&inbox)? {
@@ -126,6 +134,17 @@ impl Store {
             }
         }
         Ok(waiting)
+    }
+
+    /// Removes the mark of events, before they are looked for: one that comes meanwhile sets it again.
+    fn remove_mark(&self) -> Result<(), StoreError> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let path = || self.folder.join(LOCK_FILE);
+        if lock.file.metadata().map_err(|error| failed("read", &path(), error))?.len() == 0 {
+            return Ok(());
+        }
+        self.recent.void_hint()?;
+        lock.file.set_len(0).map_err(|error| failed("write", &path(), error))
     }
 
     /// Removes events that are taken up. One that a crash brings back is taken up again, which asks once more.
@@ -143,6 +162,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::take_lock;
     use super::*;
     use crate::domain::order::OrderId;
 
@@ -154,18 +174,19 @@ mod tests {
     #[test]
     fn an_event_waits_once_until_it_is_taken() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(WAKE_FILE), "until tomorrow").unwrap();
         let (event, body) = hint(1);
         assert!(!is_waiting(folder.path()));
         assert_eq!(record(folder.path(), &body, &event).unwrap(), Recorded::New);
-        assert!(!folder.path().join(WAKE_FILE).exists());
         assert_eq!(record(folder.path(), &body, &event).unwrap(), Recorded::Known);
         let store = Store::lock(folder.path(), None).unwrap();
+        assert!(store.lock.as_ref().unwrap().is_marked());
         let waiting = store.inbox().unwrap();
         assert_eq!((waiting.len(), &waiting[0].event), (1, &event));
         store.remove_from_inbox(&[waiting[0].name.clone()]).unwrap();
         assert!(store.inbox().unwrap().is_empty() && !is_waiting(folder.path()));
         assert_eq!(fs::read_dir(folder.path().join("inbox")).unwrap().count(), 0, "nothing is left beside it");
+        drop(store);
+        assert!(!take_lock(folder.path()).unwrap().is_marked());
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! Corrupt files are set aside and reported; files of another schema are left alone.
 //!
 //! ```text
-//! STATE/lock                         held by the one run that works here
+//! STATE/lock                         held by the one run that works here; not empty while events may wait that no run has seen
 //! STATE/credentials.json             the agent's id and key, with the whole answer to its registration
 //! STATE/setup.json                   what `setup` learned: which service was created for which title
 //! STATE/server.json                  which marketplace all of this belongs to
-//! STATE/wake                         until when nothing is due: all that a run with nothing to do reads
 //! STATE/worker.json                  the worker's own record: last poll, budget, notices
-//! STATE/worker.recent.json           what runs with nothing to do recorded since, not flushed
+//! STATE/worker.recent.json           until when nothing is due, which is all that a run with nothing to do reads; and what
+//!                                    such runs recorded since, not flushed
 //! STATE/inbox/<hash>.json            events that the marketplace posted, until a run takes them up
 //! STATE/orders/<id>.json             one file for each order in flight
 //! STATE/closed/<quarter>/<id>.json   closed orders
@@ -26,6 +26,7 @@ pub mod inbox;
 mod ledger;
 mod orders;
 mod quarters;
+mod recent;
 mod server;
 mod worker;
 
@@ -39,7 +40,6 @@ use crate::domain::lifecycle::Awaiting;
 use crate::domain::order::OrderId;
 use crate::domain::reconcile::Memory;
 use crate::domain::time::Time;
-use crate::domain::wake_hint::WakeHint;
 use crate::io::atomic_file;
 
 pub use envelope::SCHEMA;
@@ -47,39 +47,56 @@ use envelope::{Loaded, read, write};
 pub use error::StoreError;
 pub use ledger::{Entries, LedgerEntry, lines, lines_since};
 pub use orders::History;
+use recent::RecentFile;
+pub use recent::wake_hint;
 
 /// Below this much free space nothing is begun: a record that cannot be written may cost money.
 const MIN_FREE_SPACE: u64 = 8 * 1024 * 1024;
 
-const WAKE_FILE: &str = "wake";
+const LOCK_FILE: &str = "lock";
 
 /// The state folder, open; locked unless it was opened read-only.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    lock: Option<File>,
+    lock: Option<Lock>,
     shared_budget: Option<PathBuf>,
     recorded: worker::Recorded,
+    recent: RecentFile,
+}
+
+/// The lock of a state folder, held while this lives.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    is_marked: bool,
+}
+
+impl Lock {
+    /// Returns whether events may have come since a run last looked: no hint knows of them.
+    #[must_use]
+    pub const fn is_marked(&self) -> bool {
+        self.is_marked
+    }
 }
 
 impl Store {
-    /// Opens the folder, creating it when it is missing, and takes its lock without waiting. The wake file is removed: what it
-    /// was derived from may change from here on.
+    /// Opens the folder, creating it when it is missing, and takes its lock without waiting. The wake hint holds until the first
+    /// change of what it was computed from.
     ///
     /// # Errors
     ///
     /// Fails when another process holds the lock, or when the folder cannot be written.
     pub fn lock(folder: &Path, shared_budget: Option<PathBuf>) -> Result<Self, StoreError> {
         let lock = take_lock(folder)?;
-        let store =
-            Self { folder: folder.to_owned(), lock: Some(lock), shared_budget, recorded: worker::Recorded::default() };
-        remove_file(&folder.join(WAKE_FILE)).map(|()| store)
+        Ok(Self { lock: Some(lock), shared_budget, ..Self::open_read_only(folder) })
     }
 
     /// Opens the folder read-only, without its lock.
     #[must_use]
     pub fn open_read_only(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), lock: None, shared_budget: None, recorded: worker::Recorded::default() }
+        let (folder, recent) = (folder.to_owned(), RecentFile::of(folder));
+        Self { folder, lock: None, shared_budget: None, recorded: worker::Recorded::default(), recent }
     }
 
     /// Returns the folder.
@@ -92,13 +109,6 @@ impl Store {
     #[must_use]
     pub fn work(&self, id: &OrderId) -> PathBuf {
         self.folder.join("work").join(id.file_stem())
-    }
-
-    /// Writes the wake file. It is not synced and a failure is only logged: without it the next run reads everything.
-    pub fn write_wake_hint(&self, hint: &WakeHint) {
-        if let Err(error) = atomic_file::write_unsynced(&self.folder.join(WAKE_FILE), hint.to_line().as_bytes()) {
-            log::debug!("could not write the wake file: {error}");
-        }
     }
 
     /// Reads what earlier runs of `setup` learned; nothing when it is damaged.
@@ -158,6 +168,7 @@ impl Store {
         if self.lock.is_none() {
             return Ok(());
         }
+        self.recent.void_hint()?;
         let stamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".damaged-{stamp}"));
@@ -167,32 +178,24 @@ impl Store {
     }
 }
 
-/// Returns the wake hint of a folder, if there is one. The lock is not needed.
-#[must_use]
-#[inline]
-pub fn wake_hint(folder: &Path) -> Option<WakeHint> {
-    let hint = atomic_file::read(&folder.join(WAKE_FILE)).ok()?;
-    WakeHint::parse(std::str::from_utf8(&hint).ok()?)
-}
-
 /// Takes the lock of a folder without waiting; it is held while the file is open. Creates the folder when it is missing.
 ///
 /// # Errors
 ///
 /// Fails when another process holds the lock, or when the folder cannot be written.
 #[inline]
-pub fn take_lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
+pub fn take_lock(folder: &Path) -> Result<Lock, StoreError> {
+    let path = folder.join(LOCK_FILE);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
-    let open = || atomic_file::open_regular(&mut options.clone(), &path);
-    let lock = open().or_else(|error| match error.kind() {
+    let open = || atomic_file::open_measured(&mut options.clone(), &path);
+    let opened = open().or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => atomic_file::make_private_dir(folder).and_then(|()| open()),
         _ => Err(error),
     });
-    let lock = lock.map_err(|error| failed("write", &path, error))?;
-    match fs2::FileExt::try_lock_exclusive(&lock) {
-        Ok(()) => Ok(lock),
+    let (file, length) = opened.map_err(|error| failed("write", &path, error))?;
+    match fs2::FileExt::try_lock_exclusive(&file) {
+        Ok(()) => Ok(Lock { file, is_marked: length > 0 }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreError::Busy),
         Err(error) => Err(failed("lock", &path, atomic_file::no_locks(&error))),
     }

@@ -52,6 +52,7 @@ impl Store {
                 Loaded::Corrupt if self.is_torn_and_unstarted(&path) => {
                     log::info!("{} is incomplete: the next poll brings the order again", path.display());
                     if self.lock.is_some() {
+                        self.recent.void_hint()?;
                         remove_file(&path)?;
                     }
                 }
@@ -77,6 +78,9 @@ impl Store {
     ///
     /// Fails when a file cannot be written.
     pub fn save_new_orders(&self, records: &[OrderRecord]) -> Result<(), StoreError> {
+        if !records.is_empty() {
+            self.recent.void_hint()?;
+        }
         for record in records {
             let path = self.order_path(&record.order.id);
             let write = || atomic_file::write_unsynced(&path, encode(record)?.as_bytes());
@@ -93,6 +97,7 @@ impl Store {
     ///
     /// Fails when the file cannot be written.
     pub fn save_order(&self, record: &OrderRecord) -> Result<(), StoreError> {
+        self.recent.void_hint()?;
         self.recorded.flushed.set(true);
         let path = self.order_path(&record.order.id);
         write(&path, record).or_else(|_| {

@@ -10,6 +10,7 @@ use crate::domain::lifecycle::{Closed, Ending, Event, MarketplaceReply, OrderRec
 use crate::domain::order::Order;
 use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::state::State;
+use crate::domain::wake_hint::{Reason, Wake, WakeHint};
 use crate::domain::worker_state::WorkerState;
 
 fn record(id: &str) -> OrderRecord {
@@ -162,7 +163,7 @@ fn an_unflushed_record_counts_until_it_is_followed_torn_or_lost() {
     let leave = |worker: &WorkerState| {
         let store = open(folder.path());
         store.worker().unwrap();
-        store.leave_worker(worker).unwrap();
+        store.leave_worker(worker, &hint()).unwrap();
     };
     let flushed = fs::read(&base).unwrap();
     leave(&at(2, 60));
@@ -303,17 +304,88 @@ fn a_reopened_order_has_no_closed_record_in_any_quarter() {
     assert!(matches!(store.history(&id).unwrap(), History::None));
 }
 
-#[test]
-fn locking_removes_the_wake_file_and_reading_leaves_it() {
-    let folder = tempfile::tempdir().unwrap();
+fn hint() -> WakeHint {
     let at = Time::from_unix(1_795_000_000);
-    let wake = crate::domain::wake_hint::Wake { at, poll_at: at, reason: crate::domain::wake_hint::Reason::Window };
-    let hint = WakeHint { wake, written: crate::domain::clock::Moment { wall: at, uptime: None }, fingerprint: 1 };
-    assert_eq!(wake_hint(folder.path()), None);
-    open(folder.path()).write_wake_hint(&hint);
+    let wake = Wake { at, poll_at: at, reason: Reason::Window };
+    WakeHint { wake, written: crate::domain::clock::Moment { wall: at, uptime: None }, fingerprint: 1 }
+}
+
+/// A folder with a record and a hint.
+fn resting() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let worker = WorkerState { poll_failures: 7, ..WorkerState::default() };
+    open(folder.path()).leave_worker(&worker, &hint()).unwrap();
+    assert_eq!(wake_hint(folder.path()), Some(hint()));
+    folder
+}
+
+#[test]
+fn the_hint_is_void_before_anything_changes_that_it_depends_on() {
+    type Change = fn(&Store);
+    let changes: [(&str, Change); 5] = [
+        ("a record of an order", |store| store.save_order(&record("ord_1")).unwrap()),
+        ("a new order", |store| store.save_new_orders(&[record("ord_1")]).unwrap()),
+        ("the end of an order", |store| store.close_order(&record("ord_1")).unwrap()),
+        ("the worker's record", |store| store.save_worker(&WorkerState::default()).unwrap()),
+        ("a damaged order", |store| {
+            fs::create_dir_all(store.folder().join("orders")).unwrap();
+            fs::write(store.folder().join("orders/ord_2.json"), "{}").unwrap();
+            store.orders(&mut State::default()).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let folder = resting();
+        change(&open(folder.path()));
+        assert_eq!(wake_hint(folder.path()), None, "{what}");
+    }
+    // One that cannot be voided stops what would have changed.
+    let folder = resting();
+    let recent = folder.path().join("worker.recent.json");
+    fs::remove_file(&recent).unwrap();
+    fs::create_dir(&recent).unwrap();
+    assert!(open(folder.path()).save_order(&record("ord_1")).is_err());
+    assert!(!folder.path().join("orders").exists());
+
+    let folder = resting();
+    let before = fs::read(folder.path().join("worker.recent.json")).unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.worker().unwrap().unwrap().poll_failures, 7);
+    store.save_new_orders(&[]).unwrap();
+    store.ensure_free_space().unwrap();
+    drop(store);
     let _ = Store::open_read_only(folder.path()).worker();
     drop(take_lock(folder.path()).unwrap());
-    assert_eq!(wake_hint(folder.path()), Some(hint));
-    drop(open(folder.path()));
+    assert_eq!(fs::read(folder.path().join("worker.recent.json")).unwrap(), before, "nothing has changed");
+}
+
+#[test]
+fn a_hint_that_is_void_leaves_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |poll_failures, seconds| WorkerState {
+        poll_failures,
+        clock: Some(clock("a", seconds)),
+        ..WorkerState::default()
+    };
+    open(folder.path()).save_worker(&at(1, 0)).unwrap();
+    let store = open(folder.path());
+    store.worker().unwrap();
+    store.leave_worker(&at(2, 60), &hint()).unwrap();
+    drop(store);
+    let store = open(folder.path());
+    store.save_new_orders(&[record("ord_1")]).unwrap();
     assert_eq!(wake_hint(folder.path()), None);
+    assert_eq!(store.worker().unwrap().unwrap().poll_failures, 2);
+}
+
+#[test]
+fn an_event_outlasts_every_hint_until_a_run_looks_for_it() {
+    let folder = resting();
+    inbox::mark(folder.path()).unwrap();
+    open(folder.path()).leave_worker(&WorkerState::default(), &hint()).unwrap();
+    assert!(take_lock(folder.path()).unwrap().is_marked());
+    let store = open(folder.path());
+    store.inbox().unwrap();
+    assert_eq!(wake_hint(folder.path()), None, "void before the mark is gone");
+    drop(store);
+    assert!(!take_lock(folder.path()).unwrap().is_marked());
 }

@@ -1,7 +1,6 @@
 //! The worker's own record, and the request budget wherever it is kept.
 //!
-//! `worker.json` is replaced and flushed. What a run with nothing to do records goes to `worker.recent.json`, which is
-//! overwritten in place and never flushed; it names the `worker.json` that it follows and is void with any other.
+//! `worker.json` is replaced and flushed. What a run with nothing to do records goes to `worker.recent.json` (`recent.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, OpenOptions};
@@ -10,18 +9,15 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use super::envelope::{Loaded, encode, read, read_with_checksum, write};
+use super::recent::Recent;
 use super::{Store, StoreError, failed, make_parent};
 use crate::domain::clock::Clock;
 use crate::domain::power_cut::{is_same_clock, may_skip_flush};
 use crate::domain::rate_budget::{Budget, Durability};
+use crate::domain::wake_hint::{Wake, WakeHint};
 use crate::domain::worker_state::WorkerState;
 use crate::io::{atomic_file, clock};
-
-/// `worker.recent.json` is a multiple of this long: a length that stays the same is one thing less for a power cut to tear.
-const PAGE: usize = 4096;
 
 /// What is known of the files with the worker's record.
 #[derive(Debug, Default)]
@@ -33,13 +29,6 @@ pub(super) struct Recorded {
     latest: RefCell<Option<Clock>>,
     /// This run has flushed something: the disk is awake.
     pub(super) flushed: Cell<bool>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Recent<W> {
-    /// Checksum of the `worker.json` that this follows.
-    follows: u32,
-    worker: W,
 }
 
 impl Store {
@@ -57,11 +46,11 @@ impl Store {
         };
         self.recorded.checksum.set(checksum);
         self.recorded.synced.replace(worker.clock.clone());
-        let path = self.recent_path();
-        let worker = match read::<Recent<WorkerState>>(&path)? {
+        let path = &self.recent.path;
+        let worker = match read::<Recent<WorkerState>>(path)? {
             Loaded::Ok(recent) if recent.follows == checksum => recent.worker,
-            Loaded::Corrupt if fs::read(&path).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0)) => {
-                return self.quarantine(&path).map(|()| None);
+            Loaded::Corrupt if fs::read(path).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0)) => {
+                return self.quarantine(path).map(|()| None);
             }
             // It was replaced since, or a power cut came before its first bytes were on the disk.
             _ => worker,
@@ -76,6 +65,7 @@ impl Store {
     ///
     /// Fails when the file cannot be written.
     pub fn save_worker(&self, worker: &WorkerState) -> Result<(), StoreError> {
+        self.recent.void_hint()?;
         let path = self.folder.join("worker.json");
         let saved = encode(worker).and_then(|text| {
             atomic_file::replace(&path, text.as_bytes())?;
@@ -88,26 +78,52 @@ impl Store {
         saved.map_err(|error| failed("write", &path, error))
     }
 
-    /// Writes the worker's record at the end of a run; flushes it only in a run that has flushed something else, or after the
-    /// clock was set.
+    /// Writes the worker's record at the end of a run, with the hint that was computed from it; flushes it only in a run that
+    /// has flushed something else, or after the clock was set.
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be written.
-    pub fn leave_worker(&self, worker: &WorkerState) -> Result<(), StoreError> {
+    /// Fails when the record cannot be written.
+    pub fn leave_worker(&self, worker: &WorkerState, hint: &WakeHint) -> Result<(), StoreError> {
         let is_same = worker.clock.as_ref().is_some_and(|at| is_same_clock(at, self.recorded.synced.borrow().as_ref()));
-        if is_same && !self.recorded.flushed.get() { self.write_recent(worker) } else { self.save_worker(worker) }
+        if is_same && !self.recorded.flushed.get() {
+            return self.write_recent(worker, Some(hint));
+        }
+        self.save_worker(worker)?;
+        if let Err(error) = self.write_recent(worker, Some(hint)) {
+            // Without a hint the next run reads everything.
+            log::debug!("{error}");
+            self.recent.remove();
+        }
+        Ok(())
     }
 
-    fn write_recent(&self, worker: &WorkerState) -> Result<(), StoreError> {
-        let path = self.recent_path();
-        let written = encode(&Recent { follows: self.recorded.checksum.get(), worker }).and_then(|text| {
-            let mut bytes = text.into_bytes();
-            bytes.resize(bytes.len().next_multiple_of(PAGE), b' ');
-            atomic_file::overwrite_unsynced(&path, &bytes)
-        });
+    /// Records that a poll is about to be sent, with the hint that holds if its answer changes nothing; without a flush where
+    /// that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the record cannot be written.
+    pub fn record_poll(&self, worker: &mut WorkerState, hint: Option<&WakeHint>) -> Result<(), StoreError> {
+        if self.shared_budget.is_some() || !self.may_skip_flush(worker) {
+            return self.save_worker(worker);
+        }
+        self.write_recent(worker, hint)?;
+        if let Some(hint) = hint {
+            self.recent.is_before_poll(worker, hint.wake);
+        }
+        Ok(())
+    }
+
+    /// Returns whether what was recorded before the poll of this run is all there is to record.
+    #[must_use]
+    pub fn is_recorded(&self, worker: &WorkerState, wake: Wake) -> bool {
+        self.recent.before_poll().as_ref().is_some_and(|record| record.covers(worker, wake))
+    }
+
+    fn write_recent(&self, worker: &WorkerState, hint: Option<&WakeHint>) -> Result<(), StoreError> {
         self.recorded.latest.replace(worker.clock.clone());
-        written.map_err(|error| failed("write", &path, error))
+        self.recent.write(&Recent { follows: self.recorded.checksum.get(), worker }, hint)
     }
 
     /// Returns whether a poll may be recorded without a flush; the record is then of this moment.
@@ -122,10 +138,6 @@ impl Store {
         may
     }
 
-    fn recent_path(&self) -> PathBuf {
-        self.folder.join("worker.recent.json")
-    }
-
     /// Changes the budget: in the worker's record, or in the file that several agents share, under that file's own lock.
     ///
     /// # Errors
@@ -138,13 +150,8 @@ impl Store {
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StoreError> {
         let Some(path) = &self.shared_budget else {
-            let skip_flush = durable == Durability::Written && self.may_skip_flush(worker);
             change(&mut worker.budget);
-            return match durable {
-                Durability::Deferred => Ok(()),
-                Durability::Written if skip_flush => self.write_recent(worker),
-                Durability::Written | Durability::Sync => self.save_worker(worker),
-            };
+            return if durable == Durability::Deferred { Ok(()) } else { self.save_worker(worker) };
         };
         let mut lock_name = path.clone().into_os_string();
         lock_name.push(".lock");

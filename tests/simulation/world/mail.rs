@@ -37,7 +37,7 @@ impl World {
         self.mail.push((self.now, event));
     }
 
-    /// What has arrived by now is in the inbox, and the gate is open.
+    /// What has arrived by now is in the inbox, and no run skips.
     pub fn arrive(&mut self) {
         let now = self.now;
         let (arrived, coming): (Vec<_>, Vec<_>) = self.mail.drain(..).partition(|(at, _)| *at <= now);
@@ -45,7 +45,7 @@ impl World {
         for (_, event) in arrived {
             let name = webhook::event::file_name(format!("{event:?}").as_bytes());
             self.inbox.insert(name, event);
-            self.disk.gate = None;
+            self.disk.is_marked = true;
         }
     }
 

@@ -32,21 +32,38 @@ impl worker::Runtime for World {
 }
 
 impl worker::Storage for World {
-    fn save_worker_at_end(&mut self, worker: &WorkerState) -> Result<(), StateError> {
-        let synced = self.disk.worker.first().and_then(|(_, clock, _)| clock.as_ref());
-        let is_same = worker.clock.as_ref().is_some_and(|clock| is_same_clock(clock, synced));
-        self.write_worker(worker, self.flushed || !is_same);
+    fn record_poll(&mut self, worker: &mut WorkerState, wake: Option<Wake>) -> Result<(), StateError> {
+        let clock = self.read_clock();
+        let [synced, latest] =
+            [self.disk.worker.first(), self.disk.worker.last()].map(|r| r.and_then(|r| r.1.as_ref()));
+        if !is_same_clock(&clock, worker.clock.as_ref()) || !may_skip_flush(&clock, synced, latest) {
+            self.write_worker(worker, true, None);
+            return Ok(());
+        }
+        worker.clock = Some(clock);
+        self.write_worker(worker, false, wake);
+        self.before_poll = wake.map(|wake| PollRecord::new(worker.clone(), wake));
         Ok(())
     }
 
-    fn write_wake_hint(&mut self, wake: Wake) {
-        self.verb();
-        let gate = WakeHint { wake, written: moment(&self.read_clock()), fingerprint: 0 };
-        self.disk.gate = Some(gate.to_line());
+    fn is_recorded(&mut self, worker: &WorkerState, wake: Wake) -> bool {
+        self.before_poll.as_ref().is_some_and(|record| record.covers(worker, wake))
+    }
+
+    fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError> {
+        let synced = self.disk.worker.first().and_then(|(_, clock, _)| clock.as_ref());
+        let is_same = worker.clock.as_ref().is_some_and(|clock| is_same_clock(clock, synced));
+        self.write_worker(worker, self.flushed || !is_same, Some(wake));
+        Ok(())
     }
 
     fn inbox(&mut self) -> Result<Vec<Waiting>, StateError> {
         self.arrive();
+        if self.disk.is_marked {
+            self.void_hint();
+            self.verb();
+            self.disk.is_marked = false;
+        }
         Ok(self.inbox.iter().map(|(name, event)| Waiting { name: name.clone(), event: event.clone() }).collect())
     }
 
@@ -64,6 +81,7 @@ impl worker::Storage for World {
             record.cost.micros <= u64::from(record.cost.costed_start),
             "a start's cost is counted twice: {record:?}"
         );
+        self.void_hint();
         self.verb();
         self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
         self.verb();
@@ -71,6 +89,9 @@ impl worker::Storage for World {
     }
 
     fn save_new_orders(&mut self, records: &[OrderRecord]) -> Result<(), StateError> {
+        if !records.is_empty() {
+            self.void_hint();
+        }
         self.verb();
         for record in records {
             self.disk.orders.insert(record.order.id.clone(), serde_json::to_string(record).unwrap());
@@ -106,18 +127,9 @@ impl worker::Storage for World {
         durable: Durability,
         change: &mut dyn FnMut(&mut Budget),
     ) -> Result<(), StateError> {
-        let clock = self.read_clock();
-        let [synced, latest] =
-            [self.disk.worker.first(), self.disk.worker.last()].map(|r| r.and_then(|r| r.1.as_ref()));
-        let skip_flush = durable == Durability::Written
-            && is_same_clock(&clock, worker.clock.as_ref())
-            && may_skip_flush(&clock, synced, latest);
-        if skip_flush {
-            worker.clock = Some(clock);
-        }
         change(&mut worker.budget);
         if durable != Durability::Deferred {
-            self.write_worker(worker, !skip_flush);
+            self.write_worker(worker, true, None);
         }
         Ok(())
     }

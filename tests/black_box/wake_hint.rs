@@ -1,4 +1,4 @@
-//! The wake file: what a run with nothing to do reads, and what invalidates it.
+//! The wake hint: what a run with nothing to do reads, and what invalidates it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn polls(fixture: &Fixture) -> u64 {
 }
 
 #[test]
-fn a_run_with_nothing_to_do_reads_only_the_wake_file() {
+fn a_run_with_nothing_to_do_reads_only_the_wake_hint() {
     let fixture = idle();
     // Everything else cannot be read.
     for name in ["worker.json", "credentials.json"] {
@@ -38,19 +38,24 @@ fn a_run_with_nothing_to_do_reads_only_the_wake_file() {
     assert!(fixture.run(&[]).is_silent());
     assert_eq!(fixture.run(&["--format", "heartbeat"]).out, "HEARTBEAT_OK\n");
     assert_eq!(polls(&fixture), 1);
+    // An event waits of which no hint can know: here the run finds what else is in the folder.
+    store::inbox::mark(&fixture.path("state")).unwrap();
+    let ran = fixture.run(&["beat", "--json"]);
+    assert!(ran.code != 0 && ran.out.contains("\"failed\""), "{ran:?}");
+    assert!(store::wake_hint(&fixture.path("state")).is_none(), "void, for what is damaged was set aside");
 }
 
 #[test]
-fn a_lost_or_damaged_wake_file_makes_no_poll_come_sooner() {
+fn a_lost_or_damaged_wake_hint_makes_no_poll_come_sooner() {
     let fixture = idle();
-    let gate = fixture.path("state/wake");
-    let whole = fs::read(&gate).unwrap();
+    let recent = fixture.path("state/worker.recent.json");
+    let whole = fs::read(&recent).unwrap();
     let mut turned = whole.clone();
     turned[30] ^= 1;
-    for spoiled in [None, Some(&whole[..whole.len() / 2]), Some(&turned[..]), Some(&b""[..])] {
+    for spoiled in [None, Some(&turned[..]), Some(&b""[..]), Some(&[0; 4096])] {
         match spoiled {
-            None => fs::remove_file(&gate).unwrap(),
-            Some(bytes) => fs::write(&gate, bytes).unwrap(),
+            None => fs::remove_file(&recent).unwrap(),
+            Some(bytes) => fs::write(&recent, bytes).unwrap(),
         }
         assert_eq!(fixture.json(&["beat"])["outcome"], "skipped", "{spoiled:?}");
         assert!(store::wake_hint(&fixture.path("state")).is_some(), "it is shut again");
@@ -68,7 +73,7 @@ fn a_lost_or_damaged_wake_file_makes_no_poll_come_sooner() {
 }
 
 #[test]
-fn the_wake_file_does_not_bypass_the_lock_and_status_keeps_it() {
+fn the_wake_hint_does_not_bypass_the_lock_and_status_keeps_it() {
     let fixture = idle();
     let held = store::take_lock(&fixture.path("state")).unwrap();
     assert_eq!(fixture.json(&["beat"])["outcome"], "busy");
@@ -81,7 +86,7 @@ fn the_wake_file_does_not_bypass_the_lock_and_status_keeps_it() {
 }
 
 #[test]
-fn a_command_invalidates_the_wake_file() {
+fn a_command_voids_the_wake_hint() {
     let fixture = Fixture::open(ServerVersion::Live);
     fixture.generator("exit 65", "");
     let order = fixture.order("x");
@@ -166,9 +171,14 @@ fn a_poll_that_finds_nothing_leaves_the_flushed_record_as_it_is() {
     let flushed = fs::read(fixture.path("state/worker.json")).unwrap();
     assert_eq!(fixture.beat()["outcome"], "polled");
     assert_eq!(fs::read(fixture.path("state/worker.json")).unwrap(), flushed);
+    let hint = store::wake_hint(&fixture.path("state")).unwrap();
+    assert!(!fixture.log().contains("found nothing new"), "{}", fixture.log());
+    assert_eq!(fixture.log().matches("run: ").count(), 1, "{}", fixture.log());
     // Right after it, a power cut could lose two polls at once: this one is flushed.
     assert_eq!(fixture.beat()["outcome"], "polled");
     assert_ne!(fs::read(fixture.path("state/worker.json")).unwrap(), flushed);
+    assert_ne!(store::wake_hint(&fixture.path("state")).unwrap(), hint);
+    assert!(fixture.log().contains("1 poll(s) before this run found nothing new"), "{}", fixture.log());
     let recorded = fs::read_to_string(fixture.path("state/worker.json")).unwrap();
     assert_eq!(recorded.split("\"orders\":[").nth(1).unwrap().split(']').next().unwrap().matches('T').count(), 3);
 }
