@@ -1,6 +1,6 @@
 //! Finds the state folder in the bytes of the settings, without parsing them.
 //!
-//! The result is a guess. The wake file in that folder proves it: it holds the hash of the settings it was computed from.
+//! The result is a guess. The wake hint in that folder proves it: it has the hash of the settings it was computed from.
 
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,7 @@ pub fn clock() -> Clock {
     Clock { wall: now(), boot: boot() }
 }
 
-/// The wall clock and the uptime, read one after the other: what a wake file is compared with.
+/// The wall clock and the uptime, read one after the other: what a wake hint is compared with.
 #[must_use]
 #[inline]
 pub fn moment() -> Moment {

@@ -13,7 +13,7 @@ use crate::io::store::{self, Store, StoreError};
 
 pub(super) fn look_over(config: &Config, report: &mut Report) {
     let folder = &config.state_dir;
-    // The probe changes nothing that the wake file depends on.
+    // The probe changes nothing that the wake hint depends on.
     match store::take_lock(folder) {
         Err(StoreError::Busy) => report.fine("state", format!("{}: a run is at work", folder.display())),
         Err(error) => {
