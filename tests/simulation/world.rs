@@ -75,6 +75,8 @@ struct Disk {
     /// The worker's record: the one that was flushed last, and those after it, each with when it was written.
     worker: Vec<(i64, Option<Clock>, String)>,
     hint: Option<String>,
+    /// What this run wrote before its poll, while that is all there is.
+    before_poll: Option<PollRecord>,
     /// An event may wait that no run has seen.
     is_marked: bool,
     orders: BTreeMap<OrderId, String>,
@@ -116,8 +118,6 @@ pub struct World {
     parallel: usize,
     /// Something was flushed in this run.
     flushed: bool,
-    /// What this run wrote before its poll, while that is all there is.
-    before_poll: Option<PollRecord>,
     on_its_way: Vec<(i64, OrderId, TransferResult)>,
     /// When clients come and pay, and when those who came did.
     pub coming: std::collections::VecDeque<i64>,
@@ -225,7 +225,6 @@ impl World {
             hosts: false,
             parallel: 1,
             flushed: false,
-            before_poll: None,
             on_its_way: Vec::new(),
             coming: std::collections::VecDeque::new(),
             paid: BTreeMap::new(),
@@ -454,7 +453,7 @@ impl World {
         }
         // Whose answer a beat did not live to hear, nobody hears.
         self.on_its_way.clear();
-        (self.flushed, self.before_poll) = (false, None);
+        (self.flushed, self.disk.before_poll) = (false, None);
         let mut state = State::default();
         if let Some((_, _, text)) = self.disk.worker.last() {
             state.worker = serde_json::from_str(text).expect("worker.json parses at every instant");
@@ -519,7 +518,7 @@ impl World {
 
     /// Voids the hint: what it was computed from is about to change.
     fn void_hint(&mut self) {
-        self.before_poll = None;
+        self.disk.before_poll = None;
         if self.disk.hint.is_some() {
             self.verb();
             self.disk.hint = None;

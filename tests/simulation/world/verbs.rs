@@ -42,12 +42,12 @@ impl worker::Storage for World {
         }
         worker.clock = Some(clock);
         self.write_worker(worker, false, wake);
-        self.before_poll = wake.map(|wake| PollRecord::new(worker.clone(), wake));
+        self.disk.before_poll = wake.map(|wake| PollRecord::new(worker.clone(), wake));
         Ok(())
     }
 
     fn is_recorded(&mut self, worker: &WorkerState, wake: Wake) -> bool {
-        self.before_poll.as_ref().is_some_and(|record| record.covers(worker, wake))
+        self.disk.before_poll.as_ref().is_some_and(|record| record.covers(worker, wake))
     }
 
     fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError> {
