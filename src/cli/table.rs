@@ -8,6 +8,9 @@ use crate::domain::sanitize::one_line;
 /// Between two columns.
 const GAP: usize = 2;
 
+/// The header is bold.
+const HEAD: &str = "1";
+
 /// No cell of a table is longer, in characters.
 const LONGEST_CELL: usize = 400;
 
@@ -18,10 +21,15 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
     match output::width() {
         None => {
-            let lines = std::iter::once(head.join("\t")).chain(rows.iter().map(|row| row.join("\t")));
+            let head = output::paint(HEAD, &head.join("\t"));
+            let lines = std::iter::once(head).chain(rows.iter().map(|row| row.join("\t")));
             lines.collect::<Vec<_>>().join("\n")
         }
-        Some(width) => fitted(head, &rows, width),
+        Some(width) => {
+            let table = fitted(head, &rows, width);
+            let (head, rest) = table.split_once('\n').unwrap_or((&table, ""));
+            format!("{}\n{rest}", output::paint(HEAD, head)).trim_end_matches('\n').to_owned()
+        }
     }
 }
 

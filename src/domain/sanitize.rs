@@ -44,6 +44,17 @@ pub fn html(text: &str, limit: usize) -> String {
     escaped
 }
 
+/// A shorter line may stand in a text by chance. In characters.
+const SHORTEST_QUOTE: usize = 12;
+
+/// A text without what it repeats of a stranger's, whole or line by line.
+#[must_use]
+pub fn without(text: &str, strangers: &str) -> String {
+    let lines = strangers.lines().map(str::trim).filter(|line| line.chars().count() >= SHORTEST_QUOTE);
+    let whole = Some(strangers.trim()).filter(|whole| whole.chars().count() >= SHORTEST_QUOTE);
+    whole.into_iter().chain(lines).fold(text.to_owned(), |text, part| text.replace(part, "[brief]"))
+}
+
 /// Returns a word as a POSIX shell reads it: as it is, or in single quotes.
 #[must_use]
 pub fn shell_word(word: &str) -> String {
@@ -80,6 +91,15 @@ pub fn display_id(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_text_repeats_of_a_strangers_is_left_out() {
+        let brief = "A lighthouse at dusk\nwith one small boat\n";
+        assert_eq!(without("made: A lighthouse at dusk", brief), "made: [brief]");
+        assert_eq!(without("x\nA lighthouse at dusk\nwith one small boat: no", brief), "x\n[brief]: no");
+        assert_eq!(without("no cat", "cat"), "no cat");
+        assert_eq!(without("nothing", ""), "nothing");
+    }
 
     #[test]
     fn strangers_cannot_speak_to_terminals_or_agents() {

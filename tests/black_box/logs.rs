@@ -20,7 +20,7 @@ fn the_log_tells_each_step_of_an_order_and_nothing_of_its_brief() {
     fixture.generator("echo \"$ATELIER_ORDER_ID\" > $ATELIER_OUTPUT_DIR/a.txt", "");
     let order = fixture.order("A lighthouse at dusk");
     fixture.beat_until_delivered(&order);
-    fixture.generator("echo kaputt >&2; exit 3", "max_attempts = 1");
+    fixture.generator("echo \"kaputt: $1\" >&2; exit 3", "max_attempts = 1");
     let failed = fixture.order("Another lighthouse");
     fixture.beat();
 

@@ -238,3 +238,76 @@ fn orders_are_limited_and_statuses_checked() {
     assert_eq!(fixture.json(&["orders", "--since", "1d"])["orders"].as_array().unwrap().len(), 3);
     assert!(fixture.run(&["orders"]).out.starts_with("ORDER\tSTATUS\tPRICE\t"));
 }
+
+#[test]
+fn every_hint_runs_where_it_is_read() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.generator("exit 65", "");
+    let order = fixture.order("x");
+    fs::create_dir(fixture.path("a b")).unwrap();
+    let text = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    let text = text.replace("./make.sh", fixture.path("make.sh").to_str().unwrap());
+    fs::write(fixture.path("a b/heartbeat.toml"), text).unwrap();
+    fs::rename(fixture.path("state"), fixture.path("a b/state")).unwrap();
+    fs::remove_file(fixture.path("heartbeat.toml")).unwrap();
+    fixture.stand_in("crontab", "case $1 in -l) cat tab 2>/dev/null;; -) cat > tab;; esac");
+    let config = "a b/heartbeat.toml";
+    let quoted = format!("atelier-heartbeat --config '{}' ", fixture.path(config).display());
+    let mut hints = 0;
+    for words in [
+        &["beat", "--force"][..],
+        &["init"],
+        &["setup", "--without-payout"],
+        &["check"],
+        &["check", "--json"],
+        &["status"],
+        &["report"],
+        &["explain", &order],
+        &["retry", "ord_unknown"],
+        &["decline", &order],
+        &["services", "deactivate", "svc_unknown"],
+        &["schedule", "cron", "--install"],
+        &["schedule", "cron", "--install", "--json"],
+        &["pause"],
+        &["resume"],
+    ] {
+        let ran = fixture.run(&[&["--config", config], words].concat());
+        let said = format!("{}{}", ran.out, ran.err);
+        for before in ["`", "-> ", "next: "] {
+            for (at, start) in said.match_indices(&format!("{before}atelier-heartbeat ")) {
+                let hint = &said[at + before.len()..];
+                assert!(hint.starts_with(&quoted), "{words:?} after {start:?}: {said}");
+                hints += 1;
+            }
+        }
+    }
+    assert!(hints >= 10, "only {hints} hints were seen");
+}
+
+#[test]
+fn listings_have_a_header_in_a_pipe_and_colours_where_they_are_asked_for() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.order("x");
+    fixture.server.market().post_bounty(atelier_heartbeat::internals::io::clock::now(), "A mural", "40.00");
+    let crontab = "# BEGIN atelier-heartbeat";
+    fixture
+        .stand_in("crontab", &format!("case $1 in -l) cat tab 2>/dev/null || echo '{crontab}';; -) cat > tab;; esac"));
+    assert_eq!(fixture.run(&["schedule", "cron", "--install"]).code, 0);
+    for (words, head) in [
+        (&["orders"][..], "ORDER\tSTATUS\t"),
+        (&["services"], "SERVICE\tCATEGORY\t"),
+        (&["bounties"], "BOUNTY\tBUDGET\t"),
+        (&["profile"], "FIELD\tVALUE"),
+        (&["config", "show"], "SETTING\tFROM\t"),
+        (&["schedule", "--list"], "NAME\tSCHEDULER\t"),
+        (&["report"], "SUM\tDELIVERED\t"),
+    ] {
+        let plain = fixture.run(words).out;
+        assert!(plain.lines().any(|line| line.starts_with(head)), "{words:?}: {plain}");
+        assert!(!plain.contains('\u{1b}'), "{words:?}: {plain}");
+        let painted = fixture.run(&[words, &["--color", "always"]].concat()).out;
+        assert!(painted.contains(&format!("\u{1b}[1m{head}")), "{words:?}: {painted}");
+    }
+    let check = fixture.run(&["check", "--color", "always"]).out;
+    assert!(check.contains("\u{1b}[32mok   \u{1b}[0m config"), "{check}");
+}

@@ -102,6 +102,7 @@ fn errors_are_printed_once_and_tables_fit() {
     fs::write(fixture.path("state/ledger.jsonl"), wide).unwrap();
     for words in [&["report"][..], &["status"], &["orders"], &["services"]] {
         let (code, seen) = on_a_terminal(fixture.command(words));
+        let seen = seen.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
         let longest = seen.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
         assert!(code == 0 && longest <= 80, "{words:?}: {longest}: {seen}");
     }

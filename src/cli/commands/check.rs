@@ -46,17 +46,21 @@ pub fn run(global: &Global, offline: bool, bundle: Option<&Path>) -> Result<u8, 
         }
     }
     if global.json {
+        report.findings.iter_mut().for_each(|finding| {
+            finding.hint = finding.hint.as_ref().map(|hint| global.runnable(hint));
+        });
         output::json(&serde_json::json!({"ok": report.code == 0, "findings": report.findings}));
     } else {
         for finding in &report.findings {
             if global.quiet && finding.verdict == Verdict::Good {
                 continue;
             }
-            let mark = match finding.verdict {
-                Verdict::Good => "ok   ",
-                Verdict::Warning => "warn ",
-                Verdict::Wrong => "WRONG",
+            let (mark, color) = match finding.verdict {
+                Verdict::Good => ("ok   ", "32"),
+                Verdict::Warning => ("warn ", "33"),
+                Verdict::Wrong => ("WRONG", "31;1"),
             };
+            let mark = output::paint(color, mark);
             let hint =
                 finding.hint.as_ref().map(|hint| format!("\n      -> {}", global.runnable(hint))).unwrap_or_default();
             output::out(&format!("{mark} {}: {}{hint}", finding.about, sanitize::one_line(&finding.message, 500)));

@@ -55,7 +55,8 @@ pub fn run(global: &Global, preset: Preset) -> Result<u8, CommandError> {
         let word = if wrote { "wrote" } else { "left unchanged:" };
         output::out(&format!("{word} {}\nstate folder: {}", path.display(), state_dir.display()));
         notes.iter().for_each(|note| output::out(note));
-        output::out("next: describe your agent and services in heartbeat.toml, then run `atelier-heartbeat setup`");
+        let next = "next: describe your agent and services in heartbeat.toml, then run `atelier-heartbeat setup`";
+        output::out(&global.runnable(next));
     }
     Ok(0)
 }

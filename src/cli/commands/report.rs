@@ -70,13 +70,16 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
     if sandbox {
         output::out("a sandbox: none of this money is real");
     }
-    print(&report, now, needs::count(&causes));
+    print(&report, now);
+    let needs_you = needs::count(&causes);
+    if needs_you > 0 {
+        output::out(&global.runnable(&format!("{needs_you} thing(s) need you: `atelier-heartbeat status`")));
+    }
     state.worker.rating.iter().for_each(print_rating);
     if unpaid.0 > 0 {
         let (count, price) = (unpaid.0, usd(unpaid.1));
-        output::out(&format!(
-            "unpaid: {count} completed order(s) of {price}: `atelier-heartbeat payout retry` asks again"
-        ));
+        let hint = "`atelier-heartbeat payout retry` asks again";
+        output::out(&global.runnable(&format!("unpaid: {count} completed order(s) of {price}: {hint}")));
     }
     Ok(0)
 }
@@ -113,7 +116,7 @@ fn write(global: &Global, path: &Path, text: &str, kind: &str) -> Result<u8, Com
     Ok(0)
 }
 
-fn print(report: &Report, now: Time, stuck: usize) {
+fn print(report: &Report, now: Time) {
     let row = |name: &str, sum: &Sum| {
         vec![
             // On a terminal the sums have to fit as well.
@@ -137,10 +140,7 @@ fn print(report: &Report, now: Time, stuck: usize) {
         rows.push(row(&name, &report.total));
     }
     rows.extend(report.services.iter().map(|(name, sum)| row(name, sum)));
-    output::out(&table::table(&["", "DELIVERED", "COMPLETED", "LOST", "EARNED", "REVIEW", "COST"], &rows));
-    if stuck > 0 {
-        output::out(&format!("{stuck} thing(s) need you: `atelier-heartbeat status`"));
-    }
+    output::out(&table::table(&["SUM", "DELIVERED", "COMPLETED", "LOST", "EARNED", "REVIEW", "COST"], &rows));
     if let (Some(median), Some(slowest)) = (report.median_seconds, report.slowest_seconds) {
         let span = |seconds| span(std::time::Duration::from_secs(seconds));
         output::out(&format!("from paid to delivered: median {}, slowest {}", span(median), span(slowest)));

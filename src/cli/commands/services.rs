@@ -36,7 +36,8 @@ fn list(global: &Global) -> Result<u8, CommandError> {
     if global.json {
         output::json(&hide_secrets(json!(services)));
     } else if services.is_empty() {
-        output::out("nothing is for sale: write a [[service]] in heartbeat.toml, then run `atelier-heartbeat setup`");
+        let hint = "nothing is for sale: write a [[service]] in heartbeat.toml, then run `atelier-heartbeat setup`";
+        output::out(&global.runnable(hint));
     } else {
         let member = |service: &Map<String, Value>, name: &str| service.get(name).map(plain_value).unwrap_or_default();
         let names = ["id", "category", "price_usd", "price_type", "turnaround_hours", "title"];

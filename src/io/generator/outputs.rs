@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::domain::deliverable::{Deliverable, Hosted, MediaError};
 use crate::domain::error_text;
 use crate::domain::money;
-use crate::domain::sanitize::one_line;
+use crate::domain::sanitize::{one_line, without};
 
 /// The most files that one attempt may deliver.
 const MAX_FILES: usize = 50;
@@ -197,9 +197,11 @@ fn next_brace(text: &str) -> Option<usize> {
 }
 
 /// Returns what stderr says went wrong, else stdout, as one printable line: the message of an error in JSON, else the last lines.
+/// The brief, which many generators repeat, is left out: the line is shown where no client may speak.
 pub(super) fn output_tail(attempt_dir: &Path) -> String {
+    let brief = attempt_dir.parent().and_then(|work| tail(&work.join("brief.txt")).ok()).unwrap_or_default();
     let lines = |name: &str| {
-        let text = tail(&attempt_dir.join(name)).unwrap_or_default();
+        let text = without(&tail(&attempt_dir.join(name)).unwrap_or_default(), &brief);
         if let Some(reason) = error_text::json_reason(&text) {
             return reason;
         }

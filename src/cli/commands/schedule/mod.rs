@@ -69,9 +69,9 @@ pub fn run(global: &Global, args: &ScheduleArgs) -> Result<u8, CommandError> {
         }
     };
     if global.json {
-        output::json(&json!({"message": message, "name": entry.name}));
+        output::json(&json!({"message": global.runnable(&message), "name": entry.name}));
     } else if global.speaks() {
-        output::out(&message);
+        output::out(&global.runnable(&message));
     }
     Ok(0)
 }

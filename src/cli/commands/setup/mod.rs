@@ -66,7 +66,7 @@ pub fn run(global: &Global, args: &SetupArgs) -> u8 {
         if log.steps.is_empty() && result.is_ok() {
             output::out("nothing to do: the marketplace matches heartbeat.toml");
         }
-        log.notes.iter().for_each(|note| output::out(&format!("note: {note}")));
+        log.notes.iter().for_each(|note| output::out(&global.runnable(&format!("note: {note}"))));
     }
     match result {
         Ok(_) => 0,
@@ -109,7 +109,7 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
             }
             // Before one of five registrations is spent, and not after.
             if log.aloud {
-                log.notes.drain(..).for_each(|note| output::out(&format!("note: {note}")));
+                log.notes.drain(..).for_each(|note| output::out(&global.runnable(&format!("note: {note}"))));
             }
             register::register(&mut session, &registration, args, log)?;
         }
