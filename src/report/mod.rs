@@ -5,6 +5,7 @@
 pub mod chart;
 pub mod csv;
 pub mod gallery;
+pub mod headline;
 pub mod page;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{Series, bars};
 use super::gallery::Piece;
+use super::headline::{Headline, Trend, short_day};
 use super::{Period, Report, SPANS, Sum};
 use crate::domain::money::{dollars, thousands, usd_of_micros};
 use crate::domain::sanitize::one_line;
@@ -14,8 +15,6 @@ use crate::domain::time::{Time, span};
 /// The most causes shown under "What needs you", and the most orders named for each.
 const MAX_CAUSES: usize = 6;
 const MAX_NAMED: usize = 3;
-
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--fg:#1c1c1e;--bg:#fbfaf7;--soft:#5c5c62;--line:#dcdad2;--good:#2a6560;--bad:#b1502d;--card:#fff}\
@@ -98,7 +97,7 @@ pub fn draw(report: &Report, facts: &Facts<'_>) -> String {
                     @if facts.sandbox {
                         p.warn { b { "A rehearsal." } " This server is a sandbox: none of this money is real." }
                     }
-                    (hero(report, &days))
+                    (hero(&Headline::of(report, facts.now)))
                     @if report.days.is_empty() {
                         p { "The ledger is empty. It gets a line with the first delivery." }
                     } @else {
@@ -122,41 +121,18 @@ pub fn draw(report: &Report, facts: &Facts<'_>) -> String {
     page.into_string()
 }
 
-/// The one figure: what the period earned, and the period of the same length before it.
-fn hero(report: &Report, days: &[String]) -> Markup {
-    let earned =
-        |days: &[String]| days.iter().filter_map(|day| report.days.get(day)).map(|sum| sum.earned_cents).sum::<u64>();
-    let now = earned(days);
-    let before = days.first().map_or(0, |first| earned(&Period::days_before(first, days.len())));
-    let span = if days.len() == 1 { "day".to_owned() } else { format!("{} days", days.len()) };
-    let (class, change) = match before {
-        _ if now == before => ("soft", format!("as much as in the {span} before")),
-        0 => ("up", format!("nothing in the {span} before")),
-        before => {
-            let percent = (now.abs_diff(before) * 100 + before / 2) / before;
-            let (class, word) = if now > before { ("up", "more") } else { ("down", "less") };
-            let percent = thousands(percent);
-            (class, format!("{percent} % {word} than in the {span} before ({})", dollars(before)))
-        }
+/// The one figure.
+fn hero(headline: &Headline) -> Markup {
+    let class = match headline.trend {
+        Trend::Up => "up",
+        Trend::Down => "down",
+        Trend::Level => "soft",
     };
-    let (first, last) = (days.first().map_or("", String::as_str), days.last().map_or("", String::as_str));
-    let year = |day: &str| day.get(..4).map(|year| format!(" {year}")).unwrap_or_default();
-    let since = if year(first) == year(last) { short_day(first) } else { short_day(first) + &year(first) };
-    let until = short_day(last) + &year(last);
     html! {
         section.hero {
-            b { (dollars(now)) small { " earned" } }
-            p { (since) " to " (until) ", " (span) " · " span class=(class) { (change) } }
+            b { (dollars(headline.earned_cents)) small { " earned" } }
+            p { (headline.period) " · " span class=(class) { (headline.change) } }
         }
-    }
-}
-
-/// A day as it is spoken: `28 Oct`.
-fn short_day(day: &str) -> String {
-    let part = |from: usize| day.get(from..from + 2).and_then(|digits| digits.parse::<usize>().ok());
-    match (part(5).and_then(|month| MONTHS.get(month.checked_sub(1)?)), part(8)) {
-        (Some(month), Some(number)) => format!("{number} {month}"),
-        _ => day.to_owned(),
     }
 }
 
@@ -380,19 +356,6 @@ mod tests {
     }
 
     #[test]
-    fn the_hero_compares_with_the_same_time_before() {
-        let mut report = Report::default();
-        let hero = |report: &Report| super::hero(report, &Period::days_before("2026-11-25", 30)).0;
-        assert!(hero(&report).contains("as much as in the 30 days before"));
-        report.days.insert("2026-11-24".into(), Sum { earned_cents: 900, ..Sum::default() });
-        assert!(
-            hero(&report).contains("$9.00<small> earned") && hero(&report).contains("nothing in the 30 days before")
-        );
-        report.days.insert("2026-10-25".into(), Sum { earned_cents: 1200, ..Sum::default() });
-        assert!(hero(&report).contains("25 % less than in the 30 days before ($12.00)"), "{}", hero(&report));
-    }
-
-    #[test]
     fn what_needs_the_operator_is_grouped_and_capped() {
         let orders = |cause: usize| (0..5).map(|n| format!("ord_{cause}_{n}")).collect();
         let cause = |n| Stuck {
@@ -419,6 +382,5 @@ mod tests {
         assert_eq!((signed(-123), signed(5)), ("−$1.23".into(), "$0.05".into()));
         assert_eq!([0, 4_200, 33_355_740].map(cost), ["$0.00", "$0.0042", "$33.36"]);
         assert_eq!((round_dollars(30_000), round_dollars(150)), ("$300".into(), "$1.50".into()));
-        assert_eq!((short_day("2026-10-08"), short_day("x")), ("8 Oct".into(), "x".into()));
     }
 }

@@ -35,6 +35,10 @@ fn a_report_sums_and_charts_the_ledger() {
     assert!(!page.contains("<script") && !page.contains("http://") && !page.contains(&fixture.key));
     assert!(page.contains("A rehearsal.") && page.contains("30 days"), "a sandbox's money is named as such: {page}");
     assert!(text.out.contains("a sandbox: none of this money is real"), "{text:?}");
+    assert!(
+        text.out.contains("\n$0.00 earned: ") && text.out.contains("as much as in the 30 days before\n"),
+        "{text:?}"
+    );
     let year_ago = fixture.run(&["report", "--until", "2020-01-01"]);
     assert!(year_ago.out.contains("the start to 2020-01-01\t0\t0\t0"), "{year_ago:?}");
     assert_eq!(fixture.json(&["report", "--since", "2020-01-01"])["total"]["delivered"], 2);

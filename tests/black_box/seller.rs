@@ -45,6 +45,8 @@ fn a_completed_order_stays_visible_until_it_is_paid() {
         assert!(fixture.run(&["--force"]).is_silent(), "once a day");
         let status = fixture.json(&["status"]);
         assert_eq!(status["unpaid"][0]["order"], order.as_str(), "{status}");
+        let told = format!("\nunpaid  1 completed order, $5.00\n  -> atelier-heartbeat payout retry {order}\n");
+        assert!(fixture.run(&["status"]).out.contains(&told), "{told}");
         assert_eq!(fixture.run(&["status", "-q"]).code, 20);
         assert_eq!(fixture.json(&["report"])["unpaid_cents"], 500);
         assert!(fixture.run(&["report"]).out.contains("unpaid: 1 completed order(s) of 5.00"));

@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::table;
 use crate::config::Environment;
 use crate::domain::deliverable::Deliverable;
-use crate::domain::money::{cents, usd, usd_of_micros};
+use crate::domain::money::{cents, dollars, usd, usd_of_micros};
 use crate::domain::rating::{Rating, Review};
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
@@ -23,6 +23,7 @@ use crate::io::clock;
 use crate::io::credentials;
 use crate::io::store::{History, LedgerEntry, Store, lines};
 use crate::report::gallery::{Piece, thumbnail};
+use crate::report::headline::Headline;
 use crate::report::page::{Facts, Stuck};
 use crate::report::{Period, Report, Sum, csv, day, first_of_month, page};
 
@@ -70,6 +71,8 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CommandError> {
     if sandbox {
         output::out("a sandbox: none of this money is real");
     }
+    let Headline { earned_cents, period, change, .. } = Headline::of(&report, now);
+    output::out(&format!("{} earned: {period}, {change}", dollars(earned_cents)));
     print(&report, now);
     let needs_you = needs::count(&causes);
     if needs_you > 0 {

@@ -8,7 +8,7 @@ use crate::cli::args::Global;
 use crate::cli::output;
 use crate::cli::table::{cut, wrapped};
 use crate::domain::error_text::reason;
-use crate::domain::money::{dollars, thousands};
+use crate::domain::money::{cents, dollars, thousands};
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::time::{Time, brief_span, span};
 
@@ -56,8 +56,11 @@ pub(super) fn text(global: &Global, status: &Status, now: Time, space: Space) ->
         lines.extend(message.iter().map(|line| output::paint("31;1", line)));
         lines.push(format!("  -> {}", other.hint));
     }
-    let foot: Vec<String> =
-        sums(status).into_iter().chain(who(status, now)).map(|line| cut(&line, space.width)).collect();
+    let foot: Vec<String> = sums(global, status)
+        .into_iter()
+        .chain(who(status, now))
+        .map(|line| if line.contains("-> ") { line } else { cut(&line, space.width) })
+        .collect();
     let flight = in_flight(status.moving().collect(), now, space.width);
     // A line between the parts, and three orders in flight in any case.
     let parts = 1 + usize::from(!status.causes.is_empty()) + usize::from(!flight.is_empty());
@@ -225,7 +228,7 @@ fn step(order: &InFlight, now: Time) -> String {
 }
 
 /// Today, this month, and what is not paid out.
-fn sums(status: &Status) -> Vec<String> {
+fn sums(global: &Global, status: &Status) -> Vec<String> {
     let rows = [("today", &status.today), ("month", &status.month)].map(|(name, sum)| {
         [name.to_owned(), thousands(sum.delivered), dollars(sum.earned_cents), dollars(sum.pending_cents)]
     });
@@ -236,9 +239,11 @@ fn sums(status: &Status) -> Vec<String> {
     };
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     if let Some(first) = status.unpaid.first() {
-        let money = status.unpaid.iter().filter_map(|one| crate::domain::money::cents(one.price_usd.as_deref()?)).sum();
+        let money = status.unpaid.iter().filter_map(|one| cents(one.price_usd.as_deref()?)).sum();
         let (count, first) = (status.unpaid.len(), display_id(&first.order));
-        lines.push(format!("unpaid  {count} completed, {} -> atelier-heartbeat payout retry {first}", dollars(money)));
+        let word = if count == 1 { "order" } else { "orders" };
+        lines.push(format!("unpaid  {count} completed {word}, {}", dollars(money)));
+        lines.push(global.runnable(&format!("  -> atelier-heartbeat payout retry {first}")));
     }
     lines
 }
