@@ -78,7 +78,8 @@ fn a_state_folder_belongs_to_its_marketplace() {
     assert_eq!((&beat["outcome"], &beat["reason"]), (&"failed".into(), &"config".into()), "{beat}");
 
     let status = elsewhere(&["status"]);
-    let first = status.out.lines().next().unwrap();
+    // The first sentence, over its lines.
+    let first = status.out.split("\n  -> ").next().unwrap();
     assert!(status.code == 0 && first.contains(&own) && first.contains(&other.base_url()), "{status:?}");
     assert_eq!(elsewhere(&["status", "-q"]).code, 20);
     let check = elsewhere(&["check"]);

@@ -46,7 +46,7 @@ impl Space {
 
 /// Returns the whole screen. What does not fit is counted.
 pub(super) fn text(global: &Global, status: &Status, now: Time, space: Space) -> Vec<String> {
-    let mut lines = Vec::new();
+    let (causes, mut lines) = (causes(status), Vec::new());
     if let Some(overdue) = &status.overdue {
         lines.push(output::paint("31;1", &cut(overdue, space.width)));
         lines.push(format!("  -> {}", global.runnable("atelier-heartbeat check")));
@@ -63,10 +63,10 @@ pub(super) fn text(global: &Global, status: &Status, now: Time, space: Space) ->
         .collect();
     let flight = in_flight(status.moving().collect(), now, space.width);
     // A line between the parts, and three orders in flight in any case.
-    let parts = 1 + usize::from(!status.causes.is_empty()) + usize::from(!flight.is_empty());
+    let parts = 1 + usize::from(!causes.is_empty()) + usize::from(!flight.is_empty());
     let left = space.rows.map(|rows| rows.saturating_sub(space.lines_of(&lines) + foot.len() + parts - 1));
     let kept = flight.len().min(5);
-    lines.extend(needs_you(&status.causes, space, left.map(|left| left.saturating_sub(kept))));
+    lines.extend(needs_you(&causes, space, left.map(|left| left.saturating_sub(kept))));
     if !flight.is_empty() {
         separate(&mut lines);
         let used = space.lines_of(&lines) + foot.len() + 1;
@@ -82,9 +82,18 @@ pub(super) fn text(global: &Global, status: &Status, now: Time, space: Space) ->
     separate(&mut lines);
     lines.extend(foot);
     if space.rows.is_none() {
-        lines.extend(names(&status.causes, space.width));
+        lines.extend(names(&causes, space.width));
     }
     lines
+}
+
+/// The causes without what the first line says.
+fn causes(status: &Status) -> Vec<Cause> {
+    let is_said = |cause: &&Cause| {
+        let other = status.other_server.as_ref();
+        cause.orders.is_empty() && other.is_some_and(|other| cause.message.ends_with(&other.message))
+    };
+    status.causes.iter().filter(|cause| !is_said(cause)).cloned().collect()
 }
 
 /// The orders of each cause that has several: only the first is in its command.
