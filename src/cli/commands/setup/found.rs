@@ -10,18 +10,19 @@ use crate::domain::sanitize::shell_word;
 use crate::io::credentials;
 use crate::worker::open;
 
-/// Opens a session with a marketplace that has moved.
-pub(super) fn moved(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<Session, CommandError> {
+/// Opens a session with a marketplace that may have moved. None for a plan: until the move is recorded nothing is sent there.
+pub(super) fn moved(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<Option<Session>, CommandError> {
     let config = global.settings_of_any_server()?;
-    let Some(other) = open::other_server(&config)? else { return Session::open_unregistered(global) };
+    let Some(other) = open::other_server(&config)? else { return Session::open_unregistered(global).map(Some) };
     let change = format!("that {} has moved to {}", other.recorded, other.configured);
     if args.dry_run {
-        let message = format!("would record {change}; without --dry-run the rest of the plan follows");
-        return Err(CommandError::new(exit_code::CONFIG, message));
+        log.step(format!("would record {change}"));
+        log.note("nothing was sent there: the rest of the plan follows once that is recorded");
+        return Ok(None);
     }
     let session = Session::open_moved(global)?;
     log.step(format!("recorded {change}"));
-    Ok(session)
+    Ok(Some(session))
 }
 
 /// Registers nothing while the places of the document's own script hold credentials: that agent is registered already.

@@ -90,7 +90,8 @@ pub fn make(global: &Global) -> Result<String, CommandError> {
 }
 
 fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, CommandError> {
-    let mut session = if args.moved { found::moved(global, args, log)? } else { Session::open_unregistered(global)? };
+    let session = if args.moved { found::moved(global, args, log)? } else { Some(Session::open_unregistered(global)?) };
+    let Some(mut session) = session else { return Ok(String::new()) };
     let wanted = wanted(&session.config);
     log.notes.extend(session.config.warnings());
     match credentials::find(&Environment::of_process(), &session.config.dir, &session.config.state_dir) {
