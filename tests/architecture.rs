@@ -20,8 +20,9 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// The modules of `io` that use a sibling, and why it is none of their own.
-const IO_PAIRS: [(&str, &str); 16] = [
+const IO_PAIRS: [(&str, &str); 17] = [
     ("store", "atomic_file"),
+    ("store", "short_file"),
     ("store", "clock"),
     ("store", "failpoint"),
     ("atomic_file", "failpoint"),

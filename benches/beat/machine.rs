@@ -50,6 +50,14 @@ pub fn name_of(place: &Path) -> &'static str {
     if place == disk() { "state on the disk" } else { "state in memory" }
 }
 
+/// Lets the kernel forget a file that was just written, which it may keep, and map, in pieces of megabytes. Read from the disk it is
+/// as after a boot.
+pub fn forget(path: &Path) {
+    let file = File::open(path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+}
+
 /// Returns the path of a tool, if it exists.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -7,6 +7,7 @@ use std::process::Command;
 use atelier_heartbeat::internals::sandbox::Options;
 
 use crate::cost::{isolated, measured, timed};
+use crate::fixture::program;
 use crate::machine;
 use crate::stand::Stand;
 use crate::table::{Side, WIDTH, in_turn, mebibytes, median, millis, not_measured, print_title, ratio};
@@ -17,12 +18,17 @@ const SAMPLES_OF_MEMORY: usize = 15;
 /// An empty program.
 const NOTHING: &str = "fn main() {}\n";
 
+/// How the shipped program is built.
+const STATIC: [&str; 4] = ["--target", "x86_64-unknown-linux-musl", "-C", "relocation-model=static"];
+
 /// The programs compared.
 struct Scene {
     stand: Stand,
     folder: tempfile::TempDir,
-    /// None without rustc.
+    /// Static; none without rustc and that target.
     nothing: Option<PathBuf>,
+    /// Linked against the C library; none without rustc.
+    linked: Option<PathBuf>,
 }
 
 pub fn print() {
@@ -31,13 +37,22 @@ pub fn print() {
     print_title(
         "start",
         &format!(
-            "A beat that is not due (atelier-heartbeat --config FILE, {where_it_is}) against true and an empty Rust program\n\
-             (rustc -O), from start to end, in turn: medians of {SAMPLES}, of memory of {SAMPLES_OF_MEMORY}."
+            "A beat that is not due (atelier-heartbeat --config FILE, {where_it_is}) against true and empty Rust programs\n\
+             (rustc -O), from start to end, in turn: medians of {SAMPLES}, of memory of {SAMPLES_OF_MEMORY}. Programs were read\n\
+             from the disk, as after a boot. ATELIER_SHIPPED names the static program (.ci/cost builds it)."
         ),
     );
     let folder = tempfile::tempdir().unwrap();
-    let scene = Scene { stand: Stand::open(&place, Options::default()), nothing: built(folder.path()), folder };
+    let scene = Scene {
+        stand: Stand::open(&place, Options::default()),
+        nothing: built(folder.path(), "static", &STATIC),
+        linked: built(folder.path(), "linked", &[]),
+        folder,
+    };
     scene.stand.idle();
+    for program in [Some(program()), scene.nothing.clone(), scene.linked.clone()].iter().flatten() {
+        machine::forget(program);
+    }
     in_turn(SAMPLES / 10, &scene.sides(timed));
     let walls = in_turn(SAMPLES, &scene.sides(timed));
     let peaks = in_turn(SAMPLES_OF_MEMORY, &scene.sides(|command| measured(command).peak));
@@ -61,23 +76,21 @@ pub fn print() {
             calls[at][0].map_or("needs strace".to_owned(), |calls| calls.to_string()),
         );
     }
-    if let (Some(Some(ours)), Some(Some(theirs))) = (calls[2].first(), calls[1].first()) {
-        println!("\nours less the empty Rust program's: {} system calls", ours.saturating_sub(*theirs));
-    }
 }
 
 impl Scene {
     fn sides<'a, T>(&'a self, take: impl Fn(&mut Command) -> T + Copy + 'a) -> Vec<Side<'a, T>> {
-        let empty = "an empty Rust program";
+        let empty = |name: &'static str, tool: &'static str, program: &'a Option<PathBuf>| match program {
+            Some(program) => Side::new(name, move || take(&mut isolated(program))),
+            None => Side::lacking(name, tool),
+        };
         vec![
             match machine::tool("true") {
                 Some(truth) => Side::new(truth.display().to_string(), move || take(&mut isolated(&truth))),
                 None => Side::lacking("true", "true"),
             },
-            match &self.nothing {
-                Some(nothing) => Side::new(empty, move || take(&mut isolated(nothing))),
-                None => Side::lacking(empty, "rustc"),
-            },
+            empty("an empty Rust program, static", "rustup target add x86_64-unknown-linux-musl", &self.nothing),
+            empty("an empty Rust program", "rustc", &self.linked),
             Side::new("a beat that is not due", move || take(&mut self.stand.line(&[]))),
         ]
     }
@@ -95,10 +108,11 @@ impl Scene {
 }
 
 /// Builds the empty program.
-fn built(folder: &Path) -> Option<PathBuf> {
-    let (source, program) = (folder.join("nothing.rs"), folder.join("nothing"));
+fn built(folder: &Path, name: &str, options: &[&str]) -> Option<PathBuf> {
+    let (source, program) = (folder.join("nothing.rs"), folder.join(name));
     fs::write(&source, NOTHING).unwrap();
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let built = Command::new(compiler).arg("-O").arg("-o").arg(&program).arg(&source).status();
-    built.is_ok_and(|status| status.success()).then_some(program)
+    let mut command = Command::new(compiler);
+    command.args(["-O", "-C", "strip=symbols"]).args(options).arg("-o").arg(&program).arg(&source);
+    command.output().is_ok_and(|output| output.status.success()).then_some(program)
 }

@@ -14,13 +14,18 @@ mod table;
 use std::ffi::OsString;
 
 pub(crate) use crate::domain::exit_code;
+use crate::fast_path::argv::scheduled_beat;
 use crate::io::generator;
 use args::{Cli, Command, ConfigCommand, Global, PayoutCommand, ProfileCommand, TokenCommand};
 use command_error::CommandError;
 
 /// Runs the command that `args` name and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let code = match Cli::read(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(scheduled) = scheduled_beat(&args) {
+        commands::beat::leave_if_idle(scheduled);
+    }
+    let code = match Cli::read(&args) {
         Ok((global, command)) => {
             output::set_color(global.color);
             dispatch(&global, command).unwrap_or_else(|error| error.report(&global))

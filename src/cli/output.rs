@@ -56,7 +56,8 @@ pub fn json(value: &impl serde::Serialize) {
 /// Whether stdout is a terminal.
 #[must_use]
 pub fn is_watched() -> bool {
-    io::stdout().is_terminal()
+    // Not by the standard library's handle, which brings a buffer with it.
+    rustix::termios::isatty(rustix::stdio::stdout())
 }
 
 static COLOR: OnceLock<Color> = OnceLock::new();

@@ -218,15 +218,23 @@ pub fn usual_state_dir(overrides: &Overrides, environment: &Environment) -> Path
 }
 
 /// Returns the settings file, as the user named it, and its text.
-#[inline]
 pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    find_by(overrides, environment, |path| read(environment, path))
+}
+
+/// As [`find`], with what `read` makes of a file that is there.
+pub(crate) fn find_by<T>(
+    overrides: &Overrides,
+    environment: &Environment,
+    read: impl Fn(&Path) -> Result<Option<T>, ConfigError>,
+) -> Result<Option<(PathBuf, T)>, ConfigError> {
     let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {
         (Some(path), _) => Some((path.clone(), "--config")),
         (None, Some(path)) => Some((path, "ATELIER_HEARTBEAT_CONFIG")),
         (None, None) => None,
     };
     if let Some((path, by)) = named {
-        let text = read(environment, &path)?.ok_or_else(|| {
+        let text = read(&path)?.ok_or_else(|| {
             let message =
                 format!("this file, named by {by}, does not exist: run \"atelier-heartbeat init\" to write one");
             ConfigError::at(&path, None, message)
@@ -234,12 +242,12 @@ pub(crate) fn find(overrides: &Overrides, environment: &Environment) -> Result<O
         return Ok(Some((path, text)));
     }
     let here = PathBuf::from("heartbeat.toml");
-    if let Some(text) = read(environment, &here)? {
+    if let Some(text) = read(&here)? {
         return Ok(Some((here, text)));
     }
     let Some(home) = environment.config_home() else { return Ok(None) };
     let own = home.join("atelier-heartbeat/heartbeat.toml");
-    Ok(read(environment, &own)?.map(|text| (own, text)))
+    Ok(read(&own)?.map(|text| (own, text)))
 }
 
 /// Refuses a file that others can write: it names commands that are run as its user.
@@ -259,14 +267,9 @@ fn only_ours(path: &Path) -> Result<(), String> {
 }
 
 /// Returns the text of a file; none when there is no such file.
-#[inline]
 fn read(environment: &Environment, path: &Path) -> Result<Option<String>, ConfigError> {
     // A relative path is opened under the given folder, which need not be the process's own.
-    let place = match environment.current_dir() {
-        Some(dir) => dir.join(path),
-        None if path.is_absolute() => path.to_owned(),
-        None => return Ok(None),
-    };
+    let place = environment.place(path);
     // Usually one read, and one that finds the end.
     let mut bytes = Vec::with_capacity(USUAL_FILE);
     // A FIFO in its place must not be waited for.

@@ -22,7 +22,6 @@ impl Time {
 
     /// The instant `seconds` after the epoch, brought into the years 1970 to 9999.
     #[must_use]
-    #[inline]
     pub const fn from_unix(seconds: i64) -> Self {
         Self(if seconds < 0 {
             0
@@ -74,7 +73,6 @@ impl Time {
 impl Time {
     /// This long after the start of 1970, in whole seconds.
     #[must_use]
-    #[inline]
     pub fn from_epoch(since_epoch: Duration) -> Self {
         Self::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
     }

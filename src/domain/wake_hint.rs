@@ -70,7 +70,6 @@ impl WakeHint {
     /// What a beat waits for when nothing is due now. `None`: the gate is open, or not beyond doubt. It is open when the
     /// settings have changed, when the clock was set back, and after a reboot.
     #[must_use]
-    #[inline]
     pub fn holds(&self, fingerprint: u64, now: Moment) -> Option<Wake> {
         let passed = now.wall.unix() - self.written.wall.unix();
         let steady = match (self.written.uptime, now.uptime) {
@@ -93,7 +92,6 @@ impl WakeHint {
 
     /// Reads it; one that is torn, damaged or of another form is none.
     #[must_use]
-    #[inline]
     pub fn parse(text: &str) -> Option<Self> {
         let (form, rest) = text.split_once(' ')?;
         let (sum, what) = rest.split_once(' ')?;
@@ -114,7 +112,6 @@ impl WakeHint {
 }
 
 /// Tells a text that lost or turned a bit.
-#[inline]
 fn check(what: &str) -> u64 {
     let mut sum = DefaultHasher::new();
     what.hash(&mut sum);

@@ -22,7 +22,6 @@ pub struct ScheduledBeat {
 
 /// Reads a command line; `None` for anything but the options above, each at most once, and for anything wrong.
 #[must_use]
-#[inline]
 pub fn scheduled_beat(args: &[OsString]) -> Option<ScheduledBeat> {
     let (mut found, mut named) = (ScheduledBeat::default(), false);
     let mut args = args.iter().skip(1).map(|arg| arg.to_str());

@@ -2,35 +2,51 @@
 //!
 //! The result is a guess. The wake hint in that folder proves it: it has the hash of the settings it was computed from.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::config::fingerprint::fingerprint;
-use crate::config::{Environment, Overrides, find};
+use crate::config::{ConfigError, Environment, Overrides, find_by};
+use crate::io::short_file;
+
+/// Longer settings, in bytes, are read the whole way by every run.
+const MOST_SETTINGS: usize = 32 * 1024;
 
 /// What a glance tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct StatePointer {
     /// Where the state most likely is; relative to the current folder unless it was named otherwise.
     pub state_dir: PathBuf,
     /// What stands in for the settings.
     pub fingerprint: u64,
+    /// Open as long as this lives: a run that ends here leaves the closing to the system.
+    _settings: Option<OwnedFd>,
 }
 
 /// Glances at the settings. `None`: they are to be read, and complained about, whole.
 #[must_use]
-#[inline]
 pub fn state_pointer(overrides: &Overrides, environment: &Environment) -> Option<StatePointer> {
-    let (path, text) = find(overrides, environment).ok()?.unwrap_or_default();
+    let glance = |path: &Path| match short_file::beginning(&environment.place(path), MOST_SETTINGS) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(ConfigError::new(error.to_string())),
+        Ok(bytes) => Ok(Some(bytes)),
+    };
+    let (path, bytes, settings) = match find_by(overrides, environment, glance).ok()? {
+        Some((_, (bytes, _))) if bytes.len() == MOST_SETTINGS => return None,
+        Some((path, (bytes, file))) => (path, bytes, Some(file)),
+        None => Default::default(),
+    };
+    let text = std::str::from_utf8(&bytes).ok()?;
     let named = overrides.state_dir.clone().or_else(|| environment.path("ATELIER_STATE_DIR"));
     let state_dir = match named {
         Some(named) => named,
-        None => path.parent().unwrap_or(Path::new("")).join(state_dir_of(&text)?),
+        None => path.parent().unwrap_or(Path::new("")).join(state_dir_of(text)?),
     };
-    Some(StatePointer { state_dir, fingerprint: fingerprint(&text, environment) })
+    Some(StatePointer { state_dir, fingerprint: fingerprint(text, environment), _settings: settings })
 }
 
 /// `state_dir` where it is written plainly before the first table; its default where it is not written at all.
-#[inline]
 fn state_dir_of(text: &str) -> Option<&str> {
     let top = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
     let Some(line) = top.into_iter().find(|line| line.trim_start_matches(['"', '\'']).starts_with("state_dir")) else {
@@ -96,6 +112,6 @@ mod tests {
         std::fs::write(dir.path().join("heartbeat.toml"), "state_dir = \"inside\" ").unwrap();
         assert_ne!(state_pointer(&Overrides::default(), &variables(&[])).unwrap().fingerprint, plain.fingerprint);
         let missing = Overrides { config: Some("no.toml".into()), ..Overrides::default() };
-        assert_eq!(state_pointer(&missing, &variables(&[])), None, "the whole way says what is wrong");
+        assert!(state_pointer(&missing, &variables(&[])).is_none(), "the whole way says what is wrong");
     }
 }

@@ -13,13 +13,11 @@ pub fn clock() -> Clock {
 
 /// The wall clock and the uptime, read one after the other: what a wake hint is compared with.
 #[must_use]
-#[inline]
 pub fn moment() -> Moment {
     Moment { wall: now(), uptime: uptime() }
 }
 
 #[cfg(target_os = "linux")]
-#[inline]
 fn uptime() -> Option<i64> {
     // Suspended time included, by one plain system call: no vDSO is looked through for it.
     Some(rustix::system::sysinfo().uptime)
@@ -45,7 +43,6 @@ fn boot() -> Option<Boot> {
 
 /// The wall clock. One set before 1970 reads as its start.
 #[must_use]
-#[inline]
 pub fn now() -> Time {
     Time::from_epoch(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }

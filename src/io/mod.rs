@@ -12,6 +12,7 @@ pub mod marketplace;
 pub mod media;
 pub mod progress;
 pub mod redaction;
+pub mod short_file;
 pub mod signals;
 pub mod store;
 pub mod webhook;

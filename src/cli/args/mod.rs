@@ -69,10 +69,8 @@ impl Cli {
     ///
     /// # Errors
     /// Wrong usage, and `--help` and `--version`, which clap prints as errors.
-    #[inline]
-    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Command), clap::Error> {
-        let args: Vec<OsString> = args.into_iter().collect();
-        scheduled(&args).map_or_else(|| Self::parse_all(&args), Ok)
+    pub fn read(args: &[OsString]) -> Result<(Global, Command), clap::Error> {
+        scheduled(args).map_or_else(|| Self::parse_all(args), Ok)
     }
 
     fn parse_all(args: &[OsString]) -> Result<(Global, Command), clap::Error> {
@@ -97,7 +95,6 @@ impl Cli {
 }
 
 /// The command lines of schedulers, for which no parser is built. `None`: anything else, and anything wrong.
-#[inline]
 fn scheduled(args: &[OsString]) -> Option<(Global, Command)> {
     let found = scheduled_beat(args)?;
     let format = found.heartbeat.then_some(Format::Heartbeat);
@@ -169,7 +166,6 @@ impl Global {
 
     /// Returns what the command line overrides of the settings.
     #[must_use]
-    #[inline]
     pub fn overrides(&self) -> Overrides {
         Overrides { config: self.config.clone(), state_dir: self.state_dir.clone() }
     }

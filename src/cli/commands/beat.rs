@@ -6,13 +6,15 @@ use std::time::Duration;
 use crate::cli::args::{BeatArgs, Format, Global, Report};
 use crate::cli::logging;
 use crate::cli::output;
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Environment, Overrides};
 use crate::domain::notice::{Notice, Subject};
 use crate::domain::sanitize;
 use crate::domain::state::State;
 use crate::domain::time::Time;
+use crate::domain::wake_hint::Wake;
 use crate::domain::worker_state::{Event, WorkerState};
-use crate::fast_path::state_pointer::state_pointer;
+use crate::fast_path::argv::ScheduledBeat;
+use crate::fast_path::state_pointer::{StatePointer, state_pointer};
 use crate::io::clock;
 use crate::io::credentials;
 use crate::io::store::{self, Store, StoreError, inbox};
@@ -27,15 +29,12 @@ const KICK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Does one run and reports it.
 #[must_use]
-#[inline]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     let options = BeatOptions { force: args.force, dry_run: global.dry_run, ..BeatOptions::default() };
     let mut stopped = None;
     // An agent that reads a terminal is not an operator who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
     let result = match skip(&global, &options) {
-        // Nothing asks for output.
-        Some(_) if !global.json && !is_heartbeat(args) && !output::is_watched() => return 0,
         Some(summary) => (summary, None),
         None => match global.settings_of_any_server() {
             Ok(config) => one(&global, &config, &options, &mut stopped),
@@ -49,20 +48,39 @@ pub fn run(global: &Global, args: &BeatArgs) -> u8 {
     }
 }
 
+/// Ends a scheduled run that has nothing to do and nobody to tell, as thousands a week are. It takes no lock: whether it skips or
+/// is one too many, it is silent.
+pub fn leave_if_idle(scheduled: ScheduledBeat) {
+    let ScheduledBeat { config, state_dir, json, heartbeat, .. } = scheduled;
+    if json || heartbeat || is_read_by_openclaw() {
+        return;
+    }
+    let Some((pointer, _)) = nothing_due(&Overrides { config, state_dir }) else { return };
+    if !store::inbox::is_marked(&pointer.state_dir) && !output::is_watched() {
+        // Nothing was written and nothing is held: the system puts away what there is in one go.
+        signal_hook::low_level::exit(0);
+    }
+}
+
 /// Reads the wake hint before anything else: a run with nothing to do ends here.
-#[inline]
 fn skip(global: &Global, options: &BeatOptions) -> Option<Summary> {
     if options.force || options.dry_run {
         return None;
     }
-    let pointer = state_pointer(&super::overrides(global), &Environment::of_process())?;
-    let wake = store::wake_hint(&pointer.state_dir)?.holds(pointer.fingerprint, clock::moment())?;
+    let (pointer, wake) = nothing_due(&super::overrides(global))?;
     match store::take_lock(&pointer.state_dir) {
         Ok(lock) if lock.is_marked() => None,
         Ok(_lock) => Some(Summary::skipped(wake.reason, wake.poll_at)),
         Err(StoreError::Busy) => Some(Summary::busy()),
         Err(_) => None,
     }
+}
+
+/// Returns what is waited for; `None` when something is or may be due.
+fn nothing_due(overrides: &Overrides) -> Option<(StatePointer, Wake)> {
+    let pointer = state_pointer(overrides, &Environment::of_process())?;
+    let wake = store::wake_hint(&pointer.state_dir)?.holds(pointer.fingerprint, clock::moment())?;
+    Some((pointer, wake))
 }
 
 /// Does one run with these settings, whatever the wake hint says, and reports nothing: what `beat` and `demo` share.
@@ -231,8 +249,12 @@ fn exit_code(args: &BeatArgs, (summary, failure): &BeatResult) -> u8 {
 fn is_heartbeat(args: &BeatArgs) -> bool {
     match args.format {
         Some(format) => format == Format::Heartbeat,
-        None => std::env::var_os("OPENCLAW_SHELL").is_some_and(|shell| shell == "exec"),
+        None => is_read_by_openclaw(),
     }
+}
+
+fn is_read_by_openclaw() -> bool {
+    std::env::var_os("OPENCLAW_SHELL").is_some_and(|shell| shell == "exec")
 }
 
 /// At most this many lines for the operator.

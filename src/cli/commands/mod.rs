@@ -36,7 +36,6 @@ use crate::cli::command_error::CommandError;
 use crate::config::Overrides;
 use crate::io::progress::Progress;
 
-#[inline]
 fn overrides(global: &Global) -> Overrides {
     global.overrides()
 }

@@ -90,6 +90,12 @@ pub fn mark(folder: &Path) -> Result<(), StoreError> {
     marked.map_err(|error| failed("write", &path, error))
 }
 
+/// Returns whether the lock is marked, without taking it.
+#[must_use]
+pub fn is_marked(folder: &Path) -> bool {
+    rustix::fs::stat(folder.join(LOCK_FILE)).is_ok_and(|lock| lock.st_size > 0)
+}
+
 /// The names of the events that wait; what a killed writer left is removed.
 fn names(inbox: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(inbox) {

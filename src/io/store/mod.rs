@@ -183,7 +183,6 @@ impl Store {
 /// # Errors
 ///
 /// Fails when another process holds the lock, or when the folder cannot be written.
-#[inline]
 pub fn take_lock(folder: &Path) -> Result<Lock, StoreError> {
     let path = folder.join(LOCK_FILE);
     let mut options = OpenOptions::new();

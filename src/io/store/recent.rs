@@ -17,7 +17,7 @@ use super::{StoreError, failed, remove_file};
 use crate::domain::poll_record::PollRecord;
 use crate::domain::wake_hint::{Wake, WakeHint};
 use crate::domain::worker_state::WorkerState;
-use crate::io::{atomic_file, failpoint};
+use crate::io::{atomic_file, failpoint, short_file};
 
 const NAME: &str = "worker.recent.json";
 
@@ -109,7 +109,6 @@ fn void(path: &Path) -> io::Result<()> {
     }
 }
 
-#[inline]
 fn read_start(file: &mut File) -> io::Result<([u8; LONGEST_HINT], usize)> {
     let mut start = [0; LONGEST_HINT];
     let length = file.read(&mut start)?;
@@ -117,7 +116,6 @@ fn read_start(file: &mut File) -> io::Result<([u8; LONGEST_HINT], usize)> {
 }
 
 /// Returns the hint's bytes in the start of the file.
-#[inline]
 fn hint_in(start: &[u8]) -> Option<&[u8]> {
     let hint = start.strip_prefix(BEFORE_HINT)?;
     hint.get(..hint.iter().position(|byte| *byte == b'"')?)
@@ -125,9 +123,7 @@ fn hint_in(start: &[u8]) -> Option<&[u8]> {
 
 /// Returns the wake hint of a folder, if there is one. The lock is not needed.
 #[must_use]
-#[inline]
 pub fn wake_hint(folder: &Path) -> Option<WakeHint> {
-    let mut file = atomic_file::open_regular(OpenOptions::new().read(true), &folder.join(NAME)).ok()?;
-    let (start, length) = read_start(&mut file).ok()?;
-    WakeHint::parse(std::str::from_utf8(hint_in(start.get(..length)?)?).ok()?)
+    let (start, _) = short_file::beginning(&folder.join(NAME), LONGEST_HINT).ok()?;
+    WakeHint::parse(std::str::from_utf8(hint_in(&start)?).ok()?)
 }
