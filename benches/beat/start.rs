@@ -27,8 +27,6 @@ struct Scene {
     folder: tempfile::TempDir,
     /// Static; none without rustc and that target.
     nothing: Option<PathBuf>,
-    /// Linked against the C library; none without rustc.
-    linked: Option<PathBuf>,
 }
 
 pub fn print() {
@@ -37,20 +35,15 @@ pub fn print() {
     print_title(
         "start",
         &format!(
-            "A beat that is not due (atelier-heartbeat --config FILE, {where_it_is}) against true and empty Rust programs\n\
+            "A beat that is not due (atelier-heartbeat --config FILE, {where_it_is}) against true and an empty Rust program\n\
              (rustc -O), from start to end, in turn: medians of {SAMPLES}, of memory of {SAMPLES_OF_MEMORY}. Programs were read\n\
              from the disk, as after a boot. ATELIER_SHIPPED names the static program (.ci/cost builds it)."
         ),
     );
     let folder = tempfile::tempdir().unwrap();
-    let scene = Scene {
-        stand: Stand::open(&place, Options::default()),
-        nothing: built(folder.path(), "static", &STATIC),
-        linked: built(folder.path(), "linked", &[]),
-        folder,
-    };
+    let scene = Scene { stand: Stand::open(&place, Options::default()), nothing: built(folder.path()), folder };
     scene.stand.idle();
-    for program in [Some(program()), scene.nothing.clone(), scene.linked.clone()].iter().flatten() {
+    for program in [Some(program()), scene.nothing.clone()].iter().flatten() {
         machine::forget(program);
     }
     in_turn(SAMPLES / 10, &scene.sides(timed));
@@ -80,17 +73,16 @@ pub fn print() {
 
 impl Scene {
     fn sides<'a, T>(&'a self, take: impl Fn(&mut Command) -> T + Copy + 'a) -> Vec<Side<'a, T>> {
-        let empty = |name: &'static str, tool: &'static str, program: &'a Option<PathBuf>| match program {
-            Some(program) => Side::new(name, move || take(&mut isolated(program))),
-            None => Side::lacking(name, tool),
-        };
+        let empty = "an empty Rust program, static";
         vec![
             match machine::tool("true") {
                 Some(truth) => Side::new(truth.display().to_string(), move || take(&mut isolated(&truth))),
                 None => Side::lacking("true", "true"),
             },
-            empty("an empty Rust program, static", "rustup target add x86_64-unknown-linux-musl", &self.nothing),
-            empty("an empty Rust program", "rustc", &self.linked),
+            match &self.nothing {
+                Some(nothing) => Side::new(empty, move || take(&mut isolated(nothing))),
+                None => Side::lacking(empty, "rustup target add x86_64-unknown-linux-musl"),
+            },
             Side::new("a beat that is not due", move || take(&mut self.stand.line(&[]))),
         ]
     }
@@ -108,11 +100,11 @@ impl Scene {
 }
 
 /// Builds the empty program.
-fn built(folder: &Path, name: &str, options: &[&str]) -> Option<PathBuf> {
-    let (source, program) = (folder.join("nothing.rs"), folder.join(name));
+fn built(folder: &Path) -> Option<PathBuf> {
+    let (source, program) = (folder.join("nothing.rs"), folder.join("nothing"));
     fs::write(&source, NOTHING).unwrap();
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(compiler);
-    command.args(["-O", "-C", "strip=symbols"]).args(options).arg("-o").arg(&program).arg(&source);
+    command.args(["-O", "-C", "strip=symbols"]).args(STATIC).arg("-o").arg(&program).arg(&source);
     command.output().is_ok_and(|output| output.status.success()).then_some(program)
 }
