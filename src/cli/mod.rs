@@ -58,7 +58,7 @@ fn dispatch(global: &Global, command: Command) -> Result<u8, CommandError> {
         Command::Check { offline, bundle } => commands::check::run(global, offline, bundle.as_deref()),
         Command::Config { command: ConfigCommand::Show } => commands::config_show::run(global),
         Command::Status(args) => commands::status::run(global, &args),
-        Command::Retry { order } => Ok(commands::order::retry(global, &full(order)?)),
+        Command::Retry { order, alike } => Ok(commands::order::retry(global, &full(order)?, alike)),
         Command::Decline { order, message } => Ok(commands::order::decline(global, &full(order)?, message.as_deref())),
         Command::Logs(args) => {
             let order = args.order.clone().map(full).transpose()?;

@@ -310,6 +310,9 @@ pub enum Command {
     Retry {
         /// The order's id, or an unambiguous beginning or end of it
         order: String,
+        /// Also every other order that waits for the same reason, as `status` groups them
+        #[arg(long)]
+        alike: bool,
     },
     /// Stop work on an order for good, also on one not polled yet; only its client can cancel it
     Decline {

@@ -1,8 +1,9 @@
 //! `retry` and `decline`: the decisions of the operator about one order.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::show::{id_of, known, look_up, unknown};
+use super::status::needs::{Cause, causes};
 use super::{ended, talk};
 use crate::cli::args::Global;
 use crate::cli::dry_run;
@@ -15,37 +16,62 @@ use crate::domain::limits::Endpoint;
 use crate::domain::notice::Subject;
 use crate::domain::order::{Order, OrderId, Status};
 use crate::domain::sanitize::{display_id, one_line};
+use crate::domain::state::State;
 use crate::domain::time::Time;
 use crate::domain::worker_state::Event;
 use crate::io::clock;
 use crate::io::generator;
 use crate::io::store::Store;
 
-/// Takes up a failed or held order again: it is due now.
+/// Takes up a failed or held order again, and with `alike` those that wait for the same reason: they are due now.
 #[must_use]
-pub fn retry(global: &Global, order: &str) -> u8 {
+pub fn retry(global: &Global, order: &str, alike: bool) -> u8 {
     let done = || {
         let id = id_of(order)?;
         let mut session = Session::open_unregistered(global)?;
-        let would = || format!("clear the failures of order {} and make it due now", display_id(order));
-        in_flight(&Store::open_read_only(&session.config.state_dir), &id)?;
-        if dry_run::says(global, would) {
+        let store = Store::open_read_only(&session.config.state_dir);
+        in_flight(&store, &id)?;
+        let ids = if alike { alike_to(global, &store, &id)? } else { vec![id] };
+        let names = || ids.iter().map(|id| display_id(id.as_str())).collect::<Vec<_>>().join(", ");
+        if dry_run::says(global, || format!("clear the failures of order {} and make it due now", names())) {
             return Ok(0);
         }
-        let (store, _) = session.lock()?;
-        let mut record = in_flight(store, &id)?;
-        record.retry(clock::clock().wall);
-        store.save_order(&record)?;
-        settle(&mut session, &id)?;
-        let ends = record.order.workspace_expires_at.filter(|_| record.order.is_subscription());
-        let said = match ends {
-            Some(ends) => format!("is made and delivered in the last three hours of its window, which ends at {ends}"),
-            None => "due now: the next run takes it up".to_owned(),
-        };
-        say(global, order, &record, &said);
+        let mut said = Vec::new();
+        for id in &ids {
+            let (store, _) = session.lock()?;
+            let mut record = in_flight(store, id)?;
+            record.retry(clock::clock().wall);
+            store.save_order(&record)?;
+            settle(&mut session, id)?;
+            let ends = record.order.workspace_expires_at.filter(|_| record.order.is_subscription());
+            let what = match ends {
+                Some(ends) => {
+                    format!("is made and delivered in the last three hours of its window, which ends at {ends}")
+                }
+                None => "due now: the next run takes it up".to_owned(),
+            };
+            said.push((record, what));
+        }
+        if global.json && alike {
+            let orders: Vec<_> = said.iter().map(|(record, what)| told(record, what)).collect();
+            output::json(&json!({"orders": orders}));
+        } else {
+            said.iter().for_each(|(record, what)| say(global, record, what));
+        }
         Ok(0)
     };
     ended(global, done())
+}
+
+/// Returns an order and those that wait for the same reason.
+fn alike_to(global: &Global, store: &Store, id: &OrderId) -> Result<Vec<OrderId>, CommandError> {
+    let mut state = State::default();
+    store.orders(&mut state)?;
+    state.worker = store.worker()?.unwrap_or_default();
+    let is_its = |cause: &Cause| cause.orders.iter().any(|order| order == id.as_str());
+    let cause = causes(global, &state).into_iter().find(is_its);
+    let alike = cause.map(|cause| cause.orders.iter().filter_map(|order| OrderId::new(order)).collect());
+    Ok(alike.unwrap_or_else(|| vec![id.clone()]))
 }
 
 fn in_flight(store: &Store, id: &OrderId) -> Result<OrderRecord, CommandError> {
@@ -101,7 +127,7 @@ pub fn decline(global: &Global, order: &str, message: Option<&str>) -> u8 {
             "declined: no run works on it any more; {}; `atelier-heartbeat retry` takes it up again",
             still_possible(&record.order)
         );
-        say(global, order, &record, &global.runnable(&said));
+        say(global, &record, &global.runnable(&said));
         Ok(0)
     };
     ended(global, done())
@@ -170,12 +196,16 @@ fn settle(session: &mut Session, id: &OrderId) -> Result<(), CommandError> {
     Ok(store.save_worker(worker)?)
 }
 
-fn say(global: &Global, order: &str, record: &OrderRecord, said: &str) {
+fn say(global: &Global, record: &OrderRecord, said: &str) {
     if global.json {
-        output::json(&json!({"order": order, "said": said, "status": record.order.status.as_str()}));
+        output::json(&told(record, said));
     } else if !global.quiet {
-        output::out(&format!("order {}: {said}", display_id(order)));
+        output::out(&format!("order {}: {said}", display_id(record.order.id.as_str())));
     }
+}
+
+fn told(record: &OrderRecord, said: &str) -> Value {
+    json!({"order": record.order.id, "said": said, "status": record.order.status.as_str()})
 }
 
 /// Returns what the client of a declined order can still do.

@@ -20,7 +20,7 @@ pub(in crate::cli::commands) struct Cause {
     pub(in crate::cli::commands) orders: Vec<String>,
     /// What their clients pay.
     pub(in crate::cli::commands) price_cents: u64,
-    /// The command that helps with the first of them.
+    /// The command that helps: with all of them where one does, else with the first.
     pub(in crate::cli::commands) hint: String,
 }
 
@@ -60,11 +60,18 @@ pub(in crate::cli::commands) fn causes(global: &Global, state: &State) -> Vec<Ca
             orders: group.iter().map(|(record, ..)| record.order.id.to_string()).collect(),
             price_cents: group.iter().map(|(record, ..)| price(record)).sum(),
             message: group[0].1.clone(),
-            hint: global.runnable(&group[0].2),
+            hint: global.runnable(&hint_of(&group)),
         });
     }
     causes[of_orders..].sort_by_key(|cause| std::cmp::Reverse((cause.price_cents, cause.orders.len())));
     causes
+}
+
+/// Returns the command for a group: one clears the failures of all of them.
+fn hint_of(group: &[(&OrderRecord, String, String)]) -> String {
+    let hint = &group[0].2;
+    let is_for_all = group.len() > 1 && hint.starts_with("atelier-heartbeat retry ");
+    if is_for_all { format!("{hint} --alike") } else { hint.clone() }
 }
 
 /// Returns why an order is held. Where a program or the marketplace said why, that comes first: it is what to act on.
