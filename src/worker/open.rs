@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::domain::rules::Rules;
 use crate::domain::sanitize::{one_line, shell_word};
 use crate::domain::url::{file_name, is_same_server};
@@ -96,7 +96,7 @@ pub fn other_server(config: &Config) -> Result<Option<OtherServer>, StoreError> 
     let recorded = match Store::open_read_only(&config.state_dir).server()? {
         Some(recorded) => Some(recorded),
         // Copied into a new folder, a key still belongs to the server that issued it.
-        None => credentials::issued_by(&config.state_dir),
+        None => credentials::issued_by(&Environment::of_process(), &config.state_dir),
     };
     let configured = &config.api.base_url;
     let other = recorded.filter(|recorded| !is_same_server(recorded, configured));

@@ -69,11 +69,12 @@ impl<W: World> Beat<'_, W> {
     }
 
     /// Records that a poll is about to be sent, and when something is due if it finds nothing: such a poll has nothing more to
-    /// record. A run that has done anything else still has to report it.
+    /// record. A run that has done anything else still has to report it, and one that only looks takes up no events.
     pub(super) fn record_poll(&mut self) -> Result<(), Failure> {
         let now = self.now();
         let worker = &self.state.worker;
-        let is_quiet = !self.acted && self.run.hint_at.is_none() && !worker.notices.is_any_due(now);
+        let takes_all = !self.options.dry_run && self.run.hint_at.is_none();
+        let is_quiet = takes_all && !self.acted && !worker.notices.is_any_due(now);
         let wake = is_quiet.then(|| scheduler::next_wake(self.state, self.rules, now));
         self.world.record_poll(&mut self.state.worker, wake).map_err(state_failure)
     }

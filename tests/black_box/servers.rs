@@ -120,6 +120,53 @@ fn the_command_that_keeps_them_apart_registers_at_the_other_server() {
     names_both(&words, &fixture.run(&words), &fixture.server.base_url(), &other.base_url());
 }
 
+/// Wherever a key lies, its file may name the server that issued it.
+#[test]
+fn a_key_whose_file_names_its_marketplace_is_sent_to_no_other() {
+    let fixture = Fixture::empty(ServerVersion::Live);
+    fixture.settings(AGENT);
+    assert_eq!(fixture.run(&["setup"]).code, 0);
+    let (own, other) = (fixture.server.base_url(), another(&fixture));
+    let elsewhere = |words: &[&str]| {
+        let mut command = fixture.command(&[words, &["--state-dir", "new"]].concat());
+        command.env("ATELIER_BASE_URL", other.base_url());
+        command
+    };
+    let import = ["setup", "--import", "state/credentials.json"];
+    for words in [&[&import[..], &["--dry-run"]].concat()[..], &import] {
+        let ran = Ran::of(&elsewhere(words).output().unwrap());
+        assert!(ran.code == 78 && ran.err.contains(&own) && ran.err.contains(&other.base_url()), "{words:?}: {ran:?}");
+        assert!(!fixture.path("new/credentials.json").exists(), "{words:?}");
+    }
+    for words in [&["orders"][..], &["beat"], &["setup"], &["check"]] {
+        let mut command = elsewhere(words);
+        command.env("CREDENTIALS_DIRECTORY", fixture.path("state"));
+        let ran = Ran::of(&command.output().unwrap());
+        let said = ran.err.clone() + &ran.out;
+        assert!(ran.code == 78 && said.contains(&own) && said.contains(&other.base_url()), "{words:?}: {ran:?}");
+    }
+    assert_eq!(other.connections(), 0, "nothing was sent to the other server");
+    assert!(!fixture.path("new/server.json").exists());
+    // At its own server it is taken over, and the folder is bound at once.
+    assert_eq!(fixture.run(&[&import[..], &["--state-dir", "new"]].concat()).code, 0);
+    assert!(fs::read_to_string(fixture.path("new/server.json")).unwrap().contains(&own));
+}
+
+#[test]
+fn a_dry_run_that_names_the_other_server_uses_up_no_report() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    fixture.beat();
+    let other = another(&fixture);
+    let elsewhere =
+        |words: &[&str]| Ran::of(&fixture.command(words).env("ATELIER_BASE_URL", other.base_url()).output().unwrap());
+    let before = fs::read(fixture.path("state/worker.json")).unwrap();
+    for _ in 0..2 {
+        names_both(&["beat"], &elsewhere(&["beat", "--dry-run"]), &fixture.server.base_url(), &other.base_url());
+    }
+    assert_eq!(fs::read(fixture.path("state/worker.json")).unwrap(), before);
+    names_both(&["beat"], &elsewhere(&["beat"]), &fixture.server.base_url(), &other.base_url());
+}
+
 #[test]
 fn a_marketplace_that_moved_keeps_its_state_folder() {
     let fixture = Fixture::open(ServerVersion::Live);

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use atelier_heartbeat::internals::domain::order::OrderId;
+use atelier_heartbeat::internals::domain::webhook::Event;
 use atelier_heartbeat::internals::io::store;
 use atelier_heartbeat::internals::sandbox::{Call, Fault, Options, Placement, ServerVersion};
 
@@ -117,6 +119,36 @@ fn queued_orders_are_started_without_another_poll() {
     fixture.run(&["beat", "--force"]);
     assert_eq!(fs::read_dir(fixture.path("state/orders")).unwrap().count(), 0);
     assert!(orders.iter().all(|order| fixture.deliveries(order) == 1));
+}
+
+/// An event that comes soon after another one waits in the inbox, and the run with it. Killed then, it has removed the mark.
+#[test]
+fn no_hint_is_written_over_an_event_that_a_killed_run_left_waiting() {
+    for words in [&["deliver", "ORDER", "p.png"][..], &["beat", "--force", "--dry-run"]] {
+        let fixture = idle();
+        let order = fixture.order("x");
+        for event in ["order.created", "order.paid"] {
+            let (event, text) = (Event::about(OrderId::new("ord_nowhere").unwrap()).0, event);
+            store::inbox::record(&fixture.path("state"), text.as_bytes(), &event).unwrap();
+            if text == "order.created" {
+                assert_eq!(fixture.run(&["beat"]).code, 0);
+                assert!(!store::inbox::is_waiting(&fixture.path("state")));
+            }
+        }
+        let mut beat = fixture.spawn(&["beat"]);
+        let lock = fixture.path("state/lock");
+        eventually("the run waits", || fs::metadata(&lock).unwrap().len() == 0);
+        std::thread::sleep(Duration::from_millis(300));
+        beat.kill().unwrap();
+        beat.wait().unwrap();
+        assert!(store::inbox::is_waiting(&fixture.path("state")));
+        assert_eq!(fixture.run(&["poster", "--brief", "x", "--output", "p.png"]).code, 0);
+        let words: Vec<&str> = words.iter().map(|word| if *word == "ORDER" { &order } else { *word }).collect();
+        assert_eq!(fixture.run(&words).code, 0, "{words:?}");
+        assert!(store::inbox::is_waiting(&fixture.path("state")), "{words:?} looks into no inbox");
+        let is_marked = store::take_lock(&fixture.path("state")).unwrap().is_marked();
+        assert!(is_marked || store::wake_hint(&fixture.path("state")).is_none(), "{words:?}: the next run skips");
+    }
 }
 
 /// A fixture with slow deliveries.

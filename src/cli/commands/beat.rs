@@ -126,6 +126,7 @@ pub fn kicked(global: &Global, config: &Config) -> u8 {
 fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut Option<i32>) -> BeatResult {
     match open::other_server(config) {
         Ok(None) => {}
+        Ok(Some(other)) if options.dry_run => return failed(FailureKind::Config, other.to_string()),
         Ok(Some(other)) => return failed_in(global, &config.state_dir, &other.message(), &other.hint()),
         Err(error) => return failed(FailureKind::State, error.to_string()),
     }
@@ -143,6 +144,9 @@ fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut
         Ok(credentials) => credentials,
         Err(error) => {
             let message = error.to_string();
+            if options.dry_run {
+                return failed(FailureKind::Credentials, message);
+            }
             return failed_once(
                 &store,
                 &mut state.worker,
@@ -204,6 +208,9 @@ fn failed(kind: FailureKind, message: String) -> BeatResult {
 
 /// Settings that cannot be read do not say where the state is. In its usual place, the failure is reported once a day.
 fn misconfigured(global: &Global, message: &str) -> BeatResult {
+    if global.dry_run {
+        return failed(FailureKind::Config, message.to_owned());
+    }
     let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
     failed_in(global, &folder, message, "atelier-heartbeat check")
 }

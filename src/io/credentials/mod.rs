@@ -202,11 +202,18 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
     }
 }
 
-/// Returns the base URL of the marketplace that issued the state folder's key, where its file says so.
+/// Returns the base URL of the marketplace that issued the key, where the file that would be used says so.
 #[must_use]
-pub fn issued_by(state_dir: &Path) -> Option<String> {
-    let content = read(&state_dir.join("credentials.json")).ok()??;
-    let members: Map<String, Value> = serde_json::from_str(&content).ok()?;
+pub fn issued_by(environment: &Environment, state_dir: &Path) -> Option<String> {
+    let folders = [environment.path("CREDENTIALS_DIRECTORY"), Some(state_dir.to_owned())];
+    folders.iter().flatten().find_map(|folder| issuer_in(&folder.join("credentials.json")))
+}
+
+/// Returns the base URL of the marketplace that issued the key in a file, where the file says so.
+#[must_use]
+pub fn issuer_in(file: &Path) -> Option<String> {
+    let content = read(file).ok()??;
+    let members: Map<String, Value> = serde_json::from_str(content.trim_start_matches('\u{feff}')).ok()?;
     text(&members, ISSUED_BY)
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::envelope::{Loaded, encode, read, read_with_checksum, write};
+use super::inbox::is_waiting;
 use super::recent::Recent;
 use super::{Store, StoreError, failed, make_parent};
 use crate::domain::clock::Clock;
@@ -79,18 +80,20 @@ impl Store {
     }
 
     /// Writes the worker's record at the end of a run, with the hint that was computed from it; flushes it only in a run that
-    /// has flushed something else, or after the clock was set.
+    /// has flushed something else, or after the clock was set. While an event waits there is no hint: a run that was killed may
+    /// have removed its mark.
     ///
     /// # Errors
     ///
     /// Fails when the record cannot be written.
     pub fn leave_worker(&self, worker: &WorkerState, hint: &WakeHint) -> Result<(), StoreError> {
         let is_same = worker.clock.as_ref().is_some_and(|at| is_same_clock(at, self.recorded.synced.borrow().as_ref()));
+        let hint = (!is_waiting(&self.folder)).then_some(hint);
         if is_same && !self.recorded.flushed.get() {
-            return self.write_recent(worker, Some(hint));
+            return self.write_recent(worker, hint);
         }
         self.save_worker(worker)?;
-        if let Err(error) = self.write_recent(worker, Some(hint)) {
+        if let Err(error) = self.write_recent(worker, hint) {
             // Without a hint the next run reads everything.
             log::debug!("{error}");
             self.recent.remove();

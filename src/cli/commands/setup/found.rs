@@ -1,12 +1,15 @@
 //! What `setup` finds and takes over: an agent that is registered already, a marketplace that has moved.
 
+use std::path::Path;
+
 use super::Log;
 use crate::cli::args::{Global, SetupArgs};
 use crate::cli::command_error::CommandError;
 use crate::cli::exit_code;
 use crate::cli::session::Session;
 use crate::config::{Config, Environment};
-use crate::domain::sanitize::shell_word;
+use crate::domain::sanitize::{one_line, shell_word};
+use crate::domain::url::is_same_server;
 use crate::io::credentials;
 use crate::worker::open;
 
@@ -48,6 +51,7 @@ pub(super) fn already_there(found: &credentials::Credentials) -> CommandError {
 /// Takes over the credentials of a file.
 pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<(), CommandError> {
     let Some(path) = &args.import else { return Ok(()) };
+    of_this_server(&session.config, path, args.moved)?;
     let kept = session.config.state_dir.join("credentials.json");
     let found = if args.dry_run {
         let found = credentials::held_by(path)?;
@@ -65,5 +69,22 @@ pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> 
         found
     };
     session.identify(found);
+    if !args.dry_run {
+        // From here on the folder belongs to this marketplace, whatever else is to be done.
+        session.lock()?;
+    }
     Ok(())
+}
+
+/// A key is sent to no other marketplace than the one that issued it, where its file names that.
+fn of_this_server(config: &Config, path: &Path, has_moved: bool) -> Result<(), CommandError> {
+    let configured = &config.api.base_url;
+    let issuer = credentials::issuer_in(path).filter(|issuer| !has_moved && !is_same_server(issuer, configured));
+    let Some(issuer) = issuer else { return Ok(()) };
+    let message = format!(
+        "the key in {} was issued by {}, and base_url is {configured}: nothing was sent; name that base_url under [api], or, where the marketplace itself has moved to this address, add --moved",
+        path.display(),
+        one_line(&issuer, 200)
+    );
+    Err(CommandError::new(exit_code::CONFIG, message))
 }
