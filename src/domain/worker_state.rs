@@ -204,10 +204,11 @@ impl WorkerState {
             Event::PollIntended => {
                 (self.last_poll, self.last_run) = (Some(now), Some(now));
                 self.quiet_polls = self.quiet_polls.saturating_add(1);
-                self.webhooks.poll_sooner = false;
             }
             Event::PollAnswered => {
                 (self.poll_failures, self.poll_not_before, self.away_since) = (0, None, None);
+                // Not before: one that fails, or a run that is killed, has not found what the event told.
+                self.webhooks.poll_sooner = false;
                 let proven = [Subject::Marketplace, Subject::Auth, Subject::Credentials, Subject::Config];
                 proven.iter().for_each(|subject| self.notices.settle(subject));
             }
@@ -416,6 +417,20 @@ mod tests {
             (worker.poll_failures, worker.poll_not_before, worker.away_since, worker.notices.is_empty()),
             (0, None, None, true)
         );
+    }
+
+    #[test]
+    fn an_event_that_only_a_poll_can_follow_wants_one_until_it_is_answered() {
+        let now = Time::from_unix(1_000_000_000);
+        let mut worker = WorkerState { no_lookup: true, ..WorkerState::default() };
+        let (event, _) = webhook::Event::about(OrderId::new("ord_1").unwrap());
+        for event in [Event::HintTaken(event), Event::PollIntended, Event::PollFailed { wait: None, interval: INTERVAL }] {
+            worker.apply(now, event.clone());
+            assert!(worker.webhooks.poll_sooner, "{event:?}");
+        }
+        worker.apply(now, Event::PollIntended);
+        worker.apply(now, Event::PollAnswered);
+        assert!(!worker.webhooks.poll_sooner);
     }
 
     #[test]

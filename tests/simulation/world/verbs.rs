@@ -53,7 +53,8 @@ impl worker::Storage for World {
     fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError> {
         let synced = self.disk.worker.first().and_then(|(_, clock, _)| clock.as_ref());
         let is_same = worker.clock.as_ref().is_some_and(|clock| is_same_clock(clock, synced));
-        self.write_worker(worker, self.flushed || !is_same, Some(wake));
+        let wake = self.inbox.is_empty().then_some(wake);
+        self.write_worker(worker, self.flushed || !is_same, wake);
         Ok(())
     }
 
