@@ -424,7 +424,9 @@ mod tests {
         let now = Time::from_unix(1_000_000_000);
         let mut worker = WorkerState { no_lookup: true, ..WorkerState::default() };
         let (event, _) = webhook::Event::about(OrderId::new("ord_1").unwrap());
-        for event in [Event::HintTaken(event), Event::PollIntended, Event::PollFailed { wait: None, interval: INTERVAL }] {
+        for event in
+            [Event::HintTaken(event), Event::PollIntended, Event::PollFailed { wait: None, interval: INTERVAL }]
+        {
             worker.apply(now, event.clone());
             assert!(worker.webhooks.poll_sooner, "{event:?}");
         }

@@ -36,6 +36,22 @@ fn prepared() -> (Fixture, String, String) {
     (fixture, order, asked)
 }
 
+/// `check` keeps what it saw of the reviews, and tests webhooks with an event of its own: not in a dry run.
+#[test]
+fn a_dry_run_of_check_keeps_nothing_that_it_saw() {
+    let fixture = Fixture::open(ServerVersion::Live);
+    let order = fixture.order("x");
+    fixture.beat_until_delivered(&order);
+    fixture.server.market().accept(now(), &order).unwrap();
+    fixture.server.market().review(now(), &order, 5, "Good").unwrap();
+    let before = traces(&fixture);
+    let ran = fixture.run(&["check", "--dry-run"]);
+    assert!(ran.code == 0 && ran.out.contains("accepts the key"), "{ran:?}");
+    assert!(traces(&fixture) == before);
+    assert_eq!(fixture.run(&["check"]).code, 0);
+    assert!(traces(&fixture) != before);
+}
+
 #[test]
 fn every_command_that_changes_something_says_what_it_would_do_and_does_nothing() {
     let (fixture, order, asked) = prepared();
