@@ -145,6 +145,15 @@ fn a_key_whose_file_names_its_marketplace_is_sent_to_no_other() {
         let said = ran.err.clone() + &ran.out;
         assert!(ran.code == 78 && said.contains(&own) && said.contains(&other.base_url()), "{words:?}: {ran:?}");
     }
+    // The plan of a move sends nothing either.
+    let plan = Ran::of(&elsewhere(&[&import[..], &["--moved", "--dry-run"]].concat()).output().unwrap());
+    assert!(plan.code == 0 && plan.out.contains("would take over"), "{plan:?}");
+    // The answer to a registration, when a kill came before it was in its place.
+    fs::create_dir(fixture.path("begun")).unwrap();
+    fs::copy(fixture.path("state/credentials.json"), fixture.path("begun/credentials.json.new")).unwrap();
+    let mut begun = fixture.command(&["setup", "--state-dir", "begun"]);
+    let ran = Ran::of(&begun.env("ATELIER_BASE_URL", other.base_url()).output().unwrap());
+    names_both(&["setup"], &ran, &own, &other.base_url());
     assert_eq!(other.connections(), 0, "nothing was sent to the other server");
     assert!(!fixture.path("new/server.json").exists());
     // At its own server it is taken over, and the folder is bound at once.

@@ -201,14 +201,12 @@ fn marketplace(config: &Config, credentials: &Credentials, reach: Reach, report:
     }
     match client.clock_skew() {
         Some(off) if off.abs() <= CLOCK_MAY_BE_OFF => report.fine("clock", "agrees with the marketplace's"),
-        _ => {}
-    }
-    if let Some(off) = client.clock_skew().filter(|off| off.abs() > CLOCK_MAY_BE_OFF) {
-        report.warn(
+        Some(off) => report.warn(
             "clock",
             format!("this machine's clock is {} seconds off the marketplace's", off.abs()),
             "switch on time synchronisation (timedatectl set-ntp true)",
-        );
+        ),
+        None => {}
     }
 }
 

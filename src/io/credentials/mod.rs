@@ -205,8 +205,10 @@ pub fn find(environment: &Environment, config_dir: &Path, state_dir: &Path) -> R
 /// Returns the base URL of the marketplace that issued the key, where the file that would be used says so.
 #[must_use]
 pub fn issued_by(environment: &Environment, state_dir: &Path) -> Option<String> {
-    let folders = [environment.path("CREDENTIALS_DIRECTORY"), Some(state_dir.to_owned())];
-    folders.iter().flatten().find_map(|folder| issuer_in(&folder.join("credentials.json")))
+    let given = environment.path("CREDENTIALS_DIRECTORY").map(|folder| folder.join("credentials.json"));
+    // The last is the answer to a registration that `setup` has still to put in its place.
+    let own = ["credentials.json", "credentials.json.new"].map(|name| Some(state_dir.join(name)));
+    std::iter::once(given).chain(own).flatten().find_map(|file| issuer_in(&file))
 }
 
 /// Returns the base URL of the marketplace that issued the key in a file, where the file says so.

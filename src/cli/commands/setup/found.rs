@@ -48,10 +48,15 @@ pub(super) fn already_there(found: &credentials::Credentials) -> CommandError {
     CommandError::new(exit_code::CONFIG, message)
 }
 
-/// Takes over the credentials of a file.
-pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<(), CommandError> {
-    let Some(path) = &args.import else { return Ok(()) };
-    of_this_server(&session.config, path, args.moved)?;
+/// Takes over the credentials of a file. Returns whether they may be sent: a plan does not send them where their marketplace
+/// would only then have moved to.
+pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<bool, CommandError> {
+    let Some(path) = &args.import else { return Ok(true) };
+    let issuer = other_issuer(&session.config, path);
+    match &issuer {
+        Some(issuer) if !args.moved => return Err(of_another_server(&session.config, path, issuer)),
+        _ => {}
+    }
     let kept = session.config.state_dir.join("credentials.json");
     let found = if args.dry_run {
         let found = credentials::held_by(path)?;
@@ -73,18 +78,20 @@ pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> 
         // From here on the folder belongs to this marketplace, whatever else is to be done.
         session.lock()?;
     }
-    Ok(())
+    Ok(issuer.is_none() || !args.dry_run)
 }
 
-/// A key is sent to no other marketplace than the one that issued it, where its file names that.
-fn of_this_server(config: &Config, path: &Path, has_moved: bool) -> Result<(), CommandError> {
-    let configured = &config.api.base_url;
-    let issuer = credentials::issuer_in(path).filter(|issuer| !has_moved && !is_same_server(issuer, configured));
-    let Some(issuer) = issuer else { return Ok(()) };
+/// Returns the marketplace that issued the key in a file, where the file names another one than the settings.
+fn other_issuer(config: &Config, path: &Path) -> Option<String> {
+    credentials::issuer_in(path).filter(|issuer| !is_same_server(issuer, &config.api.base_url))
+}
+
+fn of_another_server(config: &Config, path: &Path, issuer: &str) -> CommandError {
     let message = format!(
-        "the key in {} was issued by {}, and base_url is {configured}: nothing was sent; name that base_url under [api], or, where the marketplace itself has moved to this address, add --moved",
+        "the key in {} was issued by {}, and base_url is {}: nothing was sent; name that base_url under [api], or, where the marketplace itself has moved to this address, add --moved",
         path.display(),
-        one_line(&issuer, 200)
+        one_line(issuer, 200),
+        config.api.base_url
     );
-    Err(CommandError::new(exit_code::CONFIG, message))
+    CommandError::new(exit_code::CONFIG, message)
 }

@@ -98,7 +98,9 @@ fn apply(global: &Global, args: &SetupArgs, log: &mut Log) -> Result<String, Com
         Ok(found) if args.import.is_some() => return Err(found::already_there(&found)),
         Ok(found) => session.identify(found),
         Err(CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. }) if args.import.is_some() => {
-            found::import(&mut session, args, log)?;
+            if !found::import(&mut session, args, log)? {
+                return Ok(String::new());
+            }
         }
         Err(CredentialsError::Missing { .. } | CredentialsError::Unfinished { .. }) => {
             found::no_others(&session.config)?;
