@@ -141,7 +141,7 @@ fn slurm_lists_a_job_twice_and_is_down_between() {
 
 #[test]
 fn a_slurm_job_that_never_ends_or_fails_is_reported() {
-    let engine = slurm("echo 4711", "total_timeout = \"1s\"");
+    let engine = slurm("echo 4711", "total_timeout = \"5s\"");
     assert!(engine.is_waiting());
     engine.says("PENDING");
     engine.fixture.beat_until("it is given up", |beat| beat["needs_attention"][0]["order"] == engine.order.as_str());

@@ -120,15 +120,16 @@ fn a_market_behind_a_proxy_works_and_what_fails_names_the_proxy() {
         assert!(ran.code == 69 && ran.err.contains(sentence) && ran.err.contains(&named), "{status}: {ran:?}");
     }
     // A setting wins over the environment, and loopback over both.
-    let setting = Home::new("").registered().with("HTTPS_PROXY", "http://127.0.0.1:1");
     let ca = cert("ca.pem");
-    let api = |base_url: &str, proxy: String| {
-        format!("base_url = \"{base_url}\"\ntimeout = \"2s\"\nca_file = \"{}\"\nproxy = \"{proxy}\"", ca.display())
+    let ask = |base_url: &str, proxy: &str| {
+        let setting = Home::new("").registered().with("HTTPS_PROXY", "http://127.0.0.1:1");
+        let ca = ca.display();
+        setting
+            .settings(&format!("base_url = \"{base_url}\"\ntimeout = \"2s\"\nca_file = \"{ca}\"\nproxy = \"{proxy}\""));
+        setting.run(&["orders"])
     };
-    setting.settings(&api("https://market.test/api", format!("http://{}", through.address)));
-    assert_eq!(setting.run(&["orders"]).code, 0);
-    setting.settings(&api(&format!("https://127.0.0.1:{}/api", market.port()), "http://127.0.0.1:1".into()));
-    assert_eq!(setting.run(&["orders"]).code, 0, "loopback is reached directly");
-    setting.settings(&api("https://market.invalid/api", "none".into()));
-    assert!(setting.run(&["orders"]).err.contains("DNS"), "none goes directly");
+    assert_eq!(ask("https://market.test/api", &format!("http://{}", through.address)).code, 0);
+    let loopback = ask(&format!("https://127.0.0.1:{}/api", market.port()), "http://127.0.0.1:1");
+    assert_eq!(loopback.code, 0, "loopback is reached directly: {loopback:?}");
+    assert!(ask("https://market.invalid/api", "none").err.contains("DNS"), "none goes directly");
 }
