@@ -298,6 +298,7 @@ impl WorkerState {
         if self.poll_not_before.is_some_and(|at| at > now + MAX_POLL_WAIT) {
             self.poll_not_before = Some(now + interval);
         }
+        self.webhooks.limit_waits(now + MAX_POLL_WAIT);
         for failing in self.failing.values_mut() {
             failing.last = failing.last.min(now);
         }

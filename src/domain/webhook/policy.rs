@@ -63,8 +63,8 @@ impl Webhooks {
     /// Returns when an event about this order may be taken up.
     #[must_use]
     pub fn may_take_at(&self, order: &OrderId, now: Time) -> Time {
-        // A clock that was set back stops nothing for longer than usual.
-        self.asked.get(order).map_or(now, |at| (*at + ASK_EVERY).min(now + ASK_EVERY)).max(now)
+        // A question in the future was asked before the clock was set back, and holds up none.
+        self.asked.get(order).filter(|at| **at <= now).map_or(now, |at| *at + ASK_EVERY).max(now)
     }
 
     /// Returns the first order to ask about now.
@@ -127,6 +127,13 @@ impl Webhooks {
         }
     }
 
+    /// Limits waits to what they can be at most: the clock may have been set back since they began.
+    pub(crate) fn limit_waits(&mut self, latest: Time) {
+        for question in self.questions.values_mut() {
+            question.not_before = question.not_before.filter(|at| *at <= latest);
+        }
+    }
+
     pub(crate) fn shift(&mut self, seconds: i64) {
         let waits = self.questions.values_mut().filter_map(|question| question.not_before.as_mut());
         self.asked.values_mut().chain(self.told.values_mut()).chain(waits).for_each(|at| *at = at.shifted(seconds));
@@ -180,12 +187,18 @@ mod tests {
         webhooks.asking(at(0), &order);
         assert_eq!(webhooks.may_take_at(&order, at(5)), at(15));
         assert_eq!((webhooks.may_take_at(&order, at(40)), webhooks.may_take_at(&id("b"), at(5))), (at(40), at(5)));
+        assert_eq!(webhooks.may_take_at(&order, at(-400_000)), at(-400_000), "the clock was set back");
         webhooks.unanswered(at(0), &order, |failures| Duration::from_secs(60 * u64::from(failures)));
         assert_eq!((webhooks.next(at(59)), webhooks.next(at(60))), (None, Some(&order)));
         let question = &webhooks.questions[&order];
         assert_eq!((question.texts.len(), question.kinds.len()), (1, 2));
         webhooks.take(at(30), event("ord_1", Kind::Order, None), true);
         assert_eq!(webhooks.next(at(30)), Some(&order), "news ends the wait");
+        webhooks.unanswered(at(30), &order, |_| Duration::from_secs(600));
+        webhooks.limit_waits(at(3600));
+        assert_eq!(webhooks.next(at(31)), None, "a wait that can be");
+        webhooks.limit_waits(at(-400_000));
+        assert_eq!(webhooks.next(at(-399_000)), Some(&order), "a wait from before the clock was set back");
     }
 
     #[test]
