@@ -10,6 +10,7 @@ use super::duration;
 use crate::domain::limits;
 use crate::domain::order::Status;
 use crate::domain::rules::Workspaces;
+use crate::domain::url;
 
 /// `[api]`: where the marketplace is and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub struct Api {
 impl Default for Api {
     fn default() -> Self {
         Self {
-            base_url: "https://api.useatelier.ai/api".into(),
+            base_url: url::LIVE.into(),
             timeout: Duration::from_secs(30),
             deliver_timeout: Duration::from_secs(150),
             upload_timeout: Duration::from_secs(600),
@@ -52,7 +53,7 @@ impl Api {
     /// Whether the marketplace is on this machine, where its limits are nobody else's business.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        crate::domain::url::is_local(&self.base_url)
+        url::is_local(&self.base_url)
     }
 }
 

@@ -3,20 +3,17 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::{Api, Config, PriceType, Service};
+use super::{Config, PriceType, Service};
 use crate::domain::field_rules;
 use crate::domain::limits::Endpoint;
 use crate::domain::rules::Workspaces;
-use crate::domain::url::Address;
-
-/// The document's URL, which now answers with a permanent redirect.
-const MOVED: &str = "https://atelierai.xyz/api";
+use crate::domain::url::{Address, LIVE, MOVED};
 
 /// Returns one sentence for each.
 pub(super) fn of(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.api.base_url == MOVED {
-        warnings.push(format!("api.base_url {:?} has moved permanently: write {:?}", MOVED, Api::default().base_url));
+        warnings.push(format!("api.base_url {MOVED:?} has moved permanently: write {LIVE:?}"));
     }
     if !config.api.is_local() {
         rehearsal_generators(config, &mut warnings);

@@ -74,14 +74,17 @@ pub fn is_local(text: &str) -> bool {
     Address::parse(text).is_some_and(|address| address.is_local())
 }
 
-/// The address that the marketplace's document names, and the one it moved to.
-const MOVED: [&str; 2] = ["https://atelierai.xyz/api", "https://api.useatelier.ai/api"];
+/// The live marketplace's base URL.
+pub const LIVE: &str = "https://api.useatelier.ai/api";
+
+/// The base URL that the marketplace's document names, which answers with a permanent redirect to the live one.
+pub const MOVED: &str = "https://atelierai.xyz/api";
 
 /// Whether two base URLs are of one marketplace, however they are written.
 #[must_use]
 pub fn is_same_server(one: &str, other: &str) -> bool {
     let (one, other) = (plain(one), plain(other));
-    one == other || [&one, &other].iter().all(|url| MOVED.contains(&url.as_str()))
+    one == other || [&one, &other].iter().all(|url| [LIVE, MOVED].contains(&url.as_str()))
 }
 
 /// Returns the host and the port of a base URL as part of a file's name.
