@@ -14,6 +14,7 @@ pub mod moderation;
 pub mod money;
 pub mod notice;
 pub mod order;
+pub mod path;
 pub mod poll_record;
 pub mod power_cut;
 pub mod proxy;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::domain::path::folder_of;
 use crate::io::failpoint;
 
 /// Replaces `path`: a new file beside it, synced, renamed over it, and the folder synced.
@@ -210,8 +211,7 @@ pub fn flush_file_system(folder: &Path) -> io::Result<()> {
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    sync_folder(parent)
+    sync_folder(folder_of(path))
 }
 
 /// Flushes the names in a folder. Some file systems (FUSE, network) cannot, and say so: then there is nothing to wait for.

@@ -20,6 +20,7 @@ use crate::domain::field_rules;
 use crate::domain::lifecycle::{Ending, OrderRecord, Step};
 use crate::domain::notice::Subject;
 use crate::domain::order::{Order, OrderId, Status};
+use crate::domain::path::folder_of;
 use crate::domain::sanitize::{display_id, one_line};
 use crate::domain::state::State;
 use crate::domain::worker_state::Event;
@@ -109,8 +110,7 @@ fn would_deliver(
     let record = record_of(&Store::open_read_only(&session.config.state_dir), id, there, replace)?;
     for item in items {
         if let DeliveryItem::File(path) = item {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            media::judge(folder, path).map_err(|unfit| CommandError::usage(unfit.to_string()))?;
+            media::judge(folder_of(path), path).map_err(|unfit| CommandError::usage(unfit.to_string()))?;
         }
     }
     let replaces = record.order.status == Status::Delivered;

@@ -12,6 +12,7 @@ use crate::cli::dry_run;
 use crate::cli::exit_code;
 use crate::cli::output;
 use crate::config::{self, DEFAULT_FILE, Environment};
+use crate::domain::path::folder_of;
 use crate::io::atomic_file;
 
 /// Writes them and prints what to do next.
@@ -23,7 +24,7 @@ pub fn run(global: &Global, preset: Preset) -> Result<u8, CommandError> {
     let home = std::env::var("HOME").unwrap_or_default();
     let written = presets::written(preset, &home);
     let text = filled(&written.command, &written.env);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&path);
     if global.dry_run {
         let plan = plan(global, &path, written.script.as_ref().map(|(name, _)| folder.join(name)))?;
         let _ = dry_run::says(global, || plan);

@@ -17,6 +17,7 @@ use crate::domain::field_rules::{MESSAGE, QUOTE, SYMBOL};
 use crate::domain::limits::Endpoint;
 use crate::domain::money::cents;
 use crate::domain::order::{OrderId, Status, text};
+use crate::domain::path::folder_of;
 use crate::domain::sanitize::display_id;
 use crate::io::marketplace::{Client, Lookup, Message};
 use crate::io::media;
@@ -206,7 +207,7 @@ fn not_launched(session: &mut Session, error: &ApiError) -> CommandError {
 #[must_use]
 pub fn upload(global: &Global, file: &Path) -> u8 {
     let done = || {
-        let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(file);
         let unfit = |unfit: MediaError| CommandError::usage(unfit.to_string());
         let judged = media::judge(folder, file).map_err(unfit)?;
         let mut session = Session::open(global)?;

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::deliverable::{Deliverable, MediaError};
 use crate::domain::limits::MAX_UPLOAD_BYTES;
 use crate::domain::order::hex;
+use crate::domain::path::folder_of;
 use crate::domain::sanitize::one_line;
 
 /// The types that the marketplace takes, document and live server together, as told by content.
@@ -166,9 +167,7 @@ fn relative(work: &Path, file: &Path) -> Result<String, MediaError> {
         fs::canonicalize(path)
             .map_err(|error| MediaError::of(&error, format!("{} cannot be found: {error}", path.display())))
     };
-    // The parent of a bare name is nothing, and means here.
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder: PathBuf = real(parent)?;
+    let folder: PathBuf = real(folder_of(file))?;
     let home = real(work)?;
     let outside = |_| MediaError::Judged(format!("{} is outside the order's folder", file.display()));
     let inside = folder.strip_prefix(&home).map_err(outside)?;
