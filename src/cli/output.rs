@@ -81,20 +81,17 @@ pub fn paint(code: &str, text: &str) -> String {
 /// Returns the width of the terminal in columns; none when stdout is not one.
 #[must_use]
 pub fn width() -> Option<usize> {
-    size().map(|(columns, _)| columns)
+    is_watched().then(|| size().0)
 }
 
-/// Returns the columns and lines of the terminal, the usual ones where it does not tell; none when stdout is not one.
+/// Returns the columns and lines of the terminal; the usual ones where it does not tell, and where stdout is none.
 #[must_use]
-pub fn size() -> Option<(usize, usize)> {
-    if !is_watched() {
-        return None;
-    }
+pub fn size() -> (usize, usize) {
     let measured = rustix::termios::tcgetwinsize(io::stdout()).ok();
     let of = |size: Option<u16>, least: usize, usual: usize| {
         size.map(usize::from).filter(|size| *size >= least).unwrap_or(usual)
     };
-    Some((of(measured.map(|size| size.ws_col), 20, 80), of(measured.map(|size| size.ws_row), 2, 24)))
+    (of(measured.map(|size| size.ws_col), 20, 80), of(measured.map(|size| size.ws_row), 2, 24))
 }
 
 /// Writes to stdout what moves the cursor of a terminal: without the secrets that are known, and without a line end.

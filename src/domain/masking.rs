@@ -40,7 +40,7 @@ pub fn whole_path(url: &str) -> String {
 #[must_use]
 pub fn proxy(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let host = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+    let host = without_user(rest);
     if scheme.is_empty() { host } else { format!("{scheme}://{host}") }
 }
 
@@ -83,13 +83,18 @@ fn is_secret_name(name: &str) -> bool {
 fn address(rest: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+    let host = without_user(authority);
     let (path, query) = path.split_at(path.find(['?', '#']).unwrap_or(path.len()));
     let pair = |pair: &str| match pair.split_once('=') {
         Some((name, value)) => format!("{name}={}", placeholder_or_mask(value)),
         None => tokens(pair),
     };
     format!("{host}{}{}", tokens(path), query.split('&').map(pair).collect::<Vec<_>>().join("&"))
+}
+
+/// A host, with a mask in place of the user name and the password before it.
+fn without_user(authority: &str) -> String {
+    authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("{MASK}@{host}"))
 }
 
 /// Masks every row of letters and digits that is no word.

@@ -67,7 +67,7 @@ fn skip(global: &Global, options: &BeatOptions) -> Option<Summary> {
     if options.force || options.dry_run {
         return None;
     }
-    let (pointer, wake) = nothing_due(&super::overrides(global))?;
+    let (pointer, wake) = nothing_due(&global.overrides())?;
     match store::take_lock(&pointer.state_dir) {
         Ok(lock) if lock.is_marked() => None,
         Ok(_lock) => Some(Summary::skipped(wake.reason, wake.poll_at)),
@@ -211,7 +211,7 @@ fn misconfigured(global: &Global, message: &str) -> BeatResult {
     if global.dry_run {
         return failed(FailureKind::Config, message.to_owned());
     }
-    let folder = config::usual_state_dir(&super::overrides(global), &Environment::of_process());
+    let folder = config::usual_state_dir(&global.overrides(), &Environment::of_process());
     failed_in(global, &folder, message, "atelier-heartbeat check")
 }
 

@@ -33,7 +33,7 @@ struct Account {
 pub fn run(global: &Global) -> Result<u8, CommandError> {
     let environment = Environment::of_process();
     let config = global.settings()?;
-    let settings = config::shown(&config, &super::overrides(global), &environment)?;
+    let settings = config::shown(&config, &global.overrides(), &environment)?;
     let account = account(&config, &environment);
     let route = config::connection(&config).describe();
     let set: Vec<&str> = VARIABLES.into_iter().filter(|name| environment.var(name).is_some()).collect();

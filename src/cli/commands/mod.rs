@@ -33,12 +33,7 @@ pub mod webhook;
 
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
-use crate::config::Overrides;
 use crate::io::progress::Progress;
-
-fn overrides(global: &Global) -> Overrides {
-    global.overrides()
-}
 
 fn progress(global: &Global) -> Progress {
     global.progress()

@@ -2,14 +2,13 @@
 //!
 //! Written by `webhook` without the lock of the folder, any number at once; taken by the one run that holds the lock.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::envelope::{Loaded, encode, read};
-use super::{LOCK_FILE, Store, StoreError, failed, remove_file};
+use super::{LOCK_FILE, Store, StoreError, failed, lock_options, remove_file};
 use crate::domain::webhook::answer::MAX_WAITING;
 use crate::domain::webhook::event::{Event, file_name};
 use crate::io::{atomic_file, failpoint};
@@ -83,8 +82,7 @@ pub fn is_waiting(folder: &Path) -> bool {
 /// Fails when the folder cannot be written.
 pub fn mark(folder: &Path) -> Result<(), StoreError> {
     let path = folder.join(LOCK_FILE);
-    let mut options = OpenOptions::new();
-    let marked = atomic_file::open_regular(options.create(true).truncate(false).write(true).mode(0o600), &path)
+    let marked = atomic_file::open_regular(&mut lock_options(), &path)
         // A length takes no space, so that a full disk has it as well.
         .and_then(|file| file.set_len(1));
     marked.map_err(|error| failed("write", &path, error))

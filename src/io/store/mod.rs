@@ -185,9 +185,7 @@ impl Store {
 /// Fails when another process holds the lock, or when the folder cannot be written.
 pub fn take_lock(folder: &Path) -> Result<Lock, StoreError> {
     let path = folder.join(LOCK_FILE);
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let open = || atomic_file::open_measured(&mut options.clone(), &path);
+    let open = || atomic_file::open_measured(&mut lock_options(), &path);
     let opened = open().or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => atomic_file::make_private_dir(folder).and_then(|()| open()),
         _ => Err(error),
@@ -198,6 +196,13 @@ pub fn take_lock(folder: &Path) -> Result<Lock, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreError::Busy),
         Err(error) => Err(failed("lock", &path, atomic_file::no_locks(&error))),
     }
+}
+
+/// The lock file is made by whoever comes first, a run or an event.
+fn lock_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
 }
 
 fn now() -> Time {

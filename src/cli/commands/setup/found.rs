@@ -53,9 +53,8 @@ pub(super) fn already_there(found: &credentials::Credentials) -> CommandError {
 pub(super) fn import(session: &mut Session, args: &SetupArgs, log: &mut Log) -> Result<bool, CommandError> {
     let Some(path) = &args.import else { return Ok(true) };
     let issuer = other_issuer(&session.config, path);
-    match &issuer {
-        Some(issuer) if !args.moved => return Err(of_another_server(&session.config, path, issuer)),
-        _ => {}
+    if let Some(issuer) = issuer.as_ref().filter(|_| !args.moved) {
+        return Err(of_another_server(&session.config, path, issuer));
     }
     let kept = session.config.state_dir.join("credentials.json");
     let found = if args.dry_run {

@@ -29,7 +29,7 @@ pub(super) struct Space {
 impl Space {
     /// That of the terminal, with a line for its prompt; the usual one where there is none.
     pub(super) fn of_terminal() -> Self {
-        let (columns, rows) = output::size().unwrap_or((80, 24));
+        let (columns, rows) = output::size();
         Self { width: columns, rows: Some(rows.saturating_sub(1)) }
     }
 

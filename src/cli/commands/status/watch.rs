@@ -88,8 +88,7 @@ pub(super) fn run(global: &Global) -> Result<u8, CommandError> {
     let mut offset = 0;
     let _screen = Alternate::open().or_exit(exit_code::INTERNAL, gone)?;
     loop {
-        let (columns, rows) = output::size().unwrap_or((80, 24));
-        let frame = Frame::of(global, &shown, (columns, rows), offset);
+        let frame = Frame::of(global, &shown, output::size(), offset);
         offset = frame.offset;
         output::draw(&frame.text).or_exit(exit_code::INTERNAL, gone)?;
         let input = Some(io::stdin()).filter(|_| !keys_end);
