@@ -31,9 +31,9 @@ pub mod internals {
     }
     pub mod domain {
         pub use crate::domain::{
-            api_error, clock, deliverable, field_rules, generation_outcome, lifecycle, limits, money, notice, order,
-            poll_record, power_cut, rate_budget, rules, sanitize, scheduler, secret, state, time, url, wake_hint,
-            webhook, worker_state,
+            api_error, backlog, clock, deliverable, field_rules, generation_outcome, lifecycle, limits, money, notice,
+            order, poll_record, power_cut, rate_budget, rules, sanitize, scheduler, secret, state, time, url,
+            wake_hint, webhook, worker_state,
         };
     }
     pub mod io {

@@ -298,6 +298,41 @@ fn a_poll_stays_within_its_instructions() {
     assert!(hundred < 20_000_000, "{hundred} instructions");
 }
 
+/// As long as the marketplace lists what it listed before, a poll that nobody watches knows enough of the orders without their
+/// records. It asks for the messages of twenty, others each time.
+#[test]
+fn a_poll_that_lists_what_is_known_reads_few_records() {
+    const ASKED: usize = 20;
+    let cost = |orders: usize| {
+        let fixture = with_orders(orders);
+        assert_eq!(fixture.beat()["orders_seen"], orders);
+        assert_eq!(fixture.beat()["orders_seen"], orders);
+        let polls = || fixture.server.market().recorder().requests.len();
+        let run = |tool: &str, words: &[&str]| {
+            fixture.age_worker_record(120);
+            let (before, log) = (polls(), fixture.log());
+            let output =
+                under(tool, words, &fixture.command(&["--config", "heartbeat.toml", "--force"])).output().unwrap();
+            assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+            assert_eq!((polls(), fixture.log()), (before + 1, log), "it polls, and has nothing to tell");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        let traced = run("strace", &["-f", "-qq", "-e", "trace=open,openat,openat2"]);
+        let records = traced.lines().filter(|line| line.contains("/state/orders/")).count();
+        let printed = run("valgrind", &["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        let refs = printed.lines().find_map(|line| line.split("refs:").nth(1)).unwrap();
+        (records, refs.trim().replace(',', "").parse::<u64>().unwrap())
+    };
+    let (few, many) = (cost(100), cost(5000));
+    let each = (many.1 - few.1) / 4900;
+    println!(
+        "a poll that lists what is known: {} and {} records read of 100 and 5,000, {each} instructions an order",
+        few.0, many.0
+    );
+    assert!(few.0 <= ASKED && many.0 <= ASKED, "{few:?} {many:?}");
+    assert!(each < 75_000, "{each} instructions an order");
+}
+
 #[test]
 fn the_cost_of_an_order_does_not_grow_with_their_number() {
     let cost = |orders: usize| {

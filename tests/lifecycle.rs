@@ -171,8 +171,8 @@ fn every_step_handles_every_status_of_the_marketplace() {
 }
 
 proptest! {
-    /// After any events in any order, a record can be written and read, a closed order stays closed, and an illegal event
-    /// changes nothing.
+    /// After any events in any order, a record can be written and read, a closed order stays closed, an illegal event
+    /// changes nothing. Nor does an answer about a steady order that changes nothing now change anything later.
     #[test]
     fn no_sequence_of_events_panics_or_reopens_a_closed_order(
         start in 0..14usize, sequence in proptest::collection::vec((0..1000usize, 0..statuses().len(), 0u64..100_000), 1..40)
@@ -184,8 +184,16 @@ proptest! {
             let before = record.clone();
             let mut events = events(&record, statuses()[status]);
             let event = events.swap_remove(what % events.len());
+            let answer = matches!(event, Event::Reply(MarketplaceReply::Found { .. })).then(|| event.clone());
             let is_legal = record.apply(at, &rules(), event).is_ok();
             prop_assert!(is_legal || record == before);
+            if let Some(answer) = answer.filter(|_| record == before && record.is_steady()) {
+                for later in [0, 1, 3600, 40 * 86_400] {
+                    let mut again = record.clone();
+                    prop_assert!(again.apply(at + Duration::from_secs(later), &rules(), answer.clone()).is_ok());
+                    prop_assert_eq!(&again, &record, "steady");
+                }
+            }
             prop_assert!(before.stage.closed.is_none() || record.stage.closed == before.stage.closed);
             let text = serde_json::to_string(&record).unwrap();
             prop_assert_eq!(&serde_json::from_str::<OrderRecord>(&text).unwrap(), &record);

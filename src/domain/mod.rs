@@ -1,6 +1,7 @@
 //! What the worker decides, and what it decides about. Pure: no files, network, processes, environment, clock or log.
 
 pub mod api_error;
+pub mod backlog;
 pub mod clock;
 pub mod deliverable;
 pub mod error_text;

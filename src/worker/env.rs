@@ -249,9 +249,9 @@ impl Runtime for Env<'_> {
 }
 
 impl Marketplace for Env<'_> {
-    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError> {
+    fn poll(&mut self, statuses: &[Status], known: Option<u64>) -> Result<Option<Listing>, ApiError> {
         let statuses: Vec<&str> = statuses.iter().map(Status::as_str).collect();
-        self.client.orders(&statuses)
+        self.client.orders_unless(&statuses, known)
     }
 
     fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {

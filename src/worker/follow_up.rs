@@ -8,6 +8,7 @@ use crate::domain::money::{cents, usd};
 use crate::domain::notice::{Notice, Subject};
 use crate::domain::order::{Order, OrderId};
 use crate::domain::sanitize::display_id;
+use crate::domain::state::in_turn;
 use crate::domain::worker_state::Event;
 
 /// Orders asked about in one run.
@@ -24,9 +25,14 @@ impl<W: World> Beat<'_, W> {
 
     /// Reports new messages of clients whose orders are in flight, without their text.
     fn report_messages(&mut self) -> Result<(), Failure> {
+        let turn = self.state.worker.last_poll.map_or(0, |at| at.unix().unsigned_abs());
+        if self.state.backlog.is_some() {
+            let some = self.world.some_orders(MAX_ASKED, turn).map_err(state_failure)?;
+            self.state.orders = some.into_iter().map(|record| (record.order.id.clone(), record)).collect();
+        }
         let old = |id: &&OrderId| !self.run.new.contains(*id);
-        let ids: Vec<OrderId> = self.state.orders.keys().filter(old).take(MAX_ASKED).cloned().collect();
-        for id in ids {
+        let ids: Vec<OrderId> = self.state.orders.keys().filter(old).cloned().collect();
+        for id in in_turn(ids, MAX_ASKED, turn) {
             if self.world.stopping() {
                 return Ok(());
             }

@@ -24,10 +24,10 @@ impl<W: World> Beat<'_, W> {
             return Ok(());
         }
         let now = self.now();
-        if self.listed.is_some_and(|at| at <= now && now < at + LIST_EVERY) {
+        if self.inbox_seen.is_some_and(|at| at <= now && now < at + LIST_EVERY) {
             return Ok(());
         }
-        self.listed = Some(now);
+        self.inbox_seen = Some(now);
         let waiting = self.world.inbox().map_err(state_failure)?;
         let (mut taken, mut later) = (Vec::new(), None::<Time>);
         self.run.hinted.clear();

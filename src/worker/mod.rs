@@ -12,6 +12,7 @@ pub mod notify;
 pub mod open;
 mod orders;
 mod poll;
+mod records;
 pub mod requests;
 mod summary;
 pub mod transfers;
@@ -20,6 +21,7 @@ mod world;
 use std::time::Duration;
 
 use crate::domain::api_error::ApiError;
+use crate::domain::backlog::{Backlog, Listed, Outlook};
 use crate::domain::clock::Clock;
 use crate::domain::lifecycle::{OrderRecord, Step};
 use crate::domain::limits::Endpoint;
@@ -52,12 +54,14 @@ pub struct BeatOptions {
     pub only: Option<OrderId>,
     /// How long the lock is waited for.
     pub patience: Duration,
+    /// Somebody reads in the summary which orders are in flight.
+    pub names_orders: bool,
 }
 
 /// The summary of a run, and the kind of its failure if it failed.
 pub type BeatResult = (Summary, Option<FailureKind>);
 
-/// Does one run to its end. The state is on disk whenever an effect happens.
+/// Does one run to its end. The state is on disk whenever an effect happens; the orders in flight are read from there.
 pub fn run(
     world: &mut impl World,
     state: &mut State,
@@ -67,7 +71,7 @@ pub fn run(
 ) -> BeatResult {
     let clock = world.clock();
     let mut beat = Beat::new(world, state, rules, (statuses, options), &clock);
-    let ended = match beat.work().and_then(|()| beat.follow_up()) {
+    let ended = match beat.take_up_orders().and_then(|()| beat.work()).and_then(|()| beat.follow_up()) {
         Ok(()) => beat.finish(),
         // A disk that failed once is not used again.
         Err(failure) if failure.kind == FailureKind::State => Err(failure),
@@ -102,8 +106,10 @@ struct Beat<'a, W: World> {
     run: RunState,
     summary: Summary,
     acted: bool,
-    /// When the inbox was last listed, since the last action.
-    listed: Option<Time>,
+    /// When the inbox was last looked at, since the last action.
+    inbox_seen: Option<Time>,
+    /// The last list of the marketplace, while it has changed none of the orders in flight and nothing else has.
+    listed: Option<Listed>,
 }
 
 impl<'a, W: World> Beat<'a, W> {
@@ -115,16 +121,15 @@ impl<'a, W: World> Beat<'a, W> {
         clock: &Clock,
     ) -> Self {
         state.worker.rebase(clock, rules.interval);
-        for record in state.orders.values_mut() {
-            record.rebase(clock);
-        }
-        let reason = scheduler::poll_hold(state, rules, options.force, clock.wall);
-        let summary = Summary::new(Outcome::Skipped, reason.map(Reason::as_str));
+        let summary = Summary::new(Outcome::Skipped, None);
         let run = RunState { only: options.only.clone(), ..RunState::new(clock.wall, options.force) };
-        Self { world, state, rules, statuses, options, run, summary, acted: false, listed: None }
+        Self { world, state, rules, statuses, options, run, summary, acted: false, inbox_seen: None, listed: None }
     }
 
     fn work(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        let reason = scheduler::poll_hold(self.state, self.rules, self.options.force, now);
+        self.summary.reason = reason.map(Reason::as_str);
         // A shared budget may have changed since the last run.
         self.with_budget(Durability::Deferred, &mut |_| {})?;
         self.finish_interrupted()?;
@@ -140,9 +145,14 @@ impl<'a, W: World> Beat<'a, W> {
             if self.options.dry_run && action != Action::Poll {
                 return Ok(());
             }
+            let is_over = |backlog: Backlog| now >= backlog.until || !matches!(action, Action::Poll | Action::Done);
+            if self.state.backlog.is_some_and(is_over) {
+                self.read_orders()?;
+                continue;
+            }
             self.acted |= !matches!(action, Action::Poll | Action::Done | Action::Wait(_));
             if !matches!(action, Action::Wait(_)) {
-                self.listed = None;
+                self.inbox_seen = None;
             }
             match action {
                 Action::Done => return Ok(()),
@@ -214,10 +224,17 @@ impl<'a, W: World> Beat<'a, W> {
         self.ids(|record| record.stage.step == Step::Generating).iter().try_for_each(|id| self.check_generator(id))
     }
 
-    /// Summarises the run, reports notices, and writes the worker's record and the wake hint, unless they are written already.
+    /// Summarises the run, reports notices, and writes the worker's record and the outlook, unless they are written already.
     fn finish(&mut self) -> Result<(), Failure> {
-        let clock = self.world.clock();
-        let now = clock.wall;
+        if self.state.backlog.is_some() {
+            // Only a run that has nothing to tell can end without the orders.
+            self.end()?;
+            if self.summary.is_quiet && self.summary.reported.is_empty() {
+                return Ok(());
+            }
+            self.read_orders()?;
+        }
+        let now = self.now();
         if !self.run.polled || self.summary.outcome != Outcome::Polled {
             self.summary.outcome = if self.acted { Outcome::Resumed } else { Outcome::Skipped };
             self.summary.reason.get_or_insert(Reason::Budget.as_str());
@@ -228,20 +245,13 @@ impl<'a, W: World> Beat<'a, W> {
         if self.options.dry_run {
             self.summary.would = Some(dry_run::plan(self.state, self.rules, &self.run, now));
         }
-        let wake = scheduler::next_wake(self.state, self.rules, now);
-        self.summary.next_poll_at = Some(wake.poll_at);
-        let in_flight = self.state.orders.len();
-        self.state.worker.apply(now, worker_state::Event::RunEnded { in_flight, clock });
-        let needed = scheduler::own_workload(self.state, self.rules, now);
-        let agent = self.rules.agent.clone();
-        self.with_budget(Durability::Deferred, &mut |budget| budget.claim(&agent, needed, now))?;
-        self.summary.is_quiet = self.world.is_recorded(&self.state.worker, wake);
+        let outlook = self.end()?;
         if !self.summary.is_quiet {
             let polls = self.state.worker.end_quiet_polls().saturating_sub(u32::from(self.run.polled));
             if polls > 0 {
                 log::info!("{polls} poll(s) before this run found nothing new");
             }
-            self.world.save_worker_at_end(&self.state.worker, wake).map_err(state_failure)?;
+            self.world.save_worker_at_end(&self.state.worker, outlook).map_err(state_failure)?;
         }
         match self.run.broken.pop_first() {
             Some((_, why)) => {
@@ -250,6 +260,22 @@ impl<'a, W: World> Beat<'a, W> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Brings the worker's record to the end of the run, and returns what is left to the next one.
+    fn end(&mut self) -> Result<Outlook, Failure> {
+        let clock = self.world.clock();
+        let now = clock.wall;
+        let outlook = scheduler::outlook(self.state, self.rules, self.listed, now);
+        self.summary.next_poll_at = Some(outlook.wake.poll_at);
+        let known = self.state.backlog.map(|_| self.state.worker.in_flight);
+        let in_flight = known.unwrap_or(self.state.orders.len());
+        self.state.worker.apply(now, worker_state::Event::RunEnded { in_flight, clock });
+        let needed = scheduler::own_workload(self.state, self.rules, now);
+        let agent = self.rules.agent.clone();
+        self.with_budget(Durability::Deferred, &mut |budget| budget.claim(&agent, needed, now))?;
+        self.summary.is_quiet = self.world.is_recorded(&self.state.worker, outlook);
+        Ok(outlook)
     }
 
     fn summarise_notices(&mut self, now: Time) {

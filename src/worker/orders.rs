@@ -35,6 +35,7 @@ impl<W: World> Beat<'_, W> {
         if *record == before {
             return Ok(true);
         }
+        self.listed = None;
         let after = record.clone();
         if after.stage.step != before.stage.step {
             log::info!("order {}: {}", id.file_stem(), after.stage.step.word());

@@ -6,6 +6,7 @@ use super::requests::{self, Reserved, Verdict};
 use super::summary::{Failure, FailureKind, Outcome};
 use super::{Beat, World, state_failure};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
+use crate::domain::backlog::Listed;
 use crate::domain::lifecycle::{Admission, Event, Known, MarketplaceReply, OrderRecord, admit, is_admissible};
 use crate::domain::limits::Endpoint;
 use crate::domain::order::{Order, OrderId, Status};
@@ -49,14 +50,21 @@ impl<W: World> Beat<'_, W> {
         if self.state.worker.no_revisions_until.is_some_and(|until| now < until) {
             statuses.retain(|status| *status != Status::RevisionRequested);
         }
-        let answer = self.world.poll(&statuses);
+        let known = self.state.backlog.map(|backlog| backlog.listed.digest);
+        let answer = self.world.poll(&statuses, known);
         self.settle(reservation, answer.as_ref().err())?;
         match answer {
             Ok(listing) => {
                 self.summary.outcome = Outcome::Polled;
                 self.summary.reason = None;
                 self.apply_to_worker(worker_state::Event::PollAnswered);
-                self.admit_all(listing, is_wide)
+                match listing {
+                    Some(listing) => self.admit_all(listing, is_wide),
+                    None => {
+                        self.summary.orders_seen = self.listed.map_or(0, |listed| listed.orders);
+                        Ok(())
+                    }
+                }
             }
             Err(error) => {
                 // An older server may not know this status; the next poll shows.
@@ -75,20 +83,28 @@ impl<W: World> Beat<'_, W> {
         let worker = &self.state.worker;
         let takes_all = !self.options.dry_run && self.run.hint_at.is_none();
         let is_quiet = takes_all && !self.acted && !worker.notices.is_any_due(now);
-        let wake = is_quiet.then(|| scheduler::next_wake(self.state, self.rules, now));
-        self.world.record_poll(&mut self.state.worker, wake).map_err(state_failure)
+        let outlook = is_quiet.then(|| scheduler::outlook(self.state, self.rules, self.listed, now));
+        self.world.record_poll(&mut self.state.worker, outlook).map_err(state_failure)
     }
 
     /// Admits each order of a listing, and applies the absence of those in flight that a complete listing does not contain.
     fn admit_all(&mut self, listing: Listing, is_wide: bool) -> Result<(), Failure> {
+        if self.state.backlog.is_some() {
+            self.read_orders()?;
+        }
         self.summary.orders_seen = listing.orders.len() + listing.odd.len();
         for invalid in &listing.odd {
             log::warn!("passed over: {invalid}");
         }
         let is_complete = listing.odd.is_empty();
+        let listed = Listed { digest: listing.digest, orders: self.summary.orders_seen };
+        // Until it changes one of them.
+        self.listed = (is_complete && !is_wide).then_some(listed);
         let present: BTreeSet<OrderId> = listing.orders.iter().map(|order| order.id.clone()).collect();
-        let mut new = Vec::new();
+        let (mut new, mut others) = (Vec::new(), 0);
         for order in listing.orders {
+            let is_other = !self.state.orders.contains_key(&order.id) && !is_admissible(&order, self.rules);
+            others += usize::from(is_other);
             new.extend(self.admit(order)?);
         }
         self.world.save_new_orders(&new).map_err(state_failure)?;
@@ -112,6 +128,8 @@ impl<W: World> Beat<'_, W> {
             let event = if is_wide { Event::Reply(MarketplaceReply::Gone) } else { Event::Absent };
             self.apply_event(&id, event)?;
         }
+        // Every order of the list is in flight, or none of ours whatever the time; others may be taken up again.
+        self.listed = self.listed.filter(|_| present.len() == self.state.orders.len() + others);
         Ok(())
     }
 
@@ -156,6 +174,7 @@ impl<W: World> Beat<'_, W> {
         let id = record.order.id.clone();
         self.run.new.insert(id.clone());
         self.state.orders.insert(id, record);
+        self.listed = None;
     }
 
     fn poll_failed(&mut self, error: ApiError) -> Result<(), Failure> {

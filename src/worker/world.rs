@@ -4,14 +4,16 @@
 use std::fmt;
 
 use crate::domain::api_error::ApiError;
+use crate::domain::backlog::{Backlog, Outlook};
 use crate::domain::clock::Clock;
 use crate::domain::deliverable::Hosted;
 use crate::domain::generation_outcome::GenerationOutcome;
 use crate::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
+use crate::domain::notice::Notice;
 use crate::domain::order::{OrderId, Status};
 use crate::domain::rate_budget::{Budget, Durability};
+use crate::domain::state::State;
 use crate::domain::time::Time;
-use crate::domain::wake_hint::Wake;
 use crate::domain::worker_state::WorkerState;
 use crate::io::marketplace::{Accepted, Listing, Message};
 use crate::io::store::History;
@@ -36,26 +38,44 @@ pub trait Runtime {
 
 /// The state folder. Every method writes durably but those of the worker's record, which a power cut may bring back as it was.
 ///
-/// A wake hint is written with the record that it was computed from, and whatever changes an order or that record voids it
-/// first. Nothing depends on a hint: without one, the next run takes longer to find out.
+/// An outlook is written with the record that it was computed from, and whatever changes an order or that record voids it
+/// first. Nothing depends on one: without it, the next run takes longer to find out.
 pub trait Storage {
-    /// Writes the worker's record before a poll is sent, with a hint that holds if the answer changes nothing.
+    /// Returns what a poll needs of the orders in flight, if it is recorded and nothing has changed since.
+    fn backlog(&mut self) -> Option<Backlog>;
+
+    /// Reads the orders in flight into `state`, in place of those that it holds. Returns a notice when records were damaged and
+    /// are set aside.
+    ///
+    /// # Errors
+    ///
+    /// The records cannot be read.
+    fn read_orders(&mut self, state: &mut State) -> Result<Option<Notice>, StateError>;
+
+    /// Returns a few of the orders in flight, others for each `turn`.
+    ///
+    /// # Errors
+    ///
+    /// The records cannot be read.
+    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StateError>;
+
+    /// Writes the worker's record before a poll is sent, with an outlook that holds if the answer changes nothing.
     ///
     /// # Errors
     ///
     /// The record cannot be written.
-    fn record_poll(&mut self, worker: &mut WorkerState, wake: Option<Wake>) -> Result<(), StateError>;
+    fn record_poll(&mut self, worker: &mut WorkerState, outlook: Option<Outlook>) -> Result<(), StateError>;
 
     /// Returns whether a run can end as it is: all of this was written before its poll, and nothing since.
-    fn is_recorded(&mut self, worker: &WorkerState, wake: Wake) -> bool;
+    fn is_recorded(&mut self, worker: &WorkerState, outlook: Outlook) -> bool;
 
-    /// Writes the worker's record at the end of a run, with its hint. When one was written durably in this run, a power cut may
+    /// Writes the worker's record at the end of a run, with its outlook. When one was written durably in this run, a power cut may
     /// bring that one back: it is more careful than necessary.
     ///
     /// # Errors
     ///
     /// The record cannot be written.
-    fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError>;
+    fn save_worker_at_end(&mut self, worker: &WorkerState, outlook: Outlook) -> Result<(), StateError>;
 
     /// Returns the events that wait in the inbox.
     ///
@@ -142,12 +162,12 @@ pub trait Storage {
 
 /// The requests to the marketplace.
 pub trait Marketplace {
-    /// Asks for the orders in these statuses.
+    /// Asks for the orders in these statuses. `None` when the answer is the list with this digest: it is not read then.
     ///
     /// # Errors
     ///
     /// The request failed.
-    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError>;
+    fn poll(&mut self, statuses: &[Status], known: Option<u64>) -> Result<Option<Listing>, ApiError>;
 
     /// Asks about one order.
     ///

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use atelier_heartbeat::internals::domain::secret::Secret;
 use atelier_heartbeat::internals::domain::time::Time;
+use atelier_heartbeat::internals::domain::wake_hint::WakeHint;
 use atelier_heartbeat::internals::io::credentials;
 use atelier_heartbeat::internals::sandbox::{Options, Placement, Server, ServerVersion};
 use serde_json::{Map, Value};
@@ -81,10 +82,31 @@ impl Fixture {
     /// Makes the worker's record so many seconds older, as if the machine had run on since.
     pub fn age_worker_record(&self, seconds: i64) {
         let path = self.path("state/worker.json");
-        let mut file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        file.as_object_mut().unwrap().remove("check");
-        older(&mut file["data"], seconds);
-        fs::write(&path, file.to_string()).unwrap();
+        let aged = |path: &Path| {
+            let text = fs::read_to_string(path).ok()?;
+            let mut file: Value = serde_json::from_str(&text).unwrap();
+            file.as_object_mut().unwrap().remove("check");
+            older(&mut file["data"], seconds);
+            Some(file)
+        };
+        let text = aged(&path).unwrap().to_string();
+        fs::write(&path, &text).unwrap();
+        let path = self.path("state/worker.recent.json");
+        let Some(mut file) = aged(&path) else { return };
+        file["data"]["follows"] = crc32fast::hash(text.as_bytes()).into();
+        let hint = file["wake"].as_str().and_then(WakeHint::parse).map(|mut hint| {
+            for time in [&mut hint.wake.at, &mut hint.wake.poll_at, &mut hint.written.wall] {
+                *time = time.shifted(-seconds);
+            }
+            hint.written.uptime = hint.written.uptime.map(|uptime| uptime - seconds);
+            hint.to_text()
+        });
+        let mut members = file.as_object().unwrap().clone();
+        members.remove("wake");
+        let rest = Value::Object(members).to_string();
+        // The hint stands first.
+        let text = format!("{{\"wake\":\"{}\",{}", hint.as_deref().unwrap_or("-"), &rest[1..]);
+        fs::write(path, format!("{text:<4096}")).unwrap();
     }
 
     /// Takes the wake hint away, as may happen at any time.

@@ -1,6 +1,7 @@
 //! Black-box tests: the built program, the sandbox on loopback, and generators of every kind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod backlog;
 mod bad_input;
 mod beat;
 mod completion;

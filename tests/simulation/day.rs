@@ -143,8 +143,8 @@ pub fn documents(seed: u64, plan: &Plan) -> Day {
         let now = world.now;
         world.advance(now, &mut others);
         let statuses = [Status::Paid, Status::InProgress];
-        let listed = atelier_heartbeat::internals::worker::Marketplace::poll(&mut world, &statuses);
-        for order in listed.map(|listing| listing.orders).unwrap_or_default() {
+        let listed = atelier_heartbeat::internals::worker::Marketplace::poll(&mut world, &statuses, None);
+        for order in listed.ok().flatten().map(|listing| listing.orders).unwrap_or_default() {
             generations += 1;
             let made = world.now + plan.making;
             world.advance(made, &mut others);

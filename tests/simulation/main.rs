@@ -40,7 +40,7 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
     }
     let (from, worlds) = (number("FROM").unwrap_or(0), number("WORLDS").unwrap_or(2000));
     let (mut lost_starts, mut deliveries, mut orders, mut faults, mut quotes) = (0, 0, 0, 0, 0);
-    let (mut again, mut beside) = (0, 0);
+    let (mut again, mut beside, mut unread) = (0, 0, 0);
     for seed in FOUND.into_iter().filter(|seed| !(from..worlds).contains(seed)).chain(from..worlds) {
         let told = World::simulate(seed);
         if !told.broken.is_empty() {
@@ -58,10 +58,11 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
         quotes += told.quotes;
         again += told.again;
         beside += told.beside;
+        unread += told.unread;
     }
     let worlds = worlds - from;
     println!(
-        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {beside} sent beside another, {faults} faults, {lost_starts} deaths"
+        "{worlds} worlds, {orders} orders, {deliveries} delivered, {quotes} quoted, {again} delivered again, {beside} sent beside another, {unread} polls that read no order, {faults} faults, {lost_starts} deaths"
     );
     // A harness whose faults do not fire proves nothing.
     assert!(
@@ -70,7 +71,8 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
             && deliveries > worlds
             && quotes > worlds / 2
             && again > worlds / 10
-            && beside > worlds / 10,
-        "{lost_starts} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again, {beside} beside"
+            && beside > worlds / 10
+            && unread > worlds,
+        "{lost_starts} deaths, {faults} faults, {deliveries} deliveries, {quotes} quotes, {again} again, {beside} beside, {unread} unread"
     );
 }

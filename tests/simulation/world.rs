@@ -1,5 +1,7 @@
 //! A seeded world: its clock, its market, its disk, its generators, and what goes wrong in it.
 
+#[path = "world/backlog.rs"]
+mod backlog;
 #[path = "world/mail.rs"]
 pub mod mail;
 #[path = "world/verbs.rs"]
@@ -10,19 +12,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::time::Duration;
 
 use atelier_heartbeat::internals::domain::api_error::{ApiError, ApiErrorKind};
+use atelier_heartbeat::internals::domain::backlog::{Backlog, Outlook};
 use atelier_heartbeat::internals::domain::clock::{Boot, Clock, Moment};
 use atelier_heartbeat::internals::domain::deliverable::{Deliverable, Hosted};
 use atelier_heartbeat::internals::domain::generation_outcome::GenerationOutcome;
 use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, MarketplaceReply, OrderRecord};
-use atelier_heartbeat::internals::domain::notice::Subject;
+use atelier_heartbeat::internals::domain::notice::{Notice, Subject};
 use atelier_heartbeat::internals::domain::order::{OrderId, Status};
 use atelier_heartbeat::internals::domain::poll_record::PollRecord;
 use atelier_heartbeat::internals::domain::power_cut::{is_same_clock, may_skip_flush};
 use atelier_heartbeat::internals::domain::rate_budget::{Allowance, Budget, Durability};
 use atelier_heartbeat::internals::domain::rules::{Rules, ServiceRules};
-use atelier_heartbeat::internals::domain::state::State;
+use atelier_heartbeat::internals::domain::state::{State, in_turn};
 use atelier_heartbeat::internals::domain::time::Time;
-use atelier_heartbeat::internals::domain::wake_hint::{Wake, WakeHint};
+use atelier_heartbeat::internals::domain::wake_hint::WakeHint;
 use atelier_heartbeat::internals::domain::webhook;
 use atelier_heartbeat::internals::domain::worker_state::WorkerState;
 use atelier_heartbeat::internals::io::marketplace::{Accepted, Listing, Lookup, RateLimitHeaders, wire};
@@ -55,6 +58,7 @@ pub fn hush() {
 }
 
 /// What a simulated world came to.
+#[derive(Default)]
 pub struct WorldOutcome {
     pub broken: Vec<String>,
     pub story: Vec<String>,
@@ -64,6 +68,8 @@ pub struct WorldOutcome {
     pub faults: u64,
     pub quotes: u64,
     pub again: u64,
+    /// Polls after which no order was read.
+    pub unread: u64,
     /// Files and deliveries that went on their way beside another.
     pub beside: u64,
     /// Everything that went wrong in it, counted.
@@ -75,6 +81,8 @@ struct Disk {
     /// The worker's record: the one that was flushed last, and those after it, each with when it was written.
     worker: Vec<(i64, Option<Clock>, String)>,
     hint: Option<String>,
+    /// What was written beside the hint.
+    backlog: Option<Backlog>,
     /// What this run wrote before its poll, while that is all there is.
     before_poll: Option<PollRecord>,
     /// An event may wait that no run has seen.
@@ -132,6 +140,9 @@ pub struct World {
     pub generators: BTreeMap<(OrderId, String, u32), Generator>,
     /// Where prices are asked for.
     pub quote_service: Option<String>,
+    /// The rules of the present run, and what it read in place of the orders.
+    rules: Rules,
+    backlog_read: Option<Backlog>,
     /// How often each order's client asked for it to be done again.
     pub again: BTreeMap<String, usize>,
     /// Deliveries that were seen to be completed.
@@ -235,24 +246,15 @@ impl World {
             disk: Disk::default(),
             generators: BTreeMap::new(),
             quote_service: None,
+            rules: Rules::default(),
+            backlog_read: None,
             again: BTreeMap::new(),
             completed: Vec::new(),
             reported: Vec::new(),
             died: false,
             dies_in: None,
             stops_in: None,
-            told: WorldOutcome {
-                broken: Vec::new(),
-                story: Vec::new(),
-                lost_starts: 0,
-                deliveries: 0,
-                orders: 0,
-                faults: 0,
-                quotes: 0,
-                again: 0,
-                beside: 0,
-                mishaps: 0,
-            },
+            told: WorldOutcome::default(),
         }
     }
 
@@ -468,10 +470,10 @@ impl World {
             self.disk.hint = None;
         }
         state.worker.rebase(&clock, rules.interval);
-        for (id, text) in &self.disk.orders {
-            state.orders.insert(id.clone(), serde_json::from_str(text).expect("every record parses at every instant"));
-        }
-        let wish = BeatOptions { force: !self.calm && self.chance(3), ..BeatOptions::default() };
+        // Every third run is one whose output somebody reads.
+        let names_orders = self.now % 3 == 0;
+        let wish = BeatOptions { force: !self.calm && self.chance(3), names_orders, ..BeatOptions::default() };
+        self.rules = rules.clone();
         let statuses =
             [Status::Paid, Status::InProgress, Status::Disputed, Status::RevisionRequested, Status::PendingQuote];
         let ended = catch_unwind(AssertUnwindSafe(|| worker::run(self, &mut state, rules, &statuses, &wish)));
@@ -525,13 +527,19 @@ impl World {
         }
     }
 
-    fn write_worker(&mut self, worker: &WorkerState, flush: bool, wake: Option<Wake>) {
+    fn orders_on_disk(&self) -> BTreeMap<OrderId, OrderRecord> {
+        let read = |text: &String| serde_json::from_str(text).expect("every record parses at every instant");
+        self.disk.orders.iter().map(|(id, text)| (id.clone(), read(text))).collect()
+    }
+
+    fn write_worker(&mut self, worker: &WorkerState, flush: bool, outlook: Option<Outlook>) {
         if flush {
             self.void_hint();
         }
         self.verb();
         let written = moment(&self.read_clock());
-        self.disk.hint = wake.map(|wake| WakeHint { wake, written, fingerprint: 0 }.to_text());
+        self.disk.hint = outlook.map(|outlook| WakeHint { wake: outlook.wake, written, fingerprint: 0 }.to_text());
+        self.disk.backlog = outlook.and_then(|outlook| outlook.backlog);
         if flush {
             self.disk.worker.clear();
             self.flushed = true;

@@ -30,7 +30,8 @@ const KICK_PATIENCE: Duration = Duration::from_millis(500);
 /// Does one run and reports it.
 #[must_use]
 pub fn run(global: &Global, args: &BeatArgs) -> u8 {
-    let options = BeatOptions { force: args.force, dry_run: global.dry_run, ..BeatOptions::default() };
+    let names_orders = global.json || output::is_watched();
+    let options = BeatOptions { force: args.force, dry_run: global.dry_run, names_orders, ..BeatOptions::default() };
     let mut stopped = None;
     // An agent that reads a terminal is not an operator who watches one.
     let global = Global { quiet: global.quiet || is_heartbeat(args), ..global.clone() };
@@ -164,9 +165,6 @@ fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut
     }
     // A key that others can read is closed to them as soon as it is noticed; `check` reports it too.
     let _ = credentials::tighten(&config.state_dir);
-    if let Err(error) = read_orders(&store, &mut state) {
-        return failed(FailureKind::State, error.to_string());
-    }
     let last_poll = state.worker.last_poll;
     let mut env = match Env::new(config, store, &credentials, super::progress(global)) {
         Ok(env) => env,
@@ -184,21 +182,6 @@ fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut
     let target = if summary.is_quiet { logging::QUIET } else { module_path!() };
     log::info!(target: target, "run: {}", serde_json::to_string(&summary).unwrap_or_default());
     (summary, failure)
-}
-
-/// Reads the orders in flight, and raises or settles the notice of damaged ones.
-fn read_orders(store: &Store, state: &mut State) -> Result<(), StoreError> {
-    let damaged = store.orders(state)?;
-    let now = clock::clock().wall;
-    if !damaged.is_empty() {
-        let folder = store.folder().join("orders");
-        let message = format!("{} order record(s) were damaged and set aside in {}", damaged.len(), folder.display());
-        let notice = Notice::new(message, "atelier-heartbeat status");
-        state.worker.apply(now, Event::NoticeRaised(Subject::State, notice));
-    } else if state.worker.notices.get(&Subject::State).is_some_and(|notice| notice.reported_at.is_some()) {
-        state.worker.apply(now, Event::NoticeSettled(Subject::State));
-    }
-    Ok(())
 }
 
 fn failed(kind: FailureKind, message: String) -> BeatResult {

@@ -78,7 +78,6 @@ fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, Comma
     store.save_order(&record)?;
     store.reopened(&id)?;
     let mut state = State { worker, ..State::default() };
-    store.orders(&mut state)?;
     state.worker.apply(clock.wall, Event::NoticeSettled(Subject::Order(id.clone())));
     let mut env = Env::new(&config, store, &credentials, super::progress(global))
         .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;

@@ -29,7 +29,7 @@ use crate::io::store::{History, Store};
 pub fn list(global: &Global, args: &OrdersArgs) -> Result<u8, CommandError> {
     let mut session = Session::open(global)?;
     let statuses: Vec<&str> = args.status.iter().map(String::as_str).collect();
-    let Listing { mut orders, odd } =
+    let Listing { mut orders, odd, .. } =
         session.counted(Endpoint::Orders, RequestKind::Read, |client| client.orders(&statuses))?;
     let now = clock::clock().wall;
     if let Some(since) = args.since {

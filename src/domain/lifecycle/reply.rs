@@ -20,6 +20,14 @@ enum FileThere {
 }
 
 impl OrderRecord {
+    /// Returns whether an answer of the marketplace that changes nothing now would change nothing at any later time.
+    #[must_use]
+    pub fn is_steady(&self) -> bool {
+        let waits = matches!(self.stage.step, Step::Queued | Step::ReadyToGenerate | Step::Generated | Step::Uploaded);
+        let is_open = self.stage.closed.is_none() && !self.stage.unlisted && !self.is_quote_request;
+        waits && is_open && self.order.status.takes_delivery()
+    }
+
     pub(super) fn apply_reply(&mut self, now: Time, rules: &Rules, reply: MarketplaceReply) {
         match reply {
             // Such a server keeps the first of several files.

@@ -1,23 +1,26 @@
 //! The central decision: with this state, these rules and this time, what comes next?
 //!
 //! In scope: choosing the next [`Action`] and the time of the next run. Out of scope: acting and waiting.
-//! [`what_next`] is pure, so it can be printed, replayed and simulated. [`next_wake`] asks it at future moments, so the wake
-//! file cannot disagree with the loop.
+//! [`what_next`] is pure, so it can be printed, replayed and simulated. [`outlook()`] asks it at future moments, so what a run
+//! leaves to the next one cannot disagree with the loop.
 
+mod outlook;
 mod pacing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::domain::backlog::Workload;
 use crate::domain::lifecycle::{OrderRecord, Step};
-use crate::domain::limits::{Endpoint, WINDOW};
+use crate::domain::limits::Endpoint;
 use crate::domain::order::OrderId;
 use crate::domain::rate_budget::Reservation;
 use crate::domain::rules::{Pricing, Rules};
 use crate::domain::state::State;
 use crate::domain::time::Time;
-use crate::domain::wake_hint::{Reason, Wake};
-use pacing::Workload;
+use crate::domain::wake_hint::Reason;
+
+pub use outlook::{next_wake, outlook};
 
 /// What only the current run knows.
 #[derive(Clone, Debug)]
@@ -186,7 +189,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(state: &'a State, rules: &'a Rules, run: &'a RunState, now: Time) -> Self {
         let late = now >= run.started + rules.time_limit;
-        let workload = Workload::of(state, rules, now);
+        let workload = pacing::workload(state, rules, now);
         let slowest = Duration::from_secs(state.worker.typical.values().copied().max().unwrap_or(0));
         let can_begin_slowest = pacing::can_begin(state, rules, &workload, now + slowest);
         Self { state, rules, run, now, late, workload, can_begin_slowest, is_unlimited: false }
@@ -376,11 +379,16 @@ pub fn deadline(rules: &Rules, record: &OrderRecord) -> Time {
     placed + rules.turnaround(&record.order).unwrap_or_default()
 }
 
-/// Returns whether an unfinished order has missed its deadline or is about to: less time is left than its generator usually
-/// takes plus a tenth of the turnaround. Orders without a turnaround are never late.
+/// Returns whether an unfinished order has missed its deadline or is about to.
 #[must_use]
 pub fn is_late(state: &State, rules: &Rules, record: &OrderRecord, now: Time) -> bool {
-    let Some(turnaround) = rules.turnaround(&record.order) else { return false };
+    late_from(state, rules, record).is_some_and(|at| now >= at)
+}
+
+/// Returns from when on an unfinished order counts as late: less time is left then than its generator usually takes plus a tenth
+/// of the turnaround. Orders without a turnaround are never late.
+fn late_from(state: &State, rules: &Rules, record: &OrderRecord) -> Option<Time> {
+    let turnaround = rules.turnaround(&record.order)?;
     // The turnaround is promised for the first delivery alone.
     let finished = record.round > 1
         || matches!(record.stage.step, Step::Delivered | Step::Delivering { .. } | Step::MessageSending);
@@ -390,35 +398,20 @@ pub fn is_late(state: &State, rules: &Rules, record: &OrderRecord, now: Time) ->
         }
         _ => Duration::ZERO,
     };
-    !finished
-        && !record.is_quote_request
-        && record.stage.closed.is_none()
-        && now + to_make + turnaround / 10 >= deadline(rules, record)
+    let counts = !finished && !record.is_quote_request && record.stage.closed.is_none();
+    counts.then(|| deadline(rules, record) - (to_make + turnaround / 10))
 }
 
 /// Returns how many requests this worker needs to finish what it has begun and what is due soon.
 #[must_use]
 pub fn own_workload(state: &State, rules: &Rules, now: Time) -> usize {
-    pacing::own_workload(state, rules, now)
+    pacing::own_workload(state, rules, now).requests
 }
 
 /// Returns why no poll would be made at `now`, if none would.
 #[must_use]
 pub fn poll_hold(state: &State, rules: &Rules, force: bool, now: Time) -> Option<Reason> {
-    pacing::poll_hold(state, rules, || Workload::of(state, rules, now), force, now)
-}
-
-/// Returns when the next run has something to do, by asking [`what_next`] at every moment at which its answer can change.
-#[must_use]
-pub fn next_wake(state: &State, rules: &Rules, now: Time) -> Wake {
-    let moments = pacing::moments(state, rules, now);
-    let poll_at = moments.iter().copied().find(|at| poll_hold(state, rules, false, *at).is_none());
-    // Blocks and waits are bounded, so a moment is always found; an hour is the fallback.
-    let poll_at = poll_at.unwrap_or(now + WINDOW);
-    let due = |at: &Time| what_next(state, rules, &RunState::new(*at, false), *at) != Action::Done;
-    let at = moments.into_iter().find(due).unwrap_or(poll_at).min(poll_at);
-    let reason = poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
-    Wake { at, poll_at, reason }
+    pacing::poll_hold(state, rules, || pacing::workload(state, rules, now), force, now)
 }
 
 #[cfg(test)]

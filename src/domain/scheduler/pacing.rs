@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::domain::backlog::Workload;
 use crate::domain::lifecycle::{OrderRecord, Step};
 use crate::domain::limits::{Endpoint, WINDOW};
 use crate::domain::rules::Rules;
@@ -20,40 +21,30 @@ const GAP_OF_ONE: Duration = Duration::from_secs(25 * 60);
 const LONGEST_GAP: Duration = Duration::from_secs(15 * 60);
 
 /// Work that is due later than this reserves no requests.
-const HORIZON: Duration = Duration::from_secs(15 * 60);
+pub(super) const HORIZON: Duration = Duration::from_secs(15 * 60);
 
-/// The work in flight at one moment, counted in one pass over the orders.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Workload {
-    /// Requests needed to finish what is begun and due soon, here and by other agents behind this address.
-    pub(super) requests: usize,
-    /// Orders that are begun and due soon, and their uploads.
-    begun: usize,
-    uploads: usize,
-    /// Orders that wait to be begun.
-    waiting: usize,
+/// Returns what is needed to finish the work in flight, here and by other agents behind this address.
+pub(super) fn workload(state: &State, rules: &Rules, now: Time) -> Workload {
+    let own = own_workload(state, rules, now);
+    Workload { requests: own.requests + state.worker.budget.claimed_by_others(&rules.agent, now), ..own }
 }
 
-impl Workload {
-    pub(super) fn of(state: &State, rules: &Rules, now: Time) -> Self {
-        let workload = Self::own(state, rules, now);
-        Self { requests: workload.requests + state.worker.budget.claimed_by_others(&rules.agent, now), ..workload }
+/// Returns what this worker alone needs to finish the work in flight.
+pub(super) fn own_workload(state: &State, rules: &Rules, now: Time) -> Workload {
+    if let Some(backlog) = &state.backlog {
+        return backlog.workload;
     }
-
-    /// As far as this worker alone is concerned.
-    fn own(state: &State, rules: &Rules, now: Time) -> Self {
-        let mut workload = Self::default();
-        for record in active(state, now) {
-            if record.is_begun() {
-                workload.begun += 1;
-                workload.uploads += if rules.hosts_by_command { 0 } else { record.uploads_left() };
-            } else if record.stage.step == Step::Queued && super::wants_work(record) {
-                workload.waiting += 1;
-            }
+    let mut workload = Workload::default();
+    for record in active(state, now) {
+        if record.is_begun() {
+            workload.begun += 1;
+            workload.uploads += if rules.hosts_by_command { 0 } else { record.uploads_left() };
+        } else if record.stage.step == Step::Queued && super::wants_work(record) {
+            workload.waiting += 1;
         }
-        workload.requests = workload.begun + workload.uploads;
-        workload
     }
+    workload.requests = workload.begun + workload.uploads;
+    workload
 }
 
 /// Returns why no poll may be made at `now`, if none may. `workload` is only counted when it matters.
@@ -119,11 +110,6 @@ fn gap(rules: &Rules, waiting: usize, spare: usize) -> Duration {
     }
 }
 
-/// Returns how many requests this worker needs to finish what it has begun and what is due soon.
-pub(super) fn own_workload(state: &State, rules: &Rules, now: Time) -> usize {
-    Workload::own(state, rules, now).requests
-}
-
 /// Returns the orders whose work is due within the horizon.
 fn active(state: &State, now: Time) -> impl Iterator<Item = &OrderRecord> {
     let soon = now + HORIZON;
@@ -177,6 +163,7 @@ pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     moments.extend(waited_for);
     moments.push(now);
     moments.extend(state.orders.values().filter_map(OrderRecord::due_from));
+    moments.extend(state.backlog.map(|backlog| backlog.until));
     moments.extend(worker.poll_not_before);
     moments.extend(worker.webhooks.questions.values().filter_map(|question| question.not_before));
     moments.extend(worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));

@@ -130,13 +130,22 @@ impl Client {
     /// # Errors
     /// The request failed, was refused, or its answer cannot be read.
     pub fn orders(&mut self, statuses: &[&str]) -> Result<Listing, ApiError> {
+        self.orders_unless(statuses, None).map(Option::unwrap_or_default)
+    }
+
+    /// As [`Client::orders`]; `None` when the answer is the list with the digest `known`, which is not read then.
+    ///
+    /// # Errors
+    /// As [`Client::orders`].
+    pub fn orders_unless(&mut self, statuses: &[&str], known: Option<u64>) -> Result<Option<Listing>, ApiError> {
         let filter = if statuses.is_empty() { String::new() } else { format!("?status={}", statuses.join(",")) };
         let path = format!("{}/orders{filter}", self.agent_path()?);
         let within = self.connection.timeout;
         let request = Request { method: Method::GET, path, payload: Part::None, within, most: MOST_ORDERS };
         let answer = self.send(request)?;
         let (base_url, key) = (self.transport.base_url(), self.transport.key());
-        wire::listing(wire::data(&answer, base_url, key, clock::now())?)
+        let data = wire::data(&answer, base_url, key, clock::now())?;
+        if known == Some(wire::digest(data)) { Ok(None) } else { wire::listing(data).map(Some) }
     }
 
     /// `GET /orders/:id`, which the document does not have.

@@ -4,6 +4,8 @@
 
 mod delivery;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -41,6 +43,8 @@ pub struct Listing {
     pub orders: Vec<Order>,
     /// What was there and is no order.
     pub odd: Vec<InvalidOrder>,
+    /// [`digest`] of the text.
+    pub digest: u64,
 }
 
 /// What the marketplace says of one order.
@@ -238,6 +242,14 @@ fn base_of(location: &str, base_url: &str) -> String {
     }
 }
 
+/// Returns a number that tells this text from others.
+#[must_use]
+pub fn digest(data: &RawValue) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    data.get().hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Reads a list of orders, each on its own.
 ///
 /// # Errors
@@ -248,7 +260,7 @@ pub fn listing(data: &RawValue) -> Result<Listing, ApiError> {
     let Some(items) = items.filter(|items| !items.iter().any(|item| item.get().starts_with('['))) else {
         return Err(ApiError::new(ApiErrorKind::Retryable { after: None }, "the answer holds no list of orders"));
     };
-    let mut listing = Listing::default();
+    let mut listing = Listing { digest: digest(data), ..Listing::default() };
     let mut known = std::collections::BTreeSet::new();
     for item in items {
         match Order::read(item) {

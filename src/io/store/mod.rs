@@ -8,8 +8,8 @@
 //! STATE/setup.json                   what `setup` learned: which service was created for which title
 //! STATE/server.json                  which marketplace all of this belongs to
 //! STATE/worker.json                  the worker's own record: last poll, budget, notices
-//! STATE/worker.recent.json           until when nothing is due, which is all that a run with nothing to do reads; and what
-//!                                    such runs recorded since, not flushed
+//! STATE/worker.recent.json           until when nothing is due, which is all that a run with nothing to do reads; what such
+//!                                    runs recorded since, not flushed; what a poll needs of the orders while none changes
 //! STATE/inbox/<hash>.json            events that the marketplace posted, until a run takes them up
 //! STATE/orders/<id>.json             one file for each order in flight
 //! STATE/closed/<quarter>/<id>.json   closed orders

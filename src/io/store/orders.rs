@@ -10,7 +10,7 @@ use super::ledger::{self, LedgerEntry};
 use super::{Store, StoreError, failed, make_parent, now, quarters, remove_file, since_epoch};
 use crate::domain::lifecycle::{Closed, Ending, OrderRecord};
 use crate::domain::order::OrderId;
-use crate::domain::state::State;
+use crate::domain::state::{State, in_turn};
 use crate::domain::time::Time;
 use crate::io::atomic_file;
 
@@ -33,19 +33,14 @@ impl Store {
     /// Fails when a file cannot be read or has another schema.
     pub fn orders(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreError> {
         let folder = self.folder.join("orders");
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed("read", &folder, error)),
-        };
         let mut damaged = Vec::new();
-        for entry in entries {
+        for entry in list(&folder)? {
             let path = entry.map_err(|error| failed("read", &folder, error))?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
+            if !is_record(&path) {
                 continue;
             }
             match read::<OrderRecord>(&path)? {
-                Loaded::Ok(record) if path.file_stem().is_some_and(|stem| *stem == *record.order.id.file_stem()) => {
+                Loaded::Ok(record) if is_of(&record, &path) => {
                     state.orders.insert(record.order.id.clone(), record);
                 }
                 Loaded::Absent => {}
@@ -63,6 +58,25 @@ impl Store {
             }
         }
         Ok(damaged)
+    }
+
+    /// Returns the records of a few orders in flight, others for each `turn`. One that cannot be read is left out.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder cannot be read.
+    pub fn some_orders(&self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StoreError> {
+        let folder = self.folder.join("orders");
+        let mut paths = Vec::new();
+        for entry in list(&folder)? {
+            paths.push(entry.map_err(|error| failed("read", &folder, error))?.path());
+        }
+        paths.retain(|path| is_record(path));
+        let read = |path: PathBuf| match read::<OrderRecord>(&path) {
+            Ok(Loaded::Ok(record)) if is_of(&record, &path) => Some(record),
+            _ => None,
+        };
+        Ok(in_turn(paths, at_most, turn).into_iter().filter_map(read).collect())
     }
 
     /// New orders are not synced: a power cut may leave a file without its end, of an order for which nothing was begun.
@@ -210,6 +224,23 @@ impl Store {
         let folder = self.folder.join("closed");
         quarters::find(&folder, &file_name(id)).map_err(|error| failed("read", &folder, error))
     }
+}
+
+/// Lists a folder; one that is missing is empty.
+fn list(folder: &Path) -> Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>, StoreError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(Some(entries).into_iter().flatten()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        Err(error) => Err(failed("read", folder, error)),
+    }
+}
+
+fn is_record(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+fn is_of(record: &OrderRecord, path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| *stem == *record.order.id.file_stem())
 }
 
 fn file_name(id: &OrderId) -> String {

@@ -1,4 +1,4 @@
-//! `worker.recent.json`: the wake hint, and the worker's record that it was computed from.
+//! `worker.recent.json`: the wake hint, the worker's record that it was computed from, and what a poll needs of the orders.
 //!
 //! Overwritten in place by one write and never flushed, so that an idle worker wakes no disk. It names the `worker.json` that it
 //! follows, and its record is void with any other. The hint stands first and at the same place, so that a run with nothing to
@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::encode;
 use super::{StoreError, failed, remove_file};
+use crate::domain::backlog::{Backlog, Outlook};
 use crate::domain::poll_record::PollRecord;
-use crate::domain::wake_hint::{Wake, WakeHint};
+use crate::domain::wake_hint::WakeHint;
 use crate::domain::worker_state::WorkerState;
 use crate::io::{atomic_file, failpoint, short_file};
 
@@ -39,6 +40,9 @@ pub(super) struct Recent<W> {
     /// Checksum of the `worker.json` that this follows.
     pub(super) follows: u32,
     pub(super) worker: W,
+    /// It holds as long as the hint is not void.
+    #[serde(default)]
+    pub(super) backlog: Option<Backlog>,
 }
 
 /// The file, as far as this process knows it.
@@ -71,8 +75,8 @@ impl RecentFile {
     }
 
     /// What was just written is the record of a poll that is about to be sent.
-    pub(super) fn is_before_poll(&self, worker: &WorkerState, wake: Wake) {
-        self.before_poll.replace(Some(PollRecord::new(worker.clone(), wake)));
+    pub(super) fn is_before_poll(&self, worker: &WorkerState, outlook: Outlook) {
+        self.before_poll.replace(Some(PollRecord::new(worker.clone(), outlook)));
     }
 
     /// Returns what was written before the poll, if nothing was written since.

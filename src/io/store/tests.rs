@@ -163,7 +163,7 @@ fn an_unflushed_record_counts_until_it_is_followed_torn_or_lost() {
     let leave = |worker: &WorkerState| {
         let store = open(folder.path());
         store.worker().unwrap();
-        store.leave_worker(worker, &hint()).unwrap();
+        store.leave_worker(worker, &hint(), None).unwrap();
     };
     let flushed = fs::read(&base).unwrap();
     leave(&at(2, 60));
@@ -314,7 +314,7 @@ fn hint() -> WakeHint {
 fn resting() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let worker = WorkerState { poll_failures: 7, ..WorkerState::default() };
-    open(folder.path()).leave_worker(&worker, &hint()).unwrap();
+    open(folder.path()).leave_worker(&worker, &hint(), None).unwrap();
     assert_eq!(wake_hint(folder.path()), Some(hint()));
     folder
 }
@@ -369,7 +369,7 @@ fn a_hint_that_is_void_leaves_its_record() {
     open(folder.path()).save_worker(&at(1, 0)).unwrap();
     let store = open(folder.path());
     store.worker().unwrap();
-    store.leave_worker(&at(2, 60), &hint()).unwrap();
+    store.leave_worker(&at(2, 60), &hint(), None).unwrap();
     drop(store);
     let store = open(folder.path());
     store.save_new_orders(&[record("ord_1")]).unwrap();
@@ -381,7 +381,7 @@ fn a_hint_that_is_void_leaves_its_record() {
 fn an_event_outlasts_every_hint_until_a_run_looks_for_it() {
     let folder = resting();
     inbox::mark(folder.path()).unwrap();
-    open(folder.path()).leave_worker(&WorkerState::default(), &hint()).unwrap();
+    open(folder.path()).leave_worker(&WorkerState::default(), &hint(), None).unwrap();
     assert!(take_lock(folder.path()).unwrap().is_marked());
     let store = open(folder.path());
     store.inbox().unwrap();

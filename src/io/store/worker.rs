@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::envelope::{Loaded, encode, read, read_with_checksum, write};
 use super::inbox::is_waiting;
-use super::recent::Recent;
+use super::recent::{Recent, wake_hint};
 use super::{Store, StoreError, failed, make_parent};
-use crate::domain::clock::Clock;
+use crate::domain::backlog::{Backlog, Outlook};
+use crate::domain::clock::{Clock, Moment};
 use crate::domain::power_cut::{is_same_clock, may_skip_flush};
 use crate::domain::rate_budget::{Budget, Durability};
-use crate::domain::wake_hint::{Wake, WakeHint};
+use crate::domain::wake_hint::WakeHint;
 use crate::domain::worker_state::WorkerState;
 use crate::io::{atomic_file, clock};
 
@@ -28,6 +29,8 @@ pub(super) struct Recorded {
     /// The clock in `worker.json`, and in the latest record.
     synced: RefCell<Option<Clock>>,
     latest: RefCell<Option<Clock>>,
+    /// What was read with the worker's record.
+    backlog: Cell<Option<Backlog>>,
     /// This run has flushed something: the disk is awake.
     pub(super) flushed: Cell<bool>,
 }
@@ -49,7 +52,10 @@ impl Store {
         self.recorded.synced.replace(worker.clock.clone());
         let path = &self.recent.path;
         let worker = match read::<Recent<WorkerState>>(path)? {
-            Loaded::Ok(recent) if recent.follows == checksum => recent.worker,
+            Loaded::Ok(recent) if recent.follows == checksum => {
+                self.recorded.backlog.set(recent.backlog);
+                recent.worker
+            }
             Loaded::Corrupt if fs::read(path).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0)) => {
                 return self.quarantine(path).map(|()| None);
             }
@@ -79,6 +85,14 @@ impl Store {
         saved.map_err(|error| failed("write", &path, error))
     }
 
+    /// Returns what a poll needs of the orders in flight, as it was read with the worker's record: while no order has changed since,
+    /// with the same settings, on a clock that was not set.
+    #[must_use]
+    pub fn backlog(&self, fingerprint: u64, now: Moment) -> Option<Backlog> {
+        let backlog = self.recorded.backlog.get()?;
+        wake_hint(&self.folder)?.is_current(fingerprint, now).then_some(backlog)
+    }
+
     /// Writes the worker's record at the end of a run, with the hint that was computed from it; flushes it only in a run that
     /// has flushed something else, or after the clock was set. While an event waits there is no hint: a run that was killed may
     /// have removed its mark.
@@ -86,14 +100,19 @@ impl Store {
     /// # Errors
     ///
     /// Fails when the record cannot be written.
-    pub fn leave_worker(&self, worker: &WorkerState, hint: &WakeHint) -> Result<(), StoreError> {
+    pub fn leave_worker(
+        &self,
+        worker: &WorkerState,
+        hint: &WakeHint,
+        backlog: Option<Backlog>,
+    ) -> Result<(), StoreError> {
         let is_same = worker.clock.as_ref().is_some_and(|at| is_same_clock(at, self.recorded.synced.borrow().as_ref()));
         let hint = (!is_waiting(&self.folder)).then_some(hint);
         if is_same && !self.recorded.flushed.get() {
-            return self.write_recent(worker, hint);
+            return self.write_recent(worker, hint, backlog);
         }
         self.save_worker(worker)?;
-        if let Err(error) = self.write_recent(worker, hint) {
+        if let Err(error) = self.write_recent(worker, hint, backlog) {
             // Without a hint the next run reads everything.
             log::debug!("{error}");
             self.recent.remove();
@@ -107,26 +126,36 @@ impl Store {
     /// # Errors
     ///
     /// Fails when the record cannot be written.
-    pub fn record_poll(&self, worker: &mut WorkerState, hint: Option<&WakeHint>) -> Result<(), StoreError> {
+    pub fn record_poll(
+        &self,
+        worker: &mut WorkerState,
+        hint: Option<&WakeHint>,
+        backlog: Option<Backlog>,
+    ) -> Result<(), StoreError> {
         if self.shared_budget.is_some() || !self.may_skip_flush(worker) {
             return self.save_worker(worker);
         }
-        self.write_recent(worker, hint)?;
+        self.write_recent(worker, hint, backlog)?;
         if let Some(hint) = hint {
-            self.recent.is_before_poll(worker, hint.wake);
+            self.recent.is_before_poll(worker, Outlook { wake: hint.wake, backlog });
         }
         Ok(())
     }
 
     /// Returns whether what was recorded before the poll of this run is all there is to record.
     #[must_use]
-    pub fn is_recorded(&self, worker: &WorkerState, wake: Wake) -> bool {
-        self.recent.before_poll().as_ref().is_some_and(|record| record.covers(worker, wake))
+    pub fn is_recorded(&self, worker: &WorkerState, outlook: Outlook) -> bool {
+        self.recent.before_poll().as_ref().is_some_and(|record| record.covers(worker, outlook))
     }
 
-    fn write_recent(&self, worker: &WorkerState, hint: Option<&WakeHint>) -> Result<(), StoreError> {
+    fn write_recent(
+        &self,
+        worker: &WorkerState,
+        hint: Option<&WakeHint>,
+        backlog: Option<Backlog>,
+    ) -> Result<(), StoreError> {
         self.recorded.latest.replace(worker.clock.clone());
-        self.recent.write(&Recent { follows: self.recorded.checksum.get(), worker }, hint)
+        self.recent.write(&Recent { follows: self.recorded.checksum.get(), worker, backlog }, hint)
     }
 
     /// Returns whether a poll may be recorded without a flush; the record is then of this moment.

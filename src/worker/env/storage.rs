@@ -1,9 +1,12 @@
 //! The state folder of a real run.
 
 use super::{Env, state_error};
+use crate::domain::backlog::{Backlog, Outlook};
 use crate::domain::lifecycle::{Awaiting, OrderRecord};
+use crate::domain::notice::Notice;
 use crate::domain::order::OrderId;
 use crate::domain::rate_budget::{Budget, Durability};
+use crate::domain::state::State;
 use crate::domain::wake_hint::{Wake, WakeHint};
 use crate::domain::worker_state::WorkerState;
 use crate::io::clock::{clock, moment};
@@ -18,17 +21,34 @@ impl Env<'_> {
 }
 
 impl Storage for Env<'_> {
-    fn record_poll(&mut self, worker: &mut WorkerState, wake: Option<Wake>) -> Result<(), StateError> {
-        let hint = wake.map(|wake| self.hint(wake));
-        self.store.record_poll(worker, hint.as_ref()).map_err(state_error)
+    fn backlog(&mut self) -> Option<Backlog> {
+        self.store.backlog(self.config.fingerprint, moment())
     }
 
-    fn is_recorded(&mut self, worker: &WorkerState, wake: Wake) -> bool {
-        self.store.is_recorded(worker, wake)
+    fn read_orders(&mut self, state: &mut State) -> Result<Option<Notice>, StateError> {
+        state.orders.clear();
+        let damaged = self.store.orders(state).map_err(state_error)?.len();
+        let folder = self.store.folder().join("orders");
+        let message = || format!("{damaged} order record(s) were damaged and set aside in {}", folder.display());
+        Ok((damaged > 0).then(|| Notice::new(message(), "atelier-heartbeat status")))
     }
 
-    fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError> {
-        self.store.leave_worker(worker, &self.hint(wake)).map_err(state_error)
+    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StateError> {
+        self.store.some_orders(at_most, turn).map_err(state_error)
+    }
+
+    fn record_poll(&mut self, worker: &mut WorkerState, outlook: Option<Outlook>) -> Result<(), StateError> {
+        let hint = outlook.map(|outlook| self.hint(outlook.wake));
+        let backlog = outlook.and_then(|outlook| outlook.backlog);
+        self.store.record_poll(worker, hint.as_ref(), backlog).map_err(state_error)
+    }
+
+    fn is_recorded(&mut self, worker: &WorkerState, outlook: Outlook) -> bool {
+        self.store.is_recorded(worker, outlook)
+    }
+
+    fn save_worker_at_end(&mut self, worker: &WorkerState, outlook: Outlook) -> Result<(), StateError> {
+        self.store.leave_worker(worker, &self.hint(outlook.wake), outlook.backlog).map_err(state_error)
     }
 
     fn inbox(&mut self) -> Result<Vec<Waiting>, StateError> {

@@ -32,7 +32,22 @@ impl worker::Runtime for World {
 }
 
 impl worker::Storage for World {
-    fn record_poll(&mut self, worker: &mut WorkerState, wake: Option<Wake>) -> Result<(), StateError> {
+    fn backlog(&mut self) -> Option<Backlog> {
+        let hint = self.disk.hint.as_deref().and_then(WakeHint::parse)?;
+        self.backlog_read = self.disk.backlog.filter(|_| hint.is_current(0, moment(&self.read_clock())));
+        self.backlog_read
+    }
+
+    fn read_orders(&mut self, state: &mut State) -> Result<Option<Notice>, StateError> {
+        state.orders = self.orders_on_disk();
+        Ok(None)
+    }
+
+    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StateError> {
+        Ok(in_turn(self.orders_on_disk().into_values().collect(), at_most, turn))
+    }
+
+    fn record_poll(&mut self, worker: &mut WorkerState, outlook: Option<Outlook>) -> Result<(), StateError> {
         let clock = self.read_clock();
         let [synced, latest] =
             [self.disk.worker.first(), self.disk.worker.last()].map(|r| r.and_then(|r| r.1.as_ref()));
@@ -41,20 +56,20 @@ impl worker::Storage for World {
             return Ok(());
         }
         worker.clock = Some(clock);
-        self.write_worker(worker, false, wake);
-        self.disk.before_poll = wake.map(|wake| PollRecord::new(worker.clone(), wake));
+        self.write_worker(worker, false, outlook);
+        self.disk.before_poll = outlook.map(|outlook| PollRecord::new(worker.clone(), outlook));
         Ok(())
     }
 
-    fn is_recorded(&mut self, worker: &WorkerState, wake: Wake) -> bool {
-        self.disk.before_poll.as_ref().is_some_and(|record| record.covers(worker, wake))
+    fn is_recorded(&mut self, worker: &WorkerState, outlook: Outlook) -> bool {
+        self.disk.before_poll.as_ref().is_some_and(|record| record.covers(worker, outlook))
     }
 
-    fn save_worker_at_end(&mut self, worker: &WorkerState, wake: Wake) -> Result<(), StateError> {
+    fn save_worker_at_end(&mut self, worker: &WorkerState, outlook: Outlook) -> Result<(), StateError> {
         let synced = self.disk.worker.first().and_then(|(_, clock, _)| clock.as_ref());
         let is_same = worker.clock.as_ref().is_some_and(|clock| is_same_clock(clock, synced));
-        let wake = self.inbox.is_empty().then_some(wake);
-        self.write_worker(worker, self.flushed || !is_same, wake);
+        let outlook = self.inbox.is_empty().then_some(outlook);
+        self.write_worker(worker, self.flushed || !is_same, outlook);
         Ok(())
     }
 
@@ -151,11 +166,18 @@ impl worker::Storage for World {
 }
 
 impl worker::Marketplace for World {
-    fn poll(&mut self, statuses: &[Status]) -> Result<Listing, ApiError> {
+    fn poll(&mut self, statuses: &[Status], known: Option<u64>) -> Result<Option<Listing>, ApiError> {
         let list: Vec<&str> = statuses.iter().map(Status::as_str).collect();
         let path = format!("/agents/{}/orders?status={}", self.agent_id, list.join(","));
         let data = self.call("GET", &path, Vec::new())?;
-        wire::listing(&serde_json::value::to_raw_value(&data).unwrap())
+        let data = serde_json::value::to_raw_value(&data).unwrap();
+        let listing = wire::listing(&data)?;
+        if known != Some(listing.digest) {
+            return Ok(Some(listing));
+        }
+        self.told.unread += 1;
+        self.check_backlog(listing);
+        Ok(None)
     }
 
     fn lookup(&mut self, id: &OrderId) -> Result<MarketplaceReply, ApiError> {

@@ -7,6 +7,38 @@ use crate::domain::wake_hint::Reason;
 use crate::domain::worker_state::{self, WorkerState};
 
 #[test]
+fn what_changes_nothing_now_changes_nothing_later_when_an_order_is_steady() {
+    let mut steady = Vec::new();
+    for (name, rules, record) in contexts() {
+        for status in Status::KNOWN.into_iter().chain(["on_the_moon"]) {
+            let found = || Event::Reply(MarketplaceReply::Found { order: Box::new(order(status)), urls: Vec::new() });
+            let mut listed = record.clone();
+            if listed.apply(now(), &rules, found()).is_err() || !listed.is_steady() {
+                continue;
+            }
+            let first = listed.clone();
+            listed.apply(now(), &rules, found()).unwrap();
+            if listed != first {
+                continue;
+            }
+            for later in [0, 1, 180, 3600, 40 * 86_400] {
+                let mut again = listed.clone();
+                again.apply(now() + Duration::from_secs(later), &rules, found()).unwrap();
+                assert_eq!(again, listed, "{name}, {status}");
+            }
+            steady.push((name, status));
+        }
+    }
+    let is = |name, status| steady.contains(&(name, status));
+    assert!(
+        is("queued", "paid") && is("queued, held", "in_progress") && is("queued, declined by the operator", "disputed")
+    );
+    assert!(is("queued", "disputed") && is("uploaded", "paid") && is("queued, unlisted", "paid"), "{steady:?}");
+    assert!(!is("queued, asks for a price", "pending_quote") && !is("delivering, sent just now", "paid"));
+    assert!(!is("queued, in its second round", "disputed"), "its reason is waited for");
+}
+
+#[test]
 fn a_closed_order_is_reopened_only_when_there_is_something_to_do() {
     let closed = |ending, ago| {
         let mut record = OrderRecord {

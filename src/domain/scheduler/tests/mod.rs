@@ -1,6 +1,7 @@
 //! Each decision in a sentence: a state, a clock, what now.
 
 mod limits;
+mod outlook;
 
 use crate::domain::rules::ServiceRules;
 use serde_json::json;
