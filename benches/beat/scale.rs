@@ -84,6 +84,7 @@ fn polls() -> Vec<Row> {
         row("a poll, nothing there", 0, known(left_alone(0))),
         row("a poll, new orders, none of them wanted", MANY, new(left_alone(MANY))),
         row("a poll, the same orders once more", MANY, known(left_alone(MANY))),
+        row("a poll, the same orders again: none is read", MANY, known_twice(left_alone(MANY))),
         row("a poll, new orders, all of them wanted (ten are begun)", MANY, new(wanted(MANY))),
         row("a poll, the same orders once more", MANY, known(wanted(MANY))),
         row("a poll, wanted orders in flight, fewer of them", SOME, known(wanted(SOME))),
@@ -156,6 +157,15 @@ fn closed(orders: usize) -> Stand {
 
 /// Every sample finds what the marketplace lists for the first time.
 fn new(mut stand: Stand) -> Stand {
+    stand.keep();
+    stand
+}
+
+/// Every sample has seen that the list changes none of them.
+fn known_twice(mut stand: Stand) -> Stand {
+    stand.fixture.beat();
+    stand.fixture.beat();
+    stand.fixture.age_worker_record(120);
     stand.keep();
     stand
 }

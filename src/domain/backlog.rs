@@ -31,7 +31,7 @@ pub struct Listed {
 /// What a run that only polls needs of the orders in flight. It holds until one of them changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
-    /// The last list of the marketplace. It changed none of them, and so will the same one again.
+    /// The last list of the marketplace. It changed none of them, and the same one again will change none.
     pub listed: Listed,
     /// Before this none of them has anything to do but to be listed, and the rest of this stays as it is.
     pub until: Time,

@@ -140,8 +140,7 @@ impl Client {
     pub fn orders_unless(&mut self, statuses: &[&str], known: Option<u64>) -> Result<Option<Listing>, ApiError> {
         let filter = if statuses.is_empty() { String::new() } else { format!("?status={}", statuses.join(",")) };
         let path = format!("{}/orders{filter}", self.agent_path()?);
-        let within = self.connection.timeout;
-        let request = Request { method: Method::GET, path, payload: Part::None, within, most: MOST_ORDERS };
+        let request = Request { most: MOST_ORDERS, ..self.request(Method::GET, path, Part::None) };
         let answer = self.send(request)?;
         let (base_url, key) = (self.transport.base_url(), self.transport.key());
         let data = wire::data(&answer, base_url, key, clock::now())?;
