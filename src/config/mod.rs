@@ -228,10 +228,9 @@ pub(crate) fn find_by<T>(
     environment: &Environment,
     read: impl Fn(&Path) -> Result<Option<T>, ConfigError>,
 ) -> Result<Option<(PathBuf, T)>, ConfigError> {
-    let named = match (&overrides.config, environment.path("ATELIER_HEARTBEAT_CONFIG")) {
-        (Some(path), _) => Some((path.clone(), "--config")),
-        (None, Some(path)) => Some((path, "ATELIER_HEARTBEAT_CONFIG")),
-        (None, None) => None,
+    let named = match &overrides.config {
+        Some(path) => Some((path.clone(), "--config")),
+        None => environment.path("ATELIER_HEARTBEAT_CONFIG").map(|path| (path, "ATELIER_HEARTBEAT_CONFIG")),
     };
     if let Some((path, by)) = named {
         let text = read(&path)?.ok_or_else(|| {
