@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::limits::WINDOW;
 use crate::domain::time::Time;
 use crate::domain::wake_hint::Wake;
 
@@ -33,10 +34,26 @@ pub struct Listed {
 pub struct Backlog {
     /// The last list of the marketplace. It changed none of them, and the same one again will change none.
     pub listed: Listed,
+    /// The poll before which they were read.
+    pub read_at: Time,
     /// Before this none of them has anything to do but to be listed, and the rest of this stays as it is.
-    pub until: Time,
+    pub until: Option<Time>,
     /// What they need.
     pub workload: Workload,
+}
+
+impl Backlog {
+    /// Returns whether one of the orders has something to do.
+    #[must_use]
+    pub fn is_over(&self, now: Time) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
+    /// Returns whether a run that begins now can do without the records: once an hour they are read, whatever comes.
+    #[must_use]
+    pub fn suffices(&self, now: Time) -> bool {
+        !self.is_over(now) && now < self.read_at + WINDOW
+    }
 }
 
 /// What a run leaves to the next one.

@@ -71,7 +71,7 @@ mod tests {
         let sooner = Wake { at: now.wall, ..wake };
         assert!(!record.covers(&answered, Outlook { wake: sooner, ..outlook }), "something is due sooner");
         let listed = Listed { digest: 1, orders: 0 };
-        let backlog = Some(Backlog { listed, until: at, workload: Workload::default() });
+        let backlog = Some(Backlog { listed, read_at: at, until: None, workload: Workload::default() });
         assert!(!record.covers(&answered, Outlook { backlog, ..outlook }), "another list");
         let with = |change: &dyn Fn(&mut WorkerState)| {
             let mut changed = answered.clone();

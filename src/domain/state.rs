@@ -18,7 +18,7 @@ pub struct State {
     pub backlog: Option<Backlog>,
 }
 
-/// Returns `at_most` of these, others for each `turn`, so that with time each has its own.
+/// Returns `at_most` of these, from a place that each `turn` chooses, so that with time each is among them.
 #[must_use]
 pub fn in_turn<T>(mut all: Vec<T>, at_most: usize, turn: u64) -> Vec<T> {
     if all.len() > at_most {

@@ -67,22 +67,17 @@ pub struct WakeHint {
 }
 
 impl WakeHint {
-    /// Returns what a beat waits for when nothing is due now; `None` when something is, or may be.
+    /// What a beat waits for when nothing is due now. `None`: the gate is open, or not beyond doubt. It is open when the
+    /// settings have changed, when the clock was set back, and after a reboot.
     #[must_use]
     pub fn holds(&self, fingerprint: u64, now: Moment) -> Option<Wake> {
-        (self.is_current(fingerprint, now) && now.wall < self.wake.at).then_some(self.wake)
-    }
-
-    /// Returns whether it was reckoned from these settings, and the clock was not set since, nor the machine rebooted.
-    #[must_use]
-    pub fn is_current(&self, fingerprint: u64, now: Moment) -> bool {
         let passed = now.wall.unix() - self.written.wall.unix();
         let steady = match (self.written.uptime, now.uptime) {
             (Some(then), Some(now)) => now >= then && (passed - (now - then)).abs() <= DRIFT,
             (None, None) => true,
             _ => false,
         };
-        self.fingerprint == fingerprint && passed >= 0 && steady
+        (self.fingerprint == fingerprint && passed >= 0 && steady && now.wall < self.wake.at).then_some(self.wake)
     }
 
     /// Its words. Numbers, not JSON: nothing is parsed thousands of times a week that can be counted off.

@@ -27,8 +27,13 @@ impl<W: World> Beat<'_, W> {
     fn report_messages(&mut self) -> Result<(), Failure> {
         let turn = self.state.worker.last_poll.map_or(0, |at| at.unix().unsigned_abs());
         if self.state.backlog.is_some() {
-            let some = self.world.some_orders(MAX_ASKED, turn).map_err(state_failure)?;
+            let (count, some) = self.world.some_orders(MAX_ASKED, turn).map_err(state_failure)?;
             self.state.orders = some.into_iter().map(|record| (record.order.id.clone(), record)).collect();
+            if count != self.state.worker.in_flight {
+                // A record came or went by hand: the next poll takes up what is listed.
+                self.listed = None;
+                self.read_orders()?;
+            }
         }
         let old = |id: &&OrderId| !self.run.new.contains(*id);
         let ids: Vec<OrderId> = self.state.orders.keys().filter(old).cloned().collect();

@@ -145,7 +145,7 @@ impl<'a, W: World> Beat<'a, W> {
             if self.options.dry_run && action != Action::Poll {
                 return Ok(());
             }
-            let is_over = |backlog: Backlog| now >= backlog.until || !matches!(action, Action::Poll | Action::Done);
+            let is_over = |backlog: Backlog| backlog.is_over(now) || !matches!(action, Action::Poll | Action::Done);
             if self.state.backlog.is_some_and(is_over) {
                 self.read_orders()?;
                 continue;

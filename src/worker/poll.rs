@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::requests::{self, Reserved, Verdict};
 use super::summary::{Failure, FailureKind, Outcome};
-use super::{Beat, World, state_failure};
+use super::{Beat, World, notices, state_failure};
 use crate::domain::api_error::{ApiError, ApiErrorKind};
 use crate::domain::backlog::Listed;
 use crate::domain::lifecycle::{Admission, Event, Known, MarketplaceReply, OrderRecord, admit, is_admissible};
@@ -80,6 +80,10 @@ impl<W: World> Beat<'_, W> {
     /// record. A run that has done anything else still has to report it, and one that only looks takes up no events.
     pub(super) fn record_poll(&mut self) -> Result<(), Failure> {
         let now = self.now();
+        // What is to be told goes first: a run that is killed has left nothing that keeps the next one from telling it.
+        if self.state.backlog.is_none() && self.run.only.is_none() {
+            notices::sync(self.state, self.rules, &self.run, now);
+        }
         let worker = &self.state.worker;
         let takes_all = !self.options.dry_run && self.run.hint_at.is_none();
         let is_quiet = takes_all && !self.acted && !worker.notices.is_any_due(now);

@@ -1,7 +1,6 @@
 //! Reading the orders in flight, or doing without where nothing but a poll can be due.
 
 use super::{Beat, Failure, World, state_failure};
-use crate::domain::backlog::Backlog;
 use crate::domain::notice::Subject;
 use crate::domain::worker_state::Event;
 
@@ -15,8 +14,7 @@ impl<W: World> Beat<'_, W> {
             && !self.options.dry_run
             && self.options.only.is_none()
             && self.state.worker.webhooks.questions.is_empty();
-        let suffices = |backlog: &Backlog| only_polls && now < backlog.until;
-        match backlog.filter(suffices) {
+        match backlog.filter(|backlog| only_polls && backlog.suffices(now)) {
             Some(backlog) => {
                 self.state.backlog = Some(backlog);
                 Ok(())

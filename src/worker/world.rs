@@ -52,12 +52,12 @@ pub trait Storage {
     /// The records cannot be read.
     fn read_orders(&mut self, state: &mut State) -> Result<Option<Notice>, StateError>;
 
-    /// Returns a few of the orders in flight, others for each `turn`.
+    /// Returns how many orders are in flight, and a few of them, others for each `turn`.
     ///
     /// # Errors
     ///
     /// The records cannot be read.
-    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StateError>;
+    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<(usize, Vec<OrderRecord>), StateError>;
 
     /// Writes the worker's record before a poll is sent, with an outlook that holds if the answer changes nothing.
     ///

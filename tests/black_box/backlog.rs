@@ -121,3 +121,25 @@ fn a_poll_that_fails_says_what_waits() {
     let log = fixture.log()[known..].to_owned();
     assert!(log.contains("\"failed\"") && ids.iter().all(|id| log.contains(id.as_str())), "{log}");
 }
+
+#[test]
+fn a_record_that_is_gone_is_taken_up_again_two_polls_later() {
+    let (fixture, ids) = waiting(3);
+    assert!(scheduled(&fixture).is_silent());
+    let record = fixture.path("state/orders").join(format!("{}.json", ids[0]));
+    fs::remove_file(&record).unwrap();
+    scheduled(&fixture);
+    scheduled(&fixture);
+    assert!(record.exists(), "{}", fixture.log());
+}
+
+#[test]
+fn agents_that_share_a_budget_read_their_orders() {
+    let (fixture, ids) = waiting(3);
+    let settings = fs::read_to_string(fixture.path("heartbeat.toml")).unwrap();
+    fs::write(fixture.path("heartbeat.toml"), format!("{settings}[budget]\nfile = \"budget.json\"\n")).unwrap();
+    assert_eq!(fixture.beat()["orders_seen"], 3);
+    spoil(&fixture, &ids[0]);
+    scheduled(&fixture);
+    assert!(is_set_aside(&fixture));
+}

@@ -179,7 +179,8 @@ impl World {
             safety_poll: world.events_lost.map(|_| Duration::from_secs(1800)),
             services: vec![ServiceRules {
                 title: "Sandbox service".into(),
-                turnaround: Some(Duration::from_secs(24 * 3600)),
+                // In every fourth world orders are late soon.
+                turnaround: Some(Duration::from_secs(if seed % 4 == 3 { 3600 } else { 24 * 3600 })),
                 own: None,
                 quote_price: settled.then(|| "15.00".into()),
             }],

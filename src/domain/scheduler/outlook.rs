@@ -24,8 +24,8 @@ pub fn next_wake(state: &State, rules: &Rules, now: Time) -> Wake {
     // Blocks and waits are bounded, so a moment is always found; an hour is the fallback.
     let poll_at = poll_at.unwrap_or(now + WINDOW);
     let due = |at: &Time| {
-        let ends = state.backlog.is_some_and(|backlog| *at >= backlog.until);
-        ends || what_next(state, rules, &RunState::new(*at, false), *at) != Action::Done
+        state.backlog.is_some_and(|backlog| backlog.is_over(*at))
+            || what_next(state, rules, &RunState::new(*at, false), *at) != Action::Done
     };
     let at = moments.into_iter().find(due).unwrap_or(poll_at).min(poll_at);
     let reason = poll_hold(state, rules, false, now).unwrap_or(Reason::Window);
@@ -42,18 +42,17 @@ fn backlog(state: &State, rules: &Rules, listed: Listed, now: Time) -> Option<Ba
     if !is_steady {
         return None;
     }
-    // Everything is read once an hour, whatever else comes.
-    let last = state.worker.last_poll.unwrap_or(now) + WINDOW;
     let in_play = || state.orders.values().filter(|record| record.stage.hold.is_none());
     let acts = |at: &Time| {
         let run = RunState { polled: true, ..RunState::new(*at, false) };
         what_next(state, rules, &run, *at) != Action::Done
     };
-    let moments = if in_play().next().is_some() { pacing::moments(state, rules, now) } else { Vec::new() };
-    let acts_at = moments.into_iter().take_while(|at| *at < last).find(acts);
     let counts_from = in_play().filter_map(OrderRecord::due_from).map(|at| at - pacing::HORIZON);
     let late_from = in_play().filter_map(|record| late_from(state, rules, record));
     let changes_at = counts_from.chain(late_from).filter(|at| *at > now).min();
-    let until = acts_at.into_iter().chain(changes_at).fold(last, Time::min);
-    Some(Backlog { listed, until, workload: pacing::own_workload(state, rules, now) })
+    let moments = if in_play().next().is_some() { pacing::moments(state, rules, now) } else { Vec::new() };
+    let before = moments.into_iter().take_while(|at| changes_at.is_none_or(|changes_at| *at < changes_at));
+    let until = before.into_iter().find(acts).or(changes_at);
+    let read_at = state.worker.last_poll.unwrap_or(now);
+    Some(Backlog { listed, read_at, until, workload: pacing::own_workload(state, rules, now) })
 }

@@ -163,7 +163,7 @@ pub(super) fn moments(state: &State, rules: &Rules, now: Time) -> Vec<Time> {
     moments.extend(waited_for);
     moments.push(now);
     moments.extend(state.orders.values().filter_map(OrderRecord::due_from));
-    moments.extend(state.backlog.map(|backlog| backlog.until));
+    moments.extend(state.backlog.and_then(|backlog| backlog.until));
     moments.extend(worker.poll_not_before);
     moments.extend(worker.webhooks.questions.values().filter_map(|question| question.not_before));
     moments.extend(worker.failing.values().map(crate::domain::worker_state::Failing::tried_again_at));

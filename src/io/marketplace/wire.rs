@@ -242,7 +242,7 @@ fn base_of(location: &str, base_url: &str) -> String {
     }
 }
 
-/// Returns a number that tells this text from others.
+/// Returns a number that tells this text from others. Another version of Rust may compute another one: the list is read then.
 #[must_use]
 pub fn digest(data: &RawValue) -> u64 {
     let mut hasher = DefaultHasher::new();

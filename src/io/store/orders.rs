@@ -60,12 +60,13 @@ impl Store {
         Ok(damaged)
     }
 
-    /// Returns the records of a few orders in flight, others for each `turn`. One that cannot be read is left out.
+    /// Returns the number of records of orders in flight, and a few of them, others for each `turn`. One that cannot be read is
+    /// left out.
     ///
     /// # Errors
     ///
     /// Fails when the folder cannot be read.
-    pub fn some_orders(&self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StoreError> {
+    pub fn some_orders(&self, at_most: usize, turn: u64) -> Result<(usize, Vec<OrderRecord>), StoreError> {
         let folder = self.folder.join("orders");
         let mut paths = Vec::new();
         for entry in list(&folder)? {
@@ -76,7 +77,7 @@ impl Store {
             Ok(Loaded::Ok(record)) if is_of(&record, &path) => Some(record),
             _ => None,
         };
-        Ok(in_turn(paths, at_most, turn).into_iter().filter_map(read).collect())
+        Ok((paths.len(), in_turn(paths, at_most, turn).into_iter().filter_map(read).collect()))
     }
 
     /// New orders are not synced: a power cut may leave a file without its end, of an order for which nothing was begun.

@@ -14,7 +14,7 @@ use super::inbox::is_waiting;
 use super::recent::{Recent, wake_hint};
 use super::{Store, StoreError, failed, make_parent};
 use crate::domain::backlog::{Backlog, Outlook};
-use crate::domain::clock::{Clock, Moment};
+use crate::domain::clock::Clock;
 use crate::domain::power_cut::{is_same_clock, may_skip_flush};
 use crate::domain::rate_budget::{Budget, Durability};
 use crate::domain::wake_hint::WakeHint;
@@ -86,11 +86,13 @@ impl Store {
     }
 
     /// Returns what a poll needs of the orders in flight, as it was read with the worker's record: while no order has changed since,
-    /// with the same settings, on a clock that was not set.
+    /// with the same settings, on the same boot, on a clock that was not set. A budget that others change has to be looked at by
+    /// the orders themselves.
     #[must_use]
-    pub fn backlog(&self, fingerprint: u64, now: Moment) -> Option<Backlog> {
-        let backlog = self.recorded.backlog.get()?;
-        wake_hint(&self.folder)?.is_current(fingerprint, now).then_some(backlog)
+    pub fn backlog(&self, fingerprint: u64, now: &Clock) -> Option<Backlog> {
+        let backlog = self.recorded.backlog.get().filter(|_| self.shared_budget.is_none())?;
+        let is_same = is_same_clock(now, self.recorded.latest.borrow().as_ref());
+        (is_same && wake_hint(&self.folder)?.fingerprint == fingerprint).then_some(backlog)
     }
 
     /// Writes the worker's record at the end of a run, with the hint that was computed from it; flushes it only in a run that

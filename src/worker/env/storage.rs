@@ -22,7 +22,7 @@ impl Env<'_> {
 
 impl Storage for Env<'_> {
     fn backlog(&mut self) -> Option<Backlog> {
-        self.store.backlog(self.config.fingerprint, moment())
+        self.store.backlog(self.config.fingerprint, &clock())
     }
 
     fn read_orders(&mut self, state: &mut State) -> Result<Option<Notice>, StateError> {
@@ -33,7 +33,7 @@ impl Storage for Env<'_> {
         Ok((damaged > 0).then(|| Notice::new(message(), "atelier-heartbeat status")))
     }
 
-    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StateError> {
+    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<(usize, Vec<OrderRecord>), StateError> {
         self.store.some_orders(at_most, turn).map_err(state_error)
     }
 

@@ -18,7 +18,7 @@ impl World {
 
         let backlog = self.backlog_read.expect("the run has read it");
         // A run that takes until then reads the orders after its poll.
-        if now < backlog.until {
+        if !backlog.is_over(now) {
             wrong.extend(self.missed(&state, backlog, now));
         }
         let listed: BTreeSet<OrderId> = listing.orders.iter().map(|order| order.id.clone()).collect();

@@ -33,8 +33,9 @@ impl worker::Runtime for World {
 
 impl worker::Storage for World {
     fn backlog(&mut self) -> Option<Backlog> {
-        let hint = self.disk.hint.as_deref().and_then(WakeHint::parse)?;
-        self.backlog_read = self.disk.backlog.filter(|_| hint.is_current(0, moment(&self.read_clock())));
+        let latest = self.disk.worker.last().and_then(|(_, clock, _)| clock.as_ref());
+        let holds = self.disk.hint.is_some() && is_same_clock(&self.read_clock(), latest);
+        self.backlog_read = self.disk.backlog.filter(|_| holds);
         self.backlog_read
     }
 
@@ -43,8 +44,9 @@ impl worker::Storage for World {
         Ok(None)
     }
 
-    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<Vec<OrderRecord>, StateError> {
-        Ok(in_turn(self.orders_on_disk().into_values().collect(), at_most, turn))
+    fn some_orders(&mut self, at_most: usize, turn: u64) -> Result<(usize, Vec<OrderRecord>), StateError> {
+        let orders = self.orders_on_disk();
+        Ok((orders.len(), in_turn(orders.into_values().collect(), at_most, turn)))
     }
 
     fn record_poll(&mut self, worker: &mut WorkerState, outlook: Option<Outlook>) -> Result<(), StateError> {
