@@ -19,6 +19,16 @@ pub(super) fn sync(state: &mut State, rules: &Rules, run: &RunState, now: Time) 
     let is_over = |subject: &&Subject| subject.is_synced() && !wanted.contains_key(*subject);
     let over: Vec<Subject> = state.worker.notices.iter().map(|(subject, _)| subject).filter(is_over).cloned().collect();
     over.into_iter().for_each(|subject| state.worker.apply(now, Event::NoticeSettled(subject)));
+    raise_all(state, wanted, now);
+}
+
+/// Raises what needs the operator about orders and generators, and settles nothing: the run has not tried yet.
+pub(super) fn raise(state: &mut State, rules: &Rules, run: &RunState, now: Time) {
+    let wanted = wanted(state, rules, run, now);
+    raise_all(state, wanted, now);
+}
+
+fn raise_all(state: &mut State, wanted: BTreeMap<Subject, Notice>, now: Time) {
     for (subject, notice) in wanted {
         state.worker.apply(now, Event::NoticeRaised(subject, notice));
     }

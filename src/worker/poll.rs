@@ -82,7 +82,7 @@ impl<W: World> Beat<'_, W> {
         let now = self.now();
         // What is to be told goes first: a run that is killed has left nothing that keeps the next one from telling it.
         if self.state.backlog.is_none() && self.run.only.is_none() {
-            notices::sync(self.state, self.rules, &self.run, now);
+            notices::raise(self.state, self.rules, &self.run, now);
         }
         let worker = &self.state.worker;
         let takes_all = !self.options.dry_run && self.run.hint_at.is_none();
