@@ -1,8 +1,7 @@
 //! Any state file that is read can be decided upon, written, and read again.
 #![no_main]
 
-use std::collections::BTreeMap;
-
+use atelier_heartbeat::internals::domain::backlog::Listed;
 use atelier_heartbeat::internals::domain::scheduler::{self, RunState};
 use atelier_heartbeat::internals::domain::rules::Rules;
 use atelier_heartbeat::internals::domain::lifecycle::{Awaiting, OrderRecord};
@@ -19,7 +18,7 @@ fuzz_target!(|input: (&[u8], &[u8], i32)| {
     let rules = Rules::default();
     let _ = serde_json::from_slice::<Vec<Awaiting>>(record);
     let mut state =
-        State { worker: serde_json::from_slice::<WorkerState>(worker).unwrap_or_default(), orders: BTreeMap::new() };
+        State { worker: serde_json::from_slice::<WorkerState>(worker).unwrap_or_default(), ..State::default() };
     state.worker.rebase(&clock, rules.interval);
     if let Ok(mut record) = serde_json::from_slice::<OrderRecord>(record) {
         record.rebase(&clock);
@@ -29,6 +28,6 @@ fuzz_target!(|input: (&[u8], &[u8], i32)| {
         state.orders.insert(record.order.id.clone(), record);
     }
     let _ = scheduler::what_next(&state, &rules, &RunState::new(now, false), now);
-    let wake = scheduler::next_wake(&state, &rules, now);
+    let wake = scheduler::outlook(&state, &rules, Some(Listed { digest: 1, orders: 1 }), now).wake;
     assert!(wake.at >= now && wake.at.since(now).as_secs() <= 86_402, "{wake:?}");
 });
