@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::domain::backlog::{Backlog, Listed, Workload};
+use crate::domain::clock::{Boot, Clock};
 use crate::domain::lifecycle::{Closed, Ending, Event, MarketplaceReply, OrderRecord};
 use crate::domain::order::Order;
 use crate::domain::rate_budget::{Budget, Durability};
@@ -144,9 +146,9 @@ fn two_agents_share_one_budget_file() {
     assert_eq!([spent("a"), spent("b"), spent("a")], [1, 2, 3]);
 }
 
-fn clock(booted: &str, seconds: i64) -> crate::domain::clock::Clock {
-    let boot = crate::domain::clock::Boot { id: booted.to_owned(), seconds };
-    crate::domain::clock::Clock { wall: Time::from_unix(1_795_000_000 + seconds), boot: Some(boot) }
+fn clock(booted: &str, seconds: i64) -> Clock {
+    let boot = Boot { id: booted.to_owned(), seconds };
+    Clock { wall: Time::from_unix(1_795_000_000 + seconds), boot: Some(boot) }
 }
 
 #[test]
@@ -388,4 +390,36 @@ fn an_event_outlasts_every_hint_until_a_run_looks_for_it() {
     assert_eq!(wake_hint(folder.path()), None, "void before the mark is gone");
     drop(store);
     assert!(!take_lock(folder.path()).unwrap().is_marked());
+}
+
+#[test]
+fn a_backlog_is_void_with_the_hint_with_other_settings_on_another_boot_and_with_a_shared_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Time::from_unix(1_795_000_000);
+    let listed = Listed { digest: 7, orders: 2 };
+    let backlog = Backlog { listed, read_at: at, until: None, workload: Workload::default() };
+    let leave = || {
+        let worker = WorkerState { clock: Some(clock("a", 0)), ..WorkerState::default() };
+        open(folder.path()).leave_worker(&worker, &hint(), Some(backlog)).unwrap();
+    };
+    let read = |shared: Option<PathBuf>, fingerprint, now: &Clock| {
+        let store = Store::lock(folder.path(), shared).unwrap();
+        store.worker().unwrap();
+        store.backlog(fingerprint, now)
+    };
+    leave();
+    assert_eq!(read(None, 1, &clock("a", 60)), Some(backlog));
+    assert_eq!(read(None, 2, &clock("a", 60)), None, "other settings");
+    assert_eq!(read(None, 1, &clock("b", 60)), None, "another boot");
+    assert_eq!(read(None, 1, &Clock { boot: None, ..clock("a", 60) }), None, "no boot is known");
+    assert_eq!(read(Some(folder.path().join("budget.json")), 1, &clock("a", 60)), None, "a shared budget");
+    let store = open(folder.path());
+    store.worker().unwrap();
+    store.save_order(&record("ord_1")).unwrap();
+    assert_eq!(store.backlog(1, &clock("a", 60)), None, "an order has changed");
+    drop(store);
+    assert_eq!(read(None, 1, &clock("a", 60)), None, "and so it stays");
+    leave();
+    open(folder.path()).save_worker(&WorkerState { poll_failures: 1, ..WorkerState::default() }).unwrap();
+    assert_eq!(read(None, 1, &clock("a", 60)), None, "a command has saved the worker's record");
 }
