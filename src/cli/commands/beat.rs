@@ -166,7 +166,7 @@ fn locked(global: &Global, config: &Config, options: &BeatOptions, stopped: &mut
     // A key that others can read is closed to them as soon as it is noticed; `check` reports it too.
     let _ = credentials::tighten(&config.state_dir);
     let last_poll = state.worker.last_poll;
-    let mut env = match Env::new(config, store, &credentials, super::progress(global)) {
+    let mut env = match Env::new(config, store, &credentials, global.progress()) {
         Ok(env) => env,
         Err(error) => return failed(FailureKind::Internal, format!("could not watch for signals: {error}")),
     };

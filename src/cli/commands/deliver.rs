@@ -79,7 +79,7 @@ fn deliver(global: &Global, args: &DeliverArgs, order: &str) -> Result<u8, Comma
     store.reopened(&id)?;
     let mut state = State { worker, ..State::default() };
     state.worker.apply(clock.wall, Event::NoticeSettled(Subject::Order(id.clone())));
-    let mut env = Env::new(&config, store, &credentials, super::progress(global))
+    let mut env = Env::new(&config, store, &credentials, global.progress())
         .map_err(|error| CommandError::new(exit_code::INTERNAL, format!("could not watch for signals: {error}")))?;
     let options = BeatOptions { only: Some(id.clone()), ..BeatOptions::default() };
     let (summary, failure) = worker::run(&mut env, &mut state, &rules, &[], &options);

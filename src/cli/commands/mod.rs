@@ -33,11 +33,6 @@ pub mod webhook;
 
 use crate::cli::args::Global;
 use crate::cli::command_error::CommandError;
-use crate::io::progress::Progress;
-
-fn progress(global: &Global) -> Progress {
-    global.progress()
-}
 
 fn ended(global: &Global, result: Result<u8, CommandError>) -> u8 {
     result.unwrap_or_else(|error| error.report(global))

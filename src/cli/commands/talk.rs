@@ -214,7 +214,7 @@ pub fn upload(global: &Global, file: &Path) -> u8 {
         if dry_run::says(global, || format!("upload {} ({})", file.display(), judged.content_type)) {
             return Ok(0);
         }
-        let mut progress = super::progress(global);
+        let mut progress = global.progress();
         let mut send = |large: bool| {
             let (opened, bytes) = media::open_unchanged(folder, &judged).map_err(unfit)?;
             let body = progress.reading(opened, &judged.file, bytes);

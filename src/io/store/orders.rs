@@ -32,13 +32,8 @@ impl Store {
     ///
     /// Fails when a file cannot be read or has another schema.
     pub fn orders(&self, state: &mut State) -> Result<Vec<PathBuf>, StoreError> {
-        let folder = self.folder.join("orders");
         let mut damaged = Vec::new();
-        for entry in list(&folder)? {
-            let path = entry.map_err(|error| failed("read", &folder, error))?.path();
-            if !is_record(&path) {
-                continue;
-            }
+        for path in self.record_paths()? {
             match read::<OrderRecord>(&path)? {
                 Loaded::Ok(record) if is_of(&record, &path) => {
                     state.orders.insert(record.order.id.clone(), record);
@@ -67,17 +62,25 @@ impl Store {
     ///
     /// Fails when the folder cannot be read.
     pub fn some_orders(&self, at_most: usize, turn: u64) -> Result<(usize, Vec<OrderRecord>), StoreError> {
-        let folder = self.folder.join("orders");
-        let mut paths = Vec::new();
-        for entry in list(&folder)? {
-            paths.push(entry.map_err(|error| failed("read", &folder, error))?.path());
-        }
-        paths.retain(|path| is_record(path));
+        let paths = self.record_paths()?;
         let read = |path: PathBuf| match read::<OrderRecord>(&path) {
             Ok(Loaded::Ok(record)) if is_of(&record, &path) => Some(record),
             _ => None,
         };
         Ok((paths.len(), in_turn(paths, at_most, turn).into_iter().filter_map(read).collect()))
+    }
+
+    /// Returns the files with the records of orders in flight; none when their folder is missing.
+    fn record_paths(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let folder = self.folder.join("orders");
+        let is_record = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed("read", &folder, error))?,
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        let records = paths.filter(|path| path.as_ref().map_or(true, is_record)).collect::<io::Result<_>>();
+        records.map_err(|error| failed("read", &folder, error))
     }
 
     /// New orders are not synced: a power cut may leave a file without its end, of an order for which nothing was begun.
@@ -225,19 +228,6 @@ impl Store {
         let folder = self.folder.join("closed");
         quarters::find(&folder, &file_name(id)).map_err(|error| failed("read", &folder, error))
     }
-}
-
-/// Lists a folder; one that is missing is empty.
-fn list(folder: &Path) -> Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>, StoreError> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Ok(Some(entries).into_iter().flatten()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
-        Err(error) => Err(failed("read", folder, error)),
-    }
-}
-
-fn is_record(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json")
 }
 
 fn is_of(record: &OrderRecord, path: &Path) -> bool {
